@@ -1,0 +1,1 @@
+"""What runs and ends: Ray jobs, and the ``tenfold`` command."""

@@ -1,0 +1,94 @@
+"""One way to turn values into bytes, and bytes into files: canonical JSON, digests, whole writes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from tenfold.errors import StoreError
+
+__all__ = ["canonical_json", "fsync_folder", "read_json", "sha256_hex", "write_atomic"]
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON text of a value: sorted keys, no blanks, UTF-8, shortest exact floats.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON has no word for.
+
+    >>> canonical_json({"b": 1, "a": [0.1, "é"]}).decode()
+    '{"a":[0.1,"é"],"b":1}'
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 as 64 hex digits.
+
+    >>> sha256_hex(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole: temporary name, fsync, rename, fsync of the folder.
+
+    A reader sees the old file or the new one; a crash leaves the old one.
+
+    Raises:
+        StoreError: the disk is full, read-only or failing; nothing half-written stays behind.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _store_error(path, error, size_bytes=len(data)) from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file of ours.
+
+    Raises:
+        StoreError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} must be a readable JSON file: {error}") from error
+
+
+def _store_error(path: Path, error: OSError, *, size_bytes: int) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"the disk under {path.parent} is full: {path.name} needs {size_bytes} bytes; "
+            "free space or point TENFOLD_STORE elsewhere, then run the command again"
+        )
+    return StoreError(f"{path} could not be written: {error.strerror or error}")

@@ -1,0 +1,169 @@
+"""The schema: a frozen value that travels from the raw table to the endpoint and the monitor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tenfold.canonical import canonical_json, sha256_hex
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["MAX_DOMAIN", "Column", "Kind", "Role", "Schema"]
+
+MAX_DOMAIN = 10_000
+"""Most categories that a domain holds, the most frequent first to be kept; the rest is unseen."""
+
+
+class Kind(StrEnum):
+    """What the values of a column mean."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    CATEGORY = "category"
+    DATETIME = "datetime"
+    TEXT = "text"
+    IDENTIFIER = "identifier"
+    CONSTANT = "constant"
+
+
+class Role(StrEnum):
+    """What a column is for."""
+
+    FEATURE = "feature"
+    TARGET = "target"
+    KEY = "key"
+    GROUP = "group"
+    TIME = "time"
+    WEIGHT = "weight"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: as in the source.
+        kind: what the values mean.
+        role: what the column is for.
+        nullable: whether a missing value was seen or is allowed.
+        domain: the categories, sorted (classes for a class target); None for other kinds.
+        minimum: smallest value seen or declared; None where it has no meaning.
+        maximum: largest value seen or declared.
+        evidence: why this kind, in words, e.g. ``"99.8 % unique strings"``.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = Role.FEATURE
+    nullable: bool = True
+    domain: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    evidence: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The column as JSON values."""
+        return {
+            "name": self.name,
+            "kind": self.kind.value,
+            "role": self.role.value,
+            "nullable": self.nullable,
+            "domain": None if self.domain is None else list(self.domain),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "evidence": self.evidence,
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Column:
+        """The inverse of `to_dict`."""
+        domain = value["domain"]
+        return cls(
+            name=value["name"],
+            kind=Kind(value["kind"]),
+            role=Role(value["role"]),
+            nullable=value["nullable"],
+            domain=None if domain is None else tuple(domain),
+            minimum=value["minimum"],
+            maximum=value["maximum"],
+            evidence=value["evidence"],
+        )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Ordered columns.
+
+    >>> schema = Schema((Column("age", Kind.NUMBER),
+    ...                  Column("y", Kind.CATEGORY, Role.TARGET, domain=("no", "yes"))))
+    >>> schema.names, [c.name for c in schema.features], schema.target.domain
+    (('age', 'y'), ['age'], ('no', 'yes'))
+    >>> Schema.from_dict(schema.to_dict()) == schema
+    True
+    """
+
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def features(self) -> tuple[Column, ...]:
+        """The columns that a model may use, in order."""
+        return tuple(column for column in self.columns if column.role is Role.FEATURE)
+
+    @cached_property
+    def target(self) -> Column | None:
+        """The target column, or None for clustering."""
+        return next((column for column in self.columns if column.role is Role.TARGET), None)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    def column(self, name: str) -> Column:
+        """One column.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema as JSON values."""
+        return {"columns": [column.to_dict() for column in self.columns]}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Schema:
+        """The inverse of `to_dict`."""
+        return cls(tuple(Column.from_dict(column) for column in value["columns"]))
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON, without the words of evidence."""
+        bare = [{k: v for k, v in c.to_dict().items() if k != "evidence"} for c in self.columns]
+        return sha256_hex(canonical_json(bare))
+
+    def arrow_schema(self) -> pa.Schema:
+        """The Arrow types of a cleaned table, all nullable."""
+        import pyarrow as pa
+
+        types = {
+            Kind.NUMBER: pa.float64(),
+            Kind.INTEGER: pa.int64(),
+            Kind.BOOLEAN: pa.bool_(),
+            Kind.DATETIME: pa.timestamp("us", tz="UTC"),
+        }
+        return pa.schema(
+            [pa.field(column.name, types.get(column.kind, pa.string())) for column in self.columns]
+        )

@@ -1,0 +1,1 @@
+"""What keeps running: the Ray Serve application, its monitor and its supervisor."""

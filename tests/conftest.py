@@ -1,0 +1,40 @@
+"""Fixtures that every test folder shares: the real tables, settings of their own, one warm Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenfold.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real public tables; a test that needs it skips where it is absent."""
+    if not DATA.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("in CI the folder of real tables must be there")
+        pytest.skip("the folder of real tables is not here")
+    return DATA
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose every part lies in a folder of this test."""
+    return Settings.from_env({"TENFOLD_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One local Ray for the whole run: two CPUs, no dashboard, token authentication on."""
+    from tenfold_jobs.ray_rim import start_ray
+
+    settings = Settings.from_env({"TENFOLD_HOME": str(tmp_path_factory.mktemp("ray-home"))})
+    with start_ray(settings, num_cpus=2):
+        yield
