@@ -1,4 +1,4 @@
-"""One way to turn values into bytes, and bytes into files: canonical JSON, digests, whole writes."""
+"""One way to turn values into bytes and bytes into files: canonical JSON, digests, whole writes."""
 
 from __future__ import annotations
 

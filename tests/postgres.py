@@ -1,0 +1,77 @@
+"""A real PostgreSQL server in a temporary folder, for tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def find_program(name: str) -> str | None:
+    """Where a PostgreSQL program is: on the path, or where Debian puts it."""
+    found = shutil.which(name)
+    if found:
+        return found
+    candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(candidates[-1]) if candidates else None
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """Start a server on loopback and yield its URL; it is stopped and ended afterwards.
+
+    As root the server runs as ``nobody`` or ``postgres``, since PostgreSQL refuses to run as root.
+    """
+    initdb, server = find_program("initdb"), find_program("postgres")
+    assert initdb, "initdb was not found"
+    assert server, "postgres was not found"
+    user: dict[str, object] = {}
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("postgres" if _has_user("postgres") else "nobody")
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data = folder / "data"
+    subprocess.run(
+        [initdb, "-D", str(data), "-U", "tenfold", "--auth=trust", "-E", "UTF8", "-N"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **user,  # type: ignore[call-overload]
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+    process = subprocess.Popen(
+        [server, "-D", str(data), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        **user,  # type: ignore[call-overload]
+    )
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if b"ready to accept connections" in line:
+                break
+        else:
+            raise AssertionError("PostgreSQL ended before it was ready")
+        yield f"postgresql://tenfold@127.0.0.1:{port}/postgres"
+    finally:
+        process.send_signal(signal.SIGINT)  # fast shutdown: open connections do not hold it
+        process.communicate(timeout=30)
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
