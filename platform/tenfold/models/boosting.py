@@ -1,0 +1,315 @@
+"""XGBoost's histogram trees: raw numbers with missing values, ordinal categories.
+
+A fit that may stop early is cut to its best round before anything is saved: a converter that is
+given the whole booster answers with all its trees, silently wrong. The ONNX graph is built here
+from the booster's own JSON, objective stated, because converters guess it from the shape.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.canonical import canonical_json
+from tenfold.errors import ArtifactError
+from tenfold.models.arrays import ARCH_FILE
+from tenfold.models.base import (
+    Family,
+    Fit,
+    Matrix,
+    Params,
+    Space,
+    Target,
+    TargetMap,
+    n_outputs,
+)
+from tenfold.models.onnx_graph import Graph
+
+__all__ = ["BOOSTER_FILE", "BOOSTING", "BoostedModel", "booster_params"]
+
+BOOSTER_FILE = "model.ubj"
+OBJECTIVES = {
+    "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
+    "regression": "reg:squarederror",
+}
+EVAL_METRICS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
+PATIENCE = 30
+"""Rounds without a better validation loss before a fit stops."""
+MAX_ROUNDS = 800
+"""With eta >= .03 the best round lies far below this on tables up to some 100k rows."""
+
+
+class BoostedModel:
+    """A booster with its objective and target map. ``predict`` may be called from many threads."""
+
+    family = "boosting"
+
+    def __init__(
+        self, booster: Any, task: str, *, n_classes: int, n_features: int, target: TargetMap
+    ) -> None:
+        booster.set_param({"nthread": 1})
+        self._booster = booster
+        self.task = task
+        self.n_classes = n_classes
+        self.n_features = n_features
+        self.target = target
+        self.rounds: int = booster.num_boosted_rounds()
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of a score matrix."""
+        return n_outputs(self.task, self.n_classes)
+
+    def predict(self, matrix: Matrix) -> NDArray[np.float64]:
+        """Scores float64 (n_rows, k) holding float32 values; NaN in the matrix is missing."""
+        raw = self._booster.inplace_predict(np.asarray(matrix, dtype=np.float32))
+        out = np.asarray(raw, dtype=np.float64).reshape(len(matrix), -1)
+        if self.task == "binary":
+            out = np.hstack([1.0 - out, out])
+        elif self.task == "regression":
+            out = self.target.backward(out)
+        return out.astype(np.float32).astype(np.float64)
+
+    def files(self) -> dict[str, bytes]:
+        """``model.ubj`` (XGBoost's universal binary JSON) and ``arch.json``."""
+        arch = {
+            "family": self.family,
+            "task": self.task,
+            "n_classes": self.n_classes,
+            "n_features": self.n_features,
+            "target": self.target.to_dict(),
+        }
+        raw = bytes(self._booster.save_raw(raw_format="ubj"))
+        return {ARCH_FILE: canonical_json(arch), BOOSTER_FILE: raw}
+
+    def to_onnx(self) -> bytes | None:
+        """The trees as one ``TreeEnsembleRegressor``, the link function as plain operators."""
+        learner = json.loads(self._booster.save_raw(raw_format="json"))["learner"]
+        base = [
+            float(v) for v in learner["learner_model_param"]["base_score"].strip("[]").split(",")
+        ]
+        booster = learner["gradient_booster"]
+        if booster["name"] != "gbtree" or any(
+            any(tree["split_type"]) for tree in booster["model"]["trees"]
+        ):
+            return None
+        if self.task == "binary":
+            base = [math.log(base[0] / (1.0 - base[0]))]
+        width = 1 if self.task != "multiclass" else self.n_classes
+        graph = Graph(self.n_features)
+        attributes = _tree_attributes(booster["model"]["trees"], booster["model"]["tree_info"])
+        x = graph.op(
+            "TreeEnsembleRegressor",
+            "x",
+            domain="ai.onnx.ml",
+            n_targets=width,
+            base_values=base * (width // len(base)),
+            aggregate_function="SUM",
+            post_transform="NONE",
+            **attributes,
+        )
+        return graph.finish(self._link(graph, graph.double(x)), self.n_outputs)
+
+    def _link(self, graph: Graph, x: str) -> str:
+        if self.task == "multiclass":
+            return graph.op("Softmax", x, axis=1)
+        if self.task == "regression":
+            return graph.backward(x, self.target)
+        p = graph.op("Sigmoid", x)
+        return graph.op("Concat", graph.op("Sub", graph.constant(np.array([1.0])), p), p, axis=1)
+
+
+def _tree_attributes(trees: list[Any], tree_info: list[int]) -> dict[str, list[Any]]:
+    """XGBoost's arrays as ONNX attributes: ``x < condition`` goes left, NaN by default_left."""
+    out: dict[str, list[Any]] = {f"nodes_{key}": [] for key in _NODE_KEYS}
+    out |= {f"target_{key}": [] for key in ("treeids", "nodeids", "ids", "weights")}
+    for number, tree in enumerate(trees):
+        for node, left in enumerate(tree["left_children"]):
+            leaf = left < 0
+            row = (
+                number,
+                node,
+                0 if leaf else tree["split_indices"][node],
+                0.0 if leaf else float(tree["split_conditions"][node]),
+                "LEAF" if leaf else "BRANCH_LT",
+                0 if leaf else left,
+                0 if leaf else tree["right_children"][node],
+                0 if leaf else int(tree["default_left"][node]),
+            )
+            for key, value in zip(_NODE_KEYS, row, strict=True):
+                out[f"nodes_{key}"].append(value)
+            if leaf:
+                out["target_treeids"].append(number)
+                out["target_nodeids"].append(node)
+                out["target_ids"].append(tree_info[number])
+                out["target_weights"].append(float(tree["split_conditions"][node]))
+    return out
+
+
+_NODE_KEYS = (
+    "treeids",
+    "nodeids",
+    "featureids",
+    "values",
+    "modes",
+    "truenodeids",
+    "falsenodeids",
+    "missing_value_tracks_true",
+)
+
+
+def booster_params(
+    task: str, n_classes: int, params: Params, *, seed: int, threads: int
+) -> dict[str, Any]:
+    """XGBoost's own parameter names; the tree method, threads and objective are always explicit."""
+    out: dict[str, Any] = {
+        "objective": OBJECTIVES[task],
+        "eval_metric": EVAL_METRICS[task],
+        "tree_method": "hist",
+        "seed": seed,
+        "nthread": threads,
+        "verbosity": 0,
+    }
+    if task == "multiclass":
+        out["num_class"] = n_classes
+    skip = {"rounds", "target"}
+    return out | {name: value for name, value in params.items() if name not in skip}
+
+
+def _fit(fit: Fit) -> BoostedModel:
+    import xgboost
+
+    fit.check_stop()
+    target = TargetMap()
+    if fit.task == "regression":
+        target = TargetMap.fit(fit.target, str(fit.params.get("target", "none")))
+    ingest = _ingest(fit, target)
+    keep: dict[str, Any] = {}
+    if fit.valid is not None:
+        keep = {"evals": [(ingest[1], "valid")], "early_stopping_rounds": PATIENCE}
+    booster = xgboost.train(
+        booster_params(fit.task, fit.n_classes, fit.params, seed=fit.seed, threads=fit.threads),
+        ingest[0],
+        num_boost_round=int(fit.params.get("rounds", MAX_ROUNDS)),
+        verbose_eval=False,
+        callbacks=[_stopper(fit)],
+        **keep,
+    )
+    fit.check_stop()
+    if fit.valid is not None:
+        booster = booster[: booster.best_iteration + 1]
+    return BoostedModel(
+        booster,
+        fit.task,
+        n_classes=fit.n_classes,
+        n_features=fit.matrix.shape[1],
+        target=target,
+    )
+
+
+def _ingest(fit: Fit, target: TargetMap) -> tuple[Any, Any]:
+    """Quantized training and validation data, built once per matrix when the caller keeps
+    ``cache``: the build costs as much as some fifty trees."""
+    import xgboost
+
+    key = ("boosting", target.kind)
+    if fit.cache is not None and key in fit.cache:
+        found: tuple[Any, Any] = fit.cache[key]
+        return found
+
+    def label(values: Target) -> Target:
+        return target.forward(values) if fit.task == "regression" else values
+
+    train = xgboost.QuantileDMatrix(
+        fit.matrix, label(fit.target), weight=fit.weights, nthread=fit.threads
+    )
+    valid = None
+    if fit.valid is not None:
+        x, y = fit.valid
+        valid = xgboost.QuantileDMatrix(x, label(y), ref=train, nthread=fit.threads)
+    if fit.cache is not None:
+        fit.cache[key] = (train, valid)
+    return train, valid
+
+
+def _stopper(fit: Fit) -> Any:
+    from xgboost.callback import TrainingCallback
+
+    class Stopper(TrainingCallback):  # type: ignore[misc, unused-ignore]
+        """Ends the booster's loop when the caller's time is up; the fit then refuses."""
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return fit.stop is not None and fit.stop()
+
+    return Stopper()
+
+
+def _load(files: Mapping[str, bytes]) -> BoostedModel:
+    import xgboost
+
+    try:
+        arch = json.loads(files[ARCH_FILE])
+        booster = xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE]))
+        return BoostedModel(
+            booster,
+            arch["task"],
+            n_classes=arch["n_classes"],
+            n_features=arch["n_features"],
+            target=TargetMap.from_dict(arch["target"]),
+        )
+    except (KeyError, ValueError, TypeError, xgboost.core.XGBoostError) as error:
+        raise ArtifactError(
+            f"{BOOSTER_FILE} and {ARCH_FILE} must describe one booster: {error!r}; publish it again"
+        ) from error
+
+
+def _recipe(params: Params) -> dict[str, Any]:
+    return {"numbers": "raw", "categories": "ordinal"}
+
+
+def _defaults(task: str) -> tuple[Params, ...]:
+    first: dict[str, Any] = {
+        "eta": 0.1,
+        "max_depth": 6,
+        "min_child_weight": 1.0,
+        "subsample": 0.8,
+        "colsample_bytree": 0.8,
+        "lambda": 1.0,
+    }
+    if task == "regression":
+        return (first | {"target": "none"}, first | {"target": "log1p"})
+    return (first, first | {"eta": 0.06, "max_depth": 4, "colsample_bytree": 0.5})
+
+
+def _space(trial: Space, task: str) -> Params:
+    out: dict[str, Any] = {
+        "eta": trial.suggest_float("boosting.eta", 0.03, 0.2, log=True),
+        "max_depth": trial.suggest_int("boosting.max_depth", 3, 9),
+        "min_child_weight": trial.suggest_float("boosting.min_child_weight", 0.05, 10.0, log=True),
+        "subsample": trial.suggest_float("boosting.subsample", 0.6, 1.0),
+        "colsample_bytree": trial.suggest_float("boosting.colsample_bytree", 0.4, 1.0),
+        "lambda": trial.suggest_float("boosting.lambda", 1e-2, 10.0, log=True),
+    }
+    if task == "regression":
+        out["target"] = trial.suggest_categorical("boosting.target", ["none", "log1p"])
+    return out
+
+
+BOOSTING = Family(
+    name="boosting",
+    tasks=frozenset(OBJECTIVES),
+    recipe=_recipe,
+    defaults=_defaults,
+    space=_space,
+    fit=_fit,
+    load=_load,
+    freeze=lambda params, rounds: dict(params) | {"rounds": max(1, rounds)},
+    stops_early=True,
+    distributed=True,
+)

@@ -1,0 +1,43 @@
+"""The one table of model families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenfold.errors import ArtifactError
+from tenfold.models.base import Family, Model
+from tenfold.models.boosting import BOOSTING
+from tenfold.models.clusters import KMEANS
+from tenfold.models.dummy import DUMMY
+from tenfold.models.linear import LINEAR
+from tenfold.models.network import NETWORK
+
+__all__ = ["FAMILIES", "families_for", "load_model"]
+
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (DUMMY, LINEAR, BOOSTING, NETWORK, KMEANS)
+}
+
+
+def families_for(task: str) -> tuple[str, ...]:
+    """Names of the families that can do a task, cheapest first.
+
+    >>> families_for("clustering")
+    ('kmeans',)
+    >>> families_for("binary")
+    ('dummy', 'linear', 'boosting', 'network')
+    """
+    return tuple(name for name, family in FAMILIES.items() if task in family.tasks)
+
+
+def load_model(family: str, files: Mapping[str, bytes]) -> Model:
+    """A model from its native files; ``ArtifactError`` for an unknown family or broken files.
+
+    The caller verifies digests first: XGBoost does not validate what it loads.
+    """
+    if family not in FAMILIES:
+        raise ArtifactError(
+            f"a model's family must be one of {sorted(FAMILIES)}, not {family!r}; "
+            "upgrade tenfold or publish it again"
+        )
+    return FAMILIES[family].load(files)
