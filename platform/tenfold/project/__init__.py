@@ -1,0 +1,37 @@
+"""The project file: the question, the data, the limits and the gates, as one frozen value."""
+
+from __future__ import annotations
+
+from tenfold.project.duration import format_duration, parse_duration
+from tenfold.project.gates import Gate
+from tenfold.project.inputs import ColumnRule, Data, Prepare, Source
+from tenfold.project.load import load_project
+from tenfold.project.measures import MEASURES, Measure, Task, measures_for, metric_direction
+from tenfold.project.operate import Monitor, Serve
+from tenfold.project.problem import Costs, Problem
+from tenfold.project.project import Project
+from tenfold.project.work import FAMILIES, Retrain, Train
+
+__all__ = [
+    "FAMILIES",
+    "MEASURES",
+    "ColumnRule",
+    "Costs",
+    "Data",
+    "Gate",
+    "Measure",
+    "Monitor",
+    "Prepare",
+    "Problem",
+    "Project",
+    "Retrain",
+    "Serve",
+    "Source",
+    "Task",
+    "Train",
+    "format_duration",
+    "load_project",
+    "measures_for",
+    "metric_direction",
+    "parse_duration",
+]

@@ -1,0 +1,64 @@
+"""Durations as people write them: ``60s``, ``10m``, ``1h30m``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ["format_duration", "parse_duration"]
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+MAX_DURATION_S = 3650 * 86400.0
+"""Ten years: anything longer is a slip of the keyboard."""
+
+
+def parse_duration(value: object) -> float:
+    """Turn a written duration into seconds; a bare number is seconds already.
+
+    Args:
+        value: ``"60s"``, ``"1h30m"``, ``"250ms"`` or a number of seconds.
+
+    Returns:
+        Seconds, finite, from 0 to ten years.
+
+    Raises:
+        ValueError: it is no duration; the message says how to write one.
+
+    >>> parse_duration("1h30m"), parse_duration("250ms"), parse_duration(90)
+    (5400.0, 0.25, 90.0)
+    >>> parse_duration("soon")
+    Traceback (most recent call last):
+    ValueError: must be a duration such as 60s, 10m or 1h30m
+    """
+    law = "must be a duration such as 60s, 10m or 1h30m"
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(law)
+    if isinstance(value, str):
+        text = value.replace(" ", "")
+        if not _WHOLE.fullmatch(text):
+            raise ValueError(law)
+        seconds = sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(text))
+    else:
+        seconds = float(value)
+    if not (math.isfinite(seconds) and 0.0 <= seconds <= MAX_DURATION_S):
+        raise ValueError(law + ", at most ten years")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds the way a project file would.
+
+    >>> [format_duration(s) for s in (0, 0.25, 60, 90, 5400, 86400)]
+    ['0s', '250ms', '1m', '1m30s', '1h30m', '1d']
+    """
+    left_ms = round(seconds * 1000)
+    parts = []
+    for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        count, left_ms = divmod(left_ms, size_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    if left_ms:
+        parts.append(f"{left_ms}ms")
+    return "".join(parts) or "0s"

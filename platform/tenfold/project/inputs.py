@@ -1,0 +1,160 @@
+"""``data:`` and ``prepare:`` where the table comes from, what its columns mean, how it is cut."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from tenfold.project.fields import ColumnName, Flag, Real, Section, Text
+from tenfold.schema import Kind, Role
+
+__all__ = [
+    "DEFAULT_MISSING_MARKERS",
+    "ColumnRule",
+    "Data",
+    "Join",
+    "Prepare",
+    "Source",
+    "TimeOrder",
+]
+
+DEFAULT_MISSING_MARKERS = ("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A")
+"""What exports of databases, spreadsheets, pandas and R write for "not there"."""
+
+MAX_TEST_FRACTION = 0.5
+"""Above one half, more rows would judge than teach."""
+
+
+class Source(Section):
+    """One place to read from."""
+
+    path: Text
+    """The file, relative to the folder of the project file, or absolute."""
+
+    name: Text = Field(default_factory=lambda fields: PurePath(fields["path"]).stem or "table")
+    """What joins, reports and errors call it; the file's stem by default."""
+
+    type: Literal["file"] = "file"
+    """The kind of place. Only files so far."""
+
+    format: Literal["auto", "csv", "parquet"] = "auto"
+    """auto looks at the file's first bytes, then at its ending."""
+
+
+class Join(Section):
+    """How a second source is joined to what stands before it."""
+
+    source: Text
+    """The name of the source to join."""
+
+    on: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns that must be equal on both sides."""
+
+
+class TimeOrder(Section):
+    """What says which row came first: a column, or the order of the rows themselves."""
+
+    column: ColumnName | None = None
+    """A column of dates or numbers that grows with time."""
+
+    order: Literal["rows"] | None = None
+    """``rows``: the file is already in order of time."""
+
+
+_SAID_ELSEWHERE = {
+    Role.TARGET: "problem.target",
+    Role.KEY: "data.key",
+    Role.GROUP: "data.group",
+    Role.TIME: "data.time",
+}
+
+
+def _declarable(role: Role | None) -> Role | None:
+    if role in _SAID_ELSEWHERE:
+        law = f"must be feature, ignored or weight; the {role} is named in {_SAID_ELSEWHERE[role]}"
+        raise PydanticCustomError("law", "{law}", {"law": law})
+    return role
+
+
+class ColumnRule(Section):
+    """What you know better than the inference, for one column; every field is optional."""
+
+    kind: Kind | None = None
+    """number, integer, boolean, category, datetime, text, identifier or constant."""
+
+    role: Annotated[Role | None, AfterValidator(_declarable)] = None
+    """feature, ignored or weight; target, key, group and time are said in their own places."""
+
+    minimum: Real | None = None
+    """Smallest allowed value, in the column's own unit; rows below go to quarantine."""
+
+    maximum: Real | None = None
+    """Largest allowed value; rows above go to quarantine."""
+
+
+def _time(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
+
+
+def _one_or_many(value: Any) -> Any:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
+
+
+class Data(Section):
+    """The sources, how they become one table, and what its columns mean."""
+
+    sources: tuple[Source, ...] = Field(min_length=1)
+    """Where the table comes from; one file so far."""
+
+    joins: tuple[Join, ...] = ()
+    """How several sources become one table; not built yet."""
+
+    time: Annotated[TimeOrder | None, BeforeValidator(_time)] = None
+    """A column's name, or ``{order: rows}``: the test set is then the newest rows and nothing
+    is fitted on the future. Absent: rows have no order and are split by hash."""
+
+    group: ColumnName | None = None
+    """A column whose rows belong together (a customer, a patient): never split between
+    training and test."""
+
+    key: Annotated[tuple[ColumnName, ...], BeforeValidator(_one_or_many)] = ()
+    """The column or columns that name a row; never a feature."""
+
+    columns: dict[ColumnName, ColumnRule] = Field(default_factory=dict)
+    """What you know better than the inference, by column name."""
+
+    @property
+    def time_column(self) -> str | None:
+        """The column of time, or None."""
+        return self.time.column if self.time else None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the split must follow time."""
+        return self.time is not None
+
+
+class Prepare(Section):
+    """Cleaning and splitting."""
+
+    missing_markers: tuple[Annotated[str, Field(strict=True)], ...] = DEFAULT_MISSING_MARKERS
+    """Cells that mean "missing", compared after trimming."""
+
+    trim: Flag = True
+    """Strip blanks around every cell: exports pad them, and " Male" is no class of its own."""
+
+    drop_duplicates: Flag = True
+    """Keep one of rows equal in every column, so that none stands in both training and test."""
+
+    max_bad_fraction: Annotated[Real, Field(ge=0, lt=1)] = 0.05
+    """Share of rows, 0 up to 1, that may go to quarantine before preparing stops: a few bad
+    rows are normal, one in twenty is a broken file."""
+
+    test_fraction: Annotated[Real, Field(gt=0, le=MAX_TEST_FRACTION)] = 0.2
+    """Share of rows sealed away for the final judgment, above 0 up to 0.5; a fifth gives narrow
+    intervals and costs little training."""

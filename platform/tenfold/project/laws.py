@@ -1,0 +1,119 @@
+"""Laws between the fields: what must hold although each field is right by itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tenfold.project.inputs import ColumnRule, Data
+from tenfold.project.measures import MEASURES, Task, measures_for
+from tenfold.project.problem import Problem
+from tenfold.project.work import FAMILIES, Train
+from tenfold.schema import Kind
+
+__all__ = ["Violation", "violations"]
+
+Path = tuple[str | int, ...]
+_RANGED = (Kind.NUMBER, Kind.INTEGER)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken law.
+
+    Attributes:
+        path: where, as keys and indices from the top of the file.
+        law: what must hold, starting with "must".
+        remedy: what to write instead.
+    """
+
+    path: Path
+    law: str
+    remedy: str
+
+
+def violations(*, problem: Problem, data: Data, train: Train) -> list[Violation]:
+    """Every broken law between the fields, in the order of the file."""
+    return [*_target(problem), *_measures(problem), *_data(problem, data), *_train(problem, train)]
+
+
+def _target(problem: Problem) -> Iterator[Violation]:
+    task = problem.task
+    if task.supervised and problem.target is None:
+        law = f"must name the column to predict, because the task is {task}"
+        yield Violation(("problem", "target"), law, "add 'target: COLUMN'")
+    if not task.supervised and problem.target is not None:
+        law = "must be absent for clustering, which has nothing to predict"
+        yield Violation(("problem", "target"), law, "remove it or choose another task")
+    for name in ("positive_class", "costs"):
+        if task is not Task.BINARY and getattr(problem, name) is not None:
+            law = f"must be absent: it has a meaning for binary only, and the task is {task}"
+            yield Violation(("problem", name), law, "remove it")
+
+
+def _measures(problem: Problem) -> Iterator[Violation]:
+    fitting = measures_for(problem.task, searchable=True)
+    if problem.metric not in fitting:
+        law = f"must be a metric that fits {problem.task}: {', '.join(fitting)}"
+        near = difflib.get_close_matches(problem.metric, fitting, n=1)
+        remedy = f"write '{near[0] if near else fitting[0]}'"
+        yield Violation(("problem", "metric"), law, remedy)
+    seen: dict[tuple[str, str], int] = {}
+    for index, gate in enumerate(problem.gates):
+        path = ("problem", "gates", index)
+        if problem.task not in MEASURES[gate.metric].tasks:
+            law = f"must use a metric that fits {problem.task}: "
+            law += ", ".join(measures_for(problem.task))
+            yield Violation(path, law, "choose one of these")
+        first = seen.setdefault((gate.metric, gate.op[0]), index)
+        if first != index:
+            law = f"must bound a metric once; gate {first + 1} bounds {gate.metric} already"
+            yield Violation(path, law, "keep the stricter one")
+
+
+def _data(problem: Problem, data: Data) -> Iterator[Violation]:
+    if data.time and (data.time.column is None) == (data.time.order is None):
+        law = "must be either a column or the order of rows"
+        yield Violation(("data", "time"), law, "write 'time: COLUMN' or 'time: {order: rows}'")
+    names = [source.name for source in data.sources]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            law = f"must be named once; '{name}' is the name of an earlier source"
+            yield Violation(("data", "sources", index), law, "give it a 'name' of its own")
+    uses = [("group", data.group), ("time", data.time_column), *(("key", k) for k in data.key)]
+    for name, column in uses:
+        if column is not None and column == problem.target:
+            law = f"must not be the target; '{column}' is what is to be predicted"
+            yield Violation(("data", name), law, "name another column")
+    if len(set(data.key)) < len(data.key):
+        yield Violation(("data", "key"), "must name each column once", "remove the repetition")
+    for name, rule in data.columns.items():
+        yield from _column(problem, name, rule)
+
+
+def _column(problem: Problem, name: str, rule: ColumnRule) -> Iterator[Violation]:
+    path = ("data", "columns", name)
+    low, high = rule.minimum, rule.maximum
+    if low is not None and high is not None and low > high:
+        law = f"must not be above the maximum ({high:g})"
+        yield Violation((*path, "minimum"), law, "swap the two")
+    if (low is not None or high is not None) and rule.kind not in (None, *_RANGED):
+        law = f"must be a number or integer to have a range, and its kind is {rule.kind}"
+        yield Violation(path, law, "remove minimum and maximum, or change the kind")
+    if name == problem.target and rule.role is not None:
+        law = "must not have another role: it is the target"
+        yield Violation((*path, "role"), law, "remove the role")
+
+
+def _train(problem: Problem, train: Train) -> Iterator[Violation]:
+    fitting = [name for name, tasks in FAMILIES.items() if problem.task in tasks]
+    for index, name in enumerate(train.families):
+        path = ("train", "families", index)
+        if name not in fitting:
+            known = "must be a family" if name not in FAMILIES else "must be a family that fits"
+            law = f"{known} for {problem.task}: {', '.join(fitting)}"
+            near = difflib.get_close_matches(name, fitting, n=1)
+            yield Violation(path, law, f"write '{near[0]}'" if near else "choose one of these")
+        elif name in train.families[:index]:
+            yield Violation(path, "must be named once", "remove the repetition")

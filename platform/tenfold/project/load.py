@@ -1,0 +1,203 @@
+"""From a file to a `Project`; every error names the file, the line, the law and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tenfold.canonical import canonical_json
+from tenfold.errors import NotYet, ProjectError
+from tenfold.project.document import Document, Place, read_document
+from tenfold.project.project import Project
+
+__all__ = ["load_project"]
+
+_TYPES = {
+    "string_type": ("must be text", "put it in quotes"),
+    "int_type": ("must be a whole number", "write digits without quotes"),
+    "float_type": ("must be a number", "write it without quotes"),
+    "bool_type": ("must be true or false", "write one of the two"),
+    "tuple_type": ("must be a list", "write [a, b] or one '- item' a line"),
+    "dict_type": ("must be a section of 'key: value' lines", "indent its keys below it"),
+    "model_type": ("must be a section of 'key: value' lines", "indent its keys below it"),
+    "string_too_short": ("must not be empty", "write a value or remove the line"),
+    "string_too_long": ("must be shorter", "shorten it"),
+    "string_pattern_mismatch": (
+        "must be 1 to 40 small letters, digits and hyphens",
+        "write a name like 'adult-income'",
+    ),
+    "too_short": ("must have at least one entry", "add one"),
+    "finite_number": ("must be a finite number", "write one"),
+}
+_BOUNDS = {
+    "greater_than": ("must be above {gt}", "choose a larger value"),
+    "greater_than_equal": ("must be at least {ge}", "choose a larger value"),
+    "less_than": ("must be below {lt}", "choose a smaller value"),
+    "less_than_equal": ("must be at most {le}", "choose a smaller value"),
+}
+SOURCE_TYPES_TO_COME = ("sql", "http", "delta", "iceberg", "lake")
+"""Named in the design and not built: refused as `NotYet`, other words as a mistake."""
+FOUND_LENGTH = 60
+"""How much of a wrong value a message repeats, in characters."""
+
+
+def load_project(path: Path | str) -> Project:
+    """Read, check and freeze a project file.
+
+    Args:
+        path: the YAML file; relative paths in it start in its folder.
+
+    Returns:
+        The project.
+
+    Raises:
+        ProjectError: one line per broken law: ``file:line: field: law; found; remedy``.
+        NotYet: it asks for a capability that is not built; the message says what works.
+    """
+    document = read_document(Path(path), name=str(path))
+    _refuse_not_yet(document)
+    try:
+        project = Project.model_validate_json(canonical_json(document.value))
+    except ValidationError as error:
+        faults = [fault for detail in _own_errors(error) for fault in _faults(document, detail)]
+        lines = [f"{document.name}:{line}: {text}" for line, text in sorted(set(faults))]
+        raise ProjectError("\n".join(lines)) from None
+    return project.at(Path(path).resolve().parent)
+
+
+def _refuse_not_yet(document: Document) -> None:
+    """Say plainly what is planned, before its keys are called unknown."""
+    data = document.value.get("data") if isinstance(document.value, dict) else None
+    if not isinstance(data, dict):
+        return
+    if data.get("joins"):
+        _not_yet(
+            document, ("data", "joins"), "joins are not built", "join the tables into one file"
+        )
+    sources = data.get("sources")
+    for index, source in enumerate(sources if isinstance(sources, list) else []):
+        if not isinstance(source, dict):
+            continue
+        place: Place = ("data", "sources", index)
+        kind, path = source.get("type", "file"), source.get("path")
+        if kind in SOURCE_TYPES_TO_COME:
+            what = f"sources of type '{kind}' are not built"
+            _not_yet(document, (*place, "type"), what, "export to CSV or Parquet, 'type: file'")
+        if isinstance(path, str) and "://" in path:
+            _not_yet(document, (*place, "path"), "remote paths are not built", "name a local file")
+        if index:
+            _not_yet(document, place, "a second source is not built", "put the rows into one file")
+
+
+def _not_yet(document: Document, place: Place, what: str, works: str) -> None:
+    where = f"{document.name}:{document.line(place)}: {_dotted(place)}"
+    raise NotYet(f"{where}: {what} yet; what works: {works}")
+
+
+def _own_errors(error: ValidationError) -> list[ErrorDetails]:
+    """Pydantic's errors without those that only follow from another one.
+
+    A list whose only entry is wrong counts as too short; a default that hangs on a wrong field
+    is not made.
+    """
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+
+    def follows(detail: ErrorDetails) -> bool:
+        place = detail["loc"]
+        inner = any(len(o) > len(place) and o[: len(place)] == place for o in places)
+        return detail["type"] == "default_factory_not_called" or (
+            detail["type"] == "too_short" and inner
+        )
+
+    return [detail for detail in details if not follows(detail)]
+
+
+def _faults(document: Document, detail: ErrorDetails) -> Iterator[tuple[int, str]]:
+    """The lines of text that one of pydantic's errors becomes."""
+    place, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    if kind == "laws":
+        for broken in context["violations"]:
+            found = _found(_at(document.value, broken.path))
+            text = f"{_dotted(broken.path)}: {broken.law}{found}; {broken.remedy}"
+            yield document.line(broken.path), text
+        return
+    yield document.line(place), _sentence(detail, place, kind, context)
+
+
+def _sentence(detail: ErrorDetails, place: Place, kind: str, context: dict[str, Any]) -> str:
+    name, found = _dotted(place) or "the file", _found(detail["input"])
+    if kind == "missing":
+        return f"{name}: must be there; add '{place[-1]}:'"
+    if kind == "extra_forbidden":
+        return _unknown_key(place)
+    if kind in ("enum", "literal_error"):
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        near = difflib.get_close_matches(str(detail["input"]), choices, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else "choose one of these"
+        return f"{name}: must be one of {', '.join(choices)}{found}; {remedy}"
+    if kind == "law":
+        return f"{name}: {context['law']}{found}"
+    if kind in _BOUNDS:
+        law, remedy = _BOUNDS[kind]
+        shown = {key: f"{value:g}" for key, value in context.items()}
+        return f"{name}: {law.format(**shown)}{found}; {remedy}"
+    law, remedy = _TYPES.get(kind, ("breaks a law: " + detail["msg"], "correct it"))
+    return f"{name}: {law}{found}; {remedy}"
+
+
+def _unknown_key(place: Place) -> str:
+    known = list(_section_at(place[:-1]).model_fields)
+    near = difflib.get_close_matches(str(place[-1]), known, n=1)
+    remedy = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    where = f"in '{_dotted(place[:-1])}'" if place[:-1] else "at the top"
+    return f"{_dotted(place)}: must be a known key {where}; {remedy}"
+
+
+def _section_at(place: Place) -> type[BaseModel]:
+    """The model that describes a place of the file."""
+    section: type[BaseModel] = Project
+    for step in place:
+        field = section.model_fields.get(str(step))
+        if field is not None and (inner := _model_in(field.annotation)):
+            section = inner
+    return section
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _at(value: Any, place: Place) -> Any:
+    """The raw value at a place, None where there is none."""
+    for step in place:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
+def _found(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        return f"; found a {'section' if isinstance(value, dict) else 'list'}"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"; found {text if len(text) <= FOUND_LENGTH else text[:FOUND_LENGTH] + '...'}"
+
+
+def _dotted(place: Place) -> str:
+    """``data.sources[0].path``."""
+    text = ""
+    for step in place:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text

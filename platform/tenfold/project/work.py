@@ -1,0 +1,95 @@
+"""``train:`` and ``retrain:`` how much work may go into a model, and when it is done again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tenfold.project.fields import Duration, Flag, Section, Text, Whole
+from tenfold.project.measures import Task
+
+__all__ = ["FAMILIES", "Retrain", "Train", "default_families"]
+
+_SUPERVISED = frozenset({Task.BINARY, Task.MULTICLASS, Task.REGRESSION})
+FAMILIES: dict[str, frozenset[Task]] = {
+    "dummy": _SUPERVISED,
+    "linear": _SUPERVISED,
+    "boosting": _SUPERVISED,
+    "network": _SUPERVISED,
+    "kmeans": frozenset({Task.CLUSTERING}),
+}
+"""The families a project may name, and the tasks each one fits."""
+
+_DEFAULTS = {
+    True: ("linear", "boosting", "network"),
+    False: ("kmeans",),
+}
+
+MAX_SEED = 2**32 - 1
+"""The widest seed that NumPy, XGBoost and PyTorch all take."""
+
+
+def default_families(task: Task) -> tuple[str, ...]:
+    """The families that are tried when a project names none.
+
+    >>> default_families(Task.CLUSTERING)
+    ('kmeans',)
+    """
+    return _DEFAULTS[task.supervised]
+
+
+class Train(Section):
+    """The search for a model."""
+
+    budget: Annotated[Duration, Field(ge=1)] = 60.0
+    """Wall time of the search, from 1s; a minute finds a good model on small tables."""
+
+    trials: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    """Stop after so many configurations instead; makes the search repeatable on any machine."""
+
+    families: tuple[Text, ...] = Field(default=(), min_length=0)
+    """Model families to try: linear, boosting and network by default, kmeans for clustering."""
+
+    folds: Annotated[Whole, Field(ge=2, le=20)] = 5
+    """Parts of cross-validation, 2 to 20; five is the usual balance of noise and work."""
+
+    seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] = 0
+    """What all randomness starts from."""
+
+    workers: Annotated[Whole, Field(ge=1, le=1024)] | None = None
+    """Workers of a distributed training group; absent, the plan chooses."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto takes a GPU where one is large enough and the table is worth it."""
+
+    @property
+    def budget_s(self) -> float:
+        """The budget in seconds."""
+        return self.budget
+
+
+class Retrain(Section):
+    """When the loop may train again by itself."""
+
+    enabled: Flag = True
+    """Whether proven harm starts a retrain; off, the harm is only reported."""
+
+    min_labels: Annotated[Whole, Field(ge=1)] = 500
+    """Fewest labels since the last change, from 1; fewer could not show that a new model helps."""
+
+    cooldown: Duration = 600.0
+    """Shortest time between two retrains; keeps a noisy stream from training without end."""
+
+    budget: Annotated[Duration, Field(ge=1)] = 60.0
+    """Wall time of one retrain, from 1s."""
+
+    @property
+    def cooldown_s(self) -> float:
+        """The cool-down in seconds."""
+        return self.cooldown
+
+    @property
+    def budget_s(self) -> float:
+        """The budget in seconds."""
+        return self.budget
