@@ -1,0 +1,92 @@
+"""Columns of a cleaned Arrow table as the float64 values that a profile counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tenfold.errors import DataError
+from tenfold.profile.grid import Floats
+from tenfold.profile.target import MAX_CLASSES, OTHER_CLASS
+from tenfold.schema import Column, Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["NUMBER_KINDS", "class_codes", "column_values", "one_array", "target_classes"]
+
+NUMBER_KINDS = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME})
+"""Kinds that are profiled as numbers: booleans as 0 and 1, date-times as epoch seconds."""
+
+
+def one_array(table: pa.Table, name: str) -> pa.Array:
+    """A table's column in one piece.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if name not in table.column_names:
+        raise DataError(
+            f"column {name!r} must be in the table: it has {table.column_names}; "
+            "prepare the data again"
+        )
+    return table.column(name).combine_chunks()
+
+
+def column_values(array: pa.Array) -> Floats:
+    """A column of numbers as float64, NaN where null.
+
+    >>> import pyarrow as pa
+    >>> column_values(pa.array([True, None, False]))
+    array([ 1., nan,  0.])
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        micros = array.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64())
+        return np.asarray(_floats(micros, pc) / 1e6)
+    if pa.types.is_boolean(kind):
+        array = array.cast(pa.uint8())
+    return _floats(array, pc)
+
+
+def _floats(array: pa.Array, pc: Any) -> Floats:
+    numbers = pc.cast(array, "float64", safe=False)
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def target_classes(column: Column) -> tuple[str, ...]:
+    """The classes that are told apart; at most `MAX_CLASSES`, the last for all others then.
+
+    Raises:
+        DataError: a class target came without its classes.
+    """
+    if column.domain is None:
+        raise DataError(
+            f"target {column.name!r} is a {column.kind.value}: its column must carry its classes "
+            "as the domain; prepare the data again"
+        )
+    if len(column.domain) <= MAX_CLASSES:
+        return column.domain
+    return (*column.domain[: MAX_CLASSES - 1], OTHER_CLASS)
+
+
+def class_codes(array: pa.Array, classes: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The class of each row as an index; -1 where missing.
+
+    >>> import pyarrow as pa
+    >>> class_codes(pa.array(["b", None, "a"]), ("a", "b"))
+    array([ 1, -1,  0])
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(array, value_set=pa.array(classes, type=array.type), skip_nulls=True)
+    codes = np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.intp)
+    if classes[-1] == OTHER_CLASS:
+        present = array.is_valid().to_numpy(zero_copy_only=False)
+        codes = np.where(present & (codes < 0), len(classes) - 1, codes)
+    return codes

@@ -1,0 +1,99 @@
+"""Co-moments of number columns, pairwise complete and mergeable: the ground of correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.profile.grid import Floats, Ints
+
+__all__ = ["MAX_COMOMENTS", "CoMoments"]
+
+MAX_COMOMENTS = 200
+"""Most columns: four matrices of 200 x 200 are 1.3 MB, and a heat map of more is unreadable."""
+
+
+@dataclass(frozen=True, eq=False)
+class CoMoments:
+    """For each pair (i, j) over the rows where both have values.
+
+    Source: Chan, Golub, LeVeque (1979), equation 2.1, for each pair.
+
+    Attributes:
+        names: columns, shape (n_columns,).
+        n: rows, shape (n_columns, n_columns), symmetric.
+        mean: ``mean[i, j]`` is the mean of column i where j has a value.
+        m2: ``m2[i, j]`` is column i's sum of squared deviations where j has a value.
+        c2: sums of products of deviations, symmetric.
+    """
+
+    names: tuple[str, ...]
+    n: Ints
+    mean: Floats
+    m2: Floats
+    c2: Floats
+
+    @classmethod
+    def from_matrix(cls, names: Sequence[str], matrix: Floats) -> CoMoments:
+        """Summarize rows.
+
+        Args:
+            names: the columns' names.
+            matrix: shape (n_rows, n_columns); what is not finite is missing.
+        """
+        present = np.isfinite(matrix)
+        counts = np.maximum(present.sum(axis=0), 1)
+        # Shifted by the column's mean, so that the squares do not cancel.
+        with np.errstate(over="ignore", invalid="ignore"):
+            shift = np.where(present, matrix, 0.0).sum(axis=0) / counts
+            shifted = np.where(present, matrix - shift, 0.0)
+            mask = present.astype(np.float64)
+            n = mask.T @ mask
+            divisor = np.maximum(n, 1.0)
+            sums = shifted.T @ mask
+            m2 = (shifted * shifted).T @ mask - sums * sums / divisor
+            c2 = shifted.T @ shifted - sums * sums.T / divisor
+            mean = np.where(n > 0, shift[:, None] + sums / divisor, 0.0)
+        return cls(tuple(names), n.astype(np.int64), mean, np.maximum(m2, 0.0), c2)
+
+    def merge(self, other: CoMoments) -> CoMoments:
+        """The co-moments over the rows of both; the columns must be the same."""
+        n = self.n + other.n
+        divisor = np.maximum(n, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            delta = other.mean - self.mean
+            weight = self.n * (other.n / divisor)
+            empty = (self.n == 0) | (other.n == 0)
+            mean = np.where(
+                empty,
+                np.where(self.n == 0, other.mean, self.mean),
+                self.mean + delta * (other.n / divisor),
+            )
+            apart = np.where(empty, 0.0, delta)
+            m2 = self.m2 + other.m2 + apart * apart * weight
+            c2 = self.c2 + other.c2 + apart * apart.T * weight
+        return CoMoments(self.names, n, mean, m2, c2)
+
+    def pearson(self) -> Floats:
+        """Pearson correlations, shape (n_columns, n_columns), as `pandas.DataFrame.corr` defines.
+
+        NaN where a pair has fewer than two common rows or one side does not vary.
+
+        >>> x = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.5]])
+        >>> CoMoments.from_matrix(["a", "b"], x).pearson().round(4)
+        array([[1.    , 0.9979],
+               [0.9979, 1.    ]])
+        """
+        # Below this share of the mean square, deviations are rounding: the column is constant.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            noise = 1e-24 * np.maximum(self.n, 1) * self.mean * self.mean
+            varies = (self.m2 > noise) & (self.n > 1)
+            r = self.c2 / (np.sqrt(self.m2) * np.sqrt(self.m2.T))
+        return np.asarray(np.where(varies & varies.T, np.clip(r, -1.0, 1.0), np.nan))
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The arrays by name, for storing."""
+        return {"n": self.n, "mean": self.mean, "m2": self.m2, "c2": self.c2}
