@@ -1,0 +1,137 @@
+"""One column, text or typed, as the Arrow type of its kind, with a mask of what could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tenfold.data import parse
+from tenfold.data.text import DEFAULT_MARKERS, code_text, is_text, to_text, whole
+from tenfold.schema import Kind
+
+__all__ = ["ARROW_TYPES", "Converted", "convert"]
+
+ARROW_TYPES: dict[Kind, pa.DataType] = {
+    Kind.NUMBER: pa.float64(),
+    Kind.INTEGER: pa.int64(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.DATETIME: pa.timestamp("us", tz="UTC"),
+}
+"""Arrow type of a cleaned column; every other kind is a string."""
+
+_REASONS = {
+    Kind.NUMBER: "is not a number",
+    Kind.INTEGER: "is not a whole number",
+    Kind.BOOLEAN: "is not true or false",
+    Kind.DATETIME: "is not a date or time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A column after conversion.
+
+    Attributes:
+        array: values of the kind's Arrow type; null where missing or bad; shape (n_rows,).
+        bad: True where a value was there and could not be read as the kind; shape (n_rows,).
+        reason: what is wrong with the bad ones, e.g. ``"is not a number"``.
+    """
+
+    array: pa.Array
+    bad: NDArray[np.bool_]
+    reason: str
+
+
+def convert(
+    column: pa.Array | pa.ChunkedArray,
+    kind: Kind,
+    *,
+    markers: Collection[str] = DEFAULT_MARKERS,
+    trim: bool = True,
+) -> Converted:
+    """Read a column as a kind.
+
+    >>> done = convert(pa.array(["1", " 2 ", "x", "?"]), Kind.INTEGER)
+    >>> done.array.to_pylist(), done.bad.tolist(), done.reason
+    ([1, 2, None, None], [False, False, True, False], 'is not a whole number')
+    """
+    array = whole(column)
+    reason = _REASONS.get(kind, "is not a text")
+    if pa.types.is_null(array.type):
+        nothing = pa.nulls(len(array), ARROW_TYPES.get(kind, pa.string()))
+        return Converted(nothing, np.zeros(len(array), dtype=bool), reason)
+    if not is_text(array.type):
+        return _from_typed(array, kind, reason)
+    coded = code_text(array, markers=markers, trim=trim)
+    if kind not in ARROW_TYPES:
+        return Converted(coded.array(), np.zeros(len(array), dtype=bool), reason)
+    values, readable = _PARSERS[kind](coded.values)
+    missing = coded.codes < 0
+    bad = ~missing & ~np.append(readable, True)[coded.codes]
+    spread = np.append(values, values.dtype.type(0))[coded.codes]
+    return Converted(_typed(spread, missing | bad, kind), bad, reason)
+
+
+_PARSERS = {
+    Kind.NUMBER: parse.parse_numbers,
+    Kind.INTEGER: parse.parse_integers,
+    Kind.BOOLEAN: parse.parse_booleans,
+    Kind.DATETIME: parse.parse_datetimes,
+}
+
+
+def _typed(values: NDArray[np.generic], null: NDArray[np.bool_], kind: Kind) -> pa.Array:
+    if kind is Kind.DATETIME:
+        return pa.array(values, pa.int64(), mask=null).cast(ARROW_TYPES[kind])
+    return pa.array(values, ARROW_TYPES[kind], mask=null)
+
+
+def _from_typed(array: pa.Array, kind: Kind, reason: str) -> Converted:
+    good = np.zeros(len(array), dtype=bool)
+    if kind not in ARROW_TYPES:
+        if pa.types.is_floating(array.type):
+            array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+        return Converted(to_text(array), good, reason)
+    if kind is Kind.DATETIME:
+        if not pa.types.is_temporal(array.type):
+            return Converted(pa.nulls(len(array), ARROW_TYPES[kind]), _present(array), reason)
+        stamped = array.cast(pa.timestamp("us"), safe=False)  # no zone means UTC
+        return Converted(stamped.cast(ARROW_TYPES[kind]), good, reason)
+    if pa.types.is_temporal(array.type):
+        return Converted(pa.nulls(len(array), ARROW_TYPES[kind]), _present(array), reason)
+    if kind is Kind.INTEGER and pa.types.is_integer(array.type) and array.type != pa.uint64():
+        return Converted(array.cast(pa.int64()), good, reason)
+    return _from_numbers(array, kind, reason)
+
+
+def _from_numbers(array: pa.Array, kind: Kind, reason: str) -> Converted:
+    """Numbers, decimals and booleans by way of float64."""
+    if pa.types.is_boolean(array.type):
+        if kind is Kind.BOOLEAN:
+            return Converted(array, np.zeros(len(array), dtype=bool), reason)
+        array = array.cast(pa.int64())
+    floats = np.asarray(
+        array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64
+    )
+    missing = np.isnan(floats)
+    bad = np.isinf(floats)
+    if kind is Kind.INTEGER:
+        bad |= ~missing & ((np.floor(floats) != floats) | (np.abs(floats) > 2**53))
+    elif kind is Kind.BOOLEAN:
+        bad |= ~missing & (floats != 0) & (floats != 1)
+    null = missing | bad
+    clean = np.where(null, 0.0, floats)
+    if kind is Kind.INTEGER:
+        return Converted(pa.array(clean.astype(np.int64), mask=null), bad, reason)
+    if kind is Kind.BOOLEAN:
+        return Converted(pa.array(clean != 0, mask=null), bad, reason)
+    return Converted(pa.array(clean, pa.float64(), mask=null), bad, reason)
+
+
+def _present(array: pa.Array) -> NDArray[np.bool_]:
+    return np.array(pc.is_valid(array).to_numpy(zero_copy_only=False), dtype=bool)

@@ -1,0 +1,214 @@
+"""CSV files: the dialect, cuts at record ends, and pieces read as text.
+
+A record end is a line feed outside quotes, told by the parity of the quotes before it. All
+columns are read as text; kinds are inferred from the whole table, never from its first rows.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from tenfold.data.source import BLOCK_BYTES, RawBlock, Reject
+from tenfold.errors import DataError
+
+__all__ = ["MAX_RECORD_BYTES", "CsvHead", "CsvShard", "csv_shards", "read_head", "unique_names"]
+
+MAX_RECORD_BYTES = 64 * 1024 * 1024
+"""A piece without any record end for so long means that the quotes do not match."""
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+_HEAD_BYTES = 1024 * 1024
+_DELIMITERS = ",;\t|"
+_BOM = b"\xef\xbb\xbf"
+_LINE_FEED, _QUOTE = 10, 34
+
+
+@dataclass(frozen=True, slots=True)
+class CsvHead:
+    """What the first record tells.
+
+    Attributes:
+        columns: unique names; a nameless column is called ``unnamed_N``, N from 1.
+        delimiter: one of comma, semicolon, tab, bar.
+        start: byte at which the first row begins.
+        size_bytes: size of the file.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+    start: int
+    size_bytes: int
+
+
+def read_head(path: Path, *, source: str) -> CsvHead:
+    """Read the header record.
+
+    Raises:
+        DataError: the file is empty, not UTF-8, or names a column twice.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes == 0:
+        raise DataError(
+            f"source {source!r}: {path} is empty (0 bytes); give a header and at least one row"
+        )
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    start = len(_BOM) if head.startswith(_BOM) else 0
+    ends = _record_ends(head, start)
+    end = int(ends[0]) if len(ends) else len(head)
+    line = _utf8(head[start:end], path, start, source)
+    delimiter = max(_DELIMITERS, key=lambda mark: _cells(line, mark))
+    names = next(csv.reader([line], delimiter=delimiter), [])
+    return CsvHead(unique_names(names, source=source), delimiter, end, size_bytes)
+
+
+def unique_names(names: list[str], *, source: str) -> tuple[str, ...]:
+    """Trimmed column names, each of them once.
+
+    Raises:
+        DataError: a name occurs twice.
+
+    >>> unique_names(["", " age", "sex"], source="s")
+    ('unnamed_1', 'age', 'sex')
+    """
+    clean = [name.strip() or f"unnamed_{place}" for place, name in enumerate(names, start=1)]
+    for name, count in Counter(clean).items():
+        if count > 1:
+            places = [str(at) for at, other in enumerate(clean, start=1) if other == name]
+            raise DataError(
+                f"source {source!r}: column names must be unique, and {name!r} names columns "
+                f"{' and '.join(places)}; rename all but one in the header"
+            )
+    return tuple(clean)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvShard:
+    """A byte range of whole records."""
+
+    source: str
+    path: str
+    start: int
+    end: int
+    columns: tuple[str, ...]
+    delimiter: str
+
+    def read(self) -> RawBlock:
+        """The records as text columns.
+
+        Raises:
+            DataError: the bytes are not UTF-8.
+        """
+        with Path(self.path).open("rb") as file:
+            file.seek(self.start)
+            data = file.read(self.end - self.start)
+        _utf8(data, Path(self.path), self.start, self.source)
+        if not data.strip():
+            empty = pa.table({name: pa.array([], pa.string()) for name in self.columns})
+            return RawBlock(empty, np.zeros(0, dtype=np.int64), 0)
+        rejects: list[Reject] = []
+        table = self._parse(data, rejects)
+        n_records = table.num_rows + len(rejects)
+        positions = np.arange(n_records, dtype=np.int64)
+        skipped = np.array([reject.position for reject in rejects], dtype=np.int64)
+        return RawBlock(table, np.delete(positions, skipped), n_records, tuple(rejects))
+
+    def _parse(self, data: bytes, rejects: list[Reject]) -> pa.Table:
+        def reject(row: pacsv.InvalidRow) -> str:
+            reason = f"has {row.actual_columns} cells, the header names {row.expected_columns}"
+            rejects.append(Reject(row.number - 1, row.text, reason))
+            return "skip"
+
+        try:
+            return pacsv.read_csv(
+                pa.BufferReader(data),
+                read_options=pacsv.ReadOptions(
+                    column_names=list(self.columns),
+                    use_threads=False,  # record numbers are only known without
+                    block_size=len(data) + 1,
+                ),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=reject
+                ),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(self.columns, pa.string()),
+                    strings_can_be_null=False,
+                    check_utf8=False,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"source {self.source!r}: {self.path} is not CSV between bytes {self.start} and "
+                f"{self.end} ({error}); mend the quoting"
+            ) from error
+
+
+def csv_shards(path: Path, head: CsvHead, *, source: str) -> list[CsvShard]:
+    """Cut a file at record ends, at least `BLOCK_BYTES` apart.
+
+    Raises:
+        DataError: no record ends for `MAX_RECORD_BYTES`.
+    """
+    cuts = [head.start, *_cuts(path, head.start), head.size_bytes]
+    bounds = [(a, b) for a, b in pairwise(cuts) if b > a]
+    for start, end in bounds:
+        if end - start > MAX_RECORD_BYTES:
+            raise DataError(
+                f"source {source!r}: {path} has no end of a record for "
+                f"{MAX_RECORD_BYTES} bytes after byte {start}; a quote is not closed there"
+            )
+    return [
+        CsvShard(source, str(path), start, end, head.columns, head.delimiter)
+        for start, end in bounds
+    ]
+
+
+def _cuts(path: Path, start: int) -> Iterator[int]:
+    offset, wanted, n_quotes = start, start + BLOCK_BYTES, 0
+    with path.open("rb") as file:
+        file.seek(start)
+        while chunk := file.read(_CHUNK_BYTES):
+            end = offset + len(chunk)
+            if wanted < end:
+                ends = _record_ends(chunk, 0, n_quotes=n_quotes) + offset
+                place = int(np.searchsorted(ends, wanted))
+                while place < len(ends):
+                    yield int(ends[place])
+                    wanted = int(ends[place]) + BLOCK_BYTES
+                    place = int(np.searchsorted(ends, wanted))
+            n_quotes += chunk.count(b'"')
+            offset = end
+
+
+def _record_ends(data: bytes, start: int, *, n_quotes: int = 0) -> NDArray[np.int64]:
+    """Offsets just behind the line feeds that stand outside quotes, from ``start`` on."""
+    view = np.frombuffer(data, np.uint8)[start:]
+    feeds = np.flatnonzero(view == _LINE_FEED)
+    quotes = np.flatnonzero(view == _QUOTE)
+    before = np.searchsorted(quotes, feeds) + n_quotes
+    return np.asarray(feeds[before % 2 == 0] + 1 + start, dtype=np.int64)
+
+
+def _cells(line: str, delimiter: str) -> int:
+    return len(next(csv.reader([line], delimiter=delimiter), []))
+
+
+def _utf8(data: bytes, path: Path, start: int, source: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"source {source!r}: text must be UTF-8, and byte 0x{data[error.start]:02X} at "
+            f"offset {start + error.start} of {path} is not; convert the file, e.g. "
+            f"iconv -f latin1 -t utf-8"
+        ) from error

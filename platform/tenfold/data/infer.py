@@ -1,0 +1,290 @@
+"""From evidence to a schema: what each column is, and why, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from tenfold.data.scan import MAX_VALUES, ColumnScan, TableScan, scan_table
+from tenfold.data.text import DEFAULT_MARKERS
+from tenfold.errors import DataError
+from tenfold.schema import MAX_DOMAIN, Column, Kind, Role, Schema
+
+__all__ = ["Declared", "Hints", "decide_schema", "infer_schema"]
+
+TYPED_SHARE = 0.95
+"""A column is numeric (or a date) when this share of its values reads so; the rest is bad."""
+UNIQUE_SHARE = 0.95
+"""Texts that differ in this share of the rows name the row: an identifier, or free text."""
+ESTIMATED_UNIQUE_SHARE = 0.93
+"""Where different values are only estimated: all different, less four standard errors."""
+CATEGORY_SHARE = 0.5
+"""Texts that differ in more than this share of the rows repeat too seldom to learn from."""
+FEW_VALUES = 50
+"""Up to so many different texts are categories whatever the share (small tables)."""
+WORDS_OF_TEXT = 3.0
+"""Unique texts of so many words on average are prose, not identifiers."""
+
+_ID_NAME = re.compile(
+    r"^$|(^|[^a-z])(id|uuid|guid|rownames?|rowid|row|index|key|unnamed_\d+)\b", re.IGNORECASE
+)
+_CAMEL_ID = re.compile(r"[a-z]I[dD]$")
+_NO_FEATURE = (Kind.IDENTIFIER, Kind.CONSTANT, Kind.TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the project says about one column; None where it says nothing."""
+
+    kind: Kind | None = None
+    role: Role | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What is known before the data is seen.
+
+    Attributes:
+        target: name of the target column.
+        classes: True if the target is a class, False if a number, None if not said.
+        time: name of the time column.
+        group: name of the column whose rows stay together.
+        key: names of the columns that name a row.
+        declared: by column name.
+    """
+
+    target: str | None = None
+    classes: bool | None = None
+    time: str | None = None
+    group: str | None = None
+    key: tuple[str, ...] = ()
+    declared: Mapping[str, Declared] = field(default_factory=dict)
+
+
+def infer_schema(
+    tables: pa.Table | Iterable[pa.Table],
+    hints: Hints | None = None,
+    *,
+    markers: Collection[str] = DEFAULT_MARKERS,
+    trim: bool = True,
+) -> Schema:
+    """The schema of a table, or of the batches of one (see `read_batches`, `read_sample`).
+
+    Args:
+        tables: raw tables, text or typed, all with the same columns.
+        hints: target, roles and declared kinds.
+        markers: texts that mean missing, after trimming.
+        trim: whether blanks around a text count for nothing.
+
+    Raises:
+        DataError: no rows, unequal columns, or a named column that is not there.
+
+    >>> table = pa.table({"id": ["1", "2", "3"], "age": ["39", "?", "50"], "y": ["a", "b", "a"]})
+    >>> for column in infer_schema(table, Hints(target="y", classes=True)).columns:
+    ...     print(column.name, column.kind, column.role, "|", column.evidence)
+    id identifier ignored | whole numbers, all different, named like an identifier
+    age integer feature | whole numbers from 39 to 50, 1 of 3 missing
+    y category target | classes: 'a' (2), 'b' (1)
+    """
+    if isinstance(tables, pa.Table):
+        tables = [tables]
+    scans = [scan_table(table, markers=markers, trim=trim) for table in tables]
+    if not scans:
+        raise DataError("the table has no rows; give one with a header and at least one row")
+    return decide_schema(TableScan.merge_all(scans), hints or Hints())
+
+
+def decide_schema(scan: TableScan, hints: Hints) -> Schema:
+    """The schema that a scan of the whole table speaks for.
+
+    Raises:
+        DataError: no rows, or a named column that is not there.
+    """
+    if not scan.columns or scan.columns[0].n_rows == 0:
+        raise DataError("the table has no rows; give one with a header and at least one row")
+    _check_names(scan.names, hints)
+    pairs = zip(scan.names, scan.columns, strict=True)
+    return Schema(tuple(_decide(name, column, hints) for name, column in pairs))
+
+
+def _check_names(names: tuple[str, ...], hints: Hints) -> None:
+    named: dict[str, list[str | None]] = {
+        "the target": [hints.target],
+        "the time column": [hints.time],
+        "the group column": [hints.group],
+        "the key": list(hints.key),
+        "data.columns": list(hints.declared),
+    }
+    for what, wanted in named.items():
+        for name in wanted:
+            if name is not None and name not in names:
+                raise DataError(
+                    f"{what} must be a column of the table: {name!r} is not among "
+                    f"{', '.join(map(repr, names))}; correct the name in the project file"
+                )
+
+
+def _decide(name: str, scan: ColumnScan, hints: Hints) -> Column:
+    declared = hints.declared.get(name, Declared())
+    if name == hints.target:
+        return _target(name, scan, hints, declared)
+    kind, evidence = _kind(name, scan)
+    wanted = _wanted_kind(name, kind, hints, declared)
+    if wanted is not None and wanted is not kind:
+        kind, evidence = wanted, f"declared a {wanted.value}; found: {evidence}"
+    role = declared.role or _role(name, kind, hints)
+    return _column(name, scan, kind, role, declared, evidence)
+
+
+def _wanted_kind(name: str, kind: Kind, hints: Hints, declared: Declared) -> Kind | None:
+    if declared.kind is not None:
+        return declared.kind
+    if name == hints.time and kind not in (Kind.DATETIME, Kind.INTEGER, Kind.NUMBER):
+        return Kind.DATETIME
+    if declared.role is Role.FEATURE and kind in (Kind.IDENTIFIER, Kind.TEXT):
+        return Kind.CATEGORY
+    return None
+
+
+def _role(name: str, kind: Kind, hints: Hints) -> Role:
+    if name == hints.time:
+        return Role.TIME
+    if name == hints.group:
+        return Role.GROUP
+    if name in hints.key:
+        return Role.KEY
+    return Role.IGNORED if kind in _NO_FEATURE else Role.FEATURE
+
+
+def _target(name: str, scan: ColumnScan, hints: Hints, declared: Declared) -> Column:
+    if scan.n_values == 0:
+        raise DataError(
+            f"target {name!r} has no value in {scan.n_rows} rows; "
+            "give the labels or choose another target"
+        )
+    kind = declared.kind
+    if kind is None and hints.classes is not None:
+        kind = Kind.CATEGORY if hints.classes else Kind.NUMBER
+    if kind is None:
+        kind, evidence = _kind(name, scan)
+    elif kind is Kind.CATEGORY:
+        evidence = "classes: " + _listing(scan)
+    else:
+        evidence = _range_words("numbers", scan)
+    return _column(name, scan, kind, Role.TARGET, declared, evidence)
+
+
+def _kind(name: str, scan: ColumnScan) -> tuple[Kind, str]:
+    """The kind and the evidence; the first rule that holds."""
+    missing = f", {scan.n_missing} of {scan.n_rows} missing" if scan.n_missing else ""
+    if scan.n_values == 0:
+        return Kind.CONSTANT, f"no value in {scan.n_rows} rows"
+    if scan.n_distinct == 1 and not scan.n_missing:
+        return Kind.CONSTANT, f"the same value in all rows: {_listing(scan)}"
+    if scan.n_booleans == scan.n_values:
+        return Kind.BOOLEAN, f"true or false{missing}"
+    if "datetime" in scan.types and scan.types <= {"datetime"}:
+        return Kind.DATETIME, f"dates and times{missing}"
+    if scan.n_numbers >= TYPED_SHARE * scan.n_values and not (scan.n_codes and _untyped(scan)):
+        return _number_kind(name, scan)
+    if scan.n_datetimes >= TYPED_SHARE * scan.n_values:
+        return Kind.DATETIME, f"dates and times{_others(scan, scan.n_datetimes)}{missing}"
+    return _text_kind(name, scan, missing)
+
+
+def _number_kind(name: str, scan: ColumnScan) -> tuple[Kind, str]:
+    whole_only = scan.n_integers >= scan.n_numbers and "number" not in scan.types
+    if not whole_only:
+        return Kind.NUMBER, _range_words("numbers", scan)
+    if scan.n_values > 1 and _all_differ(scan) and _named_like_id(name):
+        return Kind.IDENTIFIER, "whole numbers, all different, named like an identifier"
+    return Kind.INTEGER, _range_words("whole numbers", scan)
+
+
+def _text_kind(name: str, scan: ColumnScan, missing: str) -> tuple[Kind, str]:
+    share = scan.n_distinct / scan.n_values
+    words = scan.n_words / scan.n_values
+    found = f"{scan.n_distinct} different texts in {scan.n_values} values"
+    unique = share >= UNIQUE_SHARE
+    if unique and (scan.n_distinct > FEW_VALUES or _named_like_id(name)):
+        if words >= WORDS_OF_TEXT:
+            return Kind.TEXT, f"{found}, {words:.1f} words each{missing}"
+        return Kind.IDENTIFIER, f"{found}: nearly every row has its own{missing}"
+    if scan.n_distinct <= FEW_VALUES or (share <= CATEGORY_SHARE and scan.counts is not None):
+        code = ", digits with leading zeros" if scan.n_codes else ""
+        return Kind.CATEGORY, f"{found}{code}{missing}"
+    return Kind.TEXT, f"{found}: they repeat too seldom for categories{missing}"
+
+
+def _column(
+    name: str, scan: ColumnScan, kind: Kind, role: Role, declared: Declared, evidence: str
+) -> Column:
+    low, high = declared.minimum, declared.maximum
+    if kind in (Kind.NUMBER, Kind.INTEGER):
+        low = scan.minimum if low is None else low
+        high = scan.maximum if high is None else high
+    if kind is Kind.DATETIME:
+        low, high = scan.earliest, scan.latest
+    return Column(
+        name=name,
+        kind=kind,
+        role=role,
+        nullable=scan.n_missing > 0,
+        domain=_domain(name, scan) if kind is Kind.CATEGORY else None,
+        minimum=low,
+        maximum=high,
+        evidence=evidence,
+    )
+
+
+def _domain(name: str, scan: ColumnScan) -> tuple[str, ...]:
+    counts = scan.value_counts()
+    if counts is None:
+        raise DataError(
+            f"column {name!r}: a category has at most {MAX_VALUES} different values, and this "
+            f"has about {scan.n_distinct}; declare it as text or identifier"
+        )
+    frequent = sorted(counts, key=lambda value: (-counts[value], value))[:MAX_DOMAIN]
+    return tuple(sorted(frequent))
+
+
+def _named_like_id(name: str) -> bool:
+    return bool(_ID_NAME.search(name) or _CAMEL_ID.search(name) or name.endswith("ID"))
+
+
+def _all_differ(scan: ColumnScan) -> bool:
+    if scan.n_missing:
+        return False
+    if scan.counts is not None:
+        return scan.n_distinct == scan.n_values
+    return scan.n_distinct >= ESTIMATED_UNIQUE_SHARE * scan.n_values
+
+
+def _untyped(scan: ColumnScan) -> bool:
+    return "text" in scan.types
+
+
+def _range_words(what: str, scan: ColumnScan) -> str:
+    low, high = scan.minimum, scan.maximum
+    span = f" from {low:.10g} to {high:.10g}" if low is not None and high is not None else ""
+    missing = f", {scan.n_missing} of {scan.n_rows} missing" if scan.n_missing else ""
+    return f"{what}{span}{_others(scan, scan.n_numbers)}{missing}"
+
+
+def _others(scan: ColumnScan, n_read: int) -> str:
+    n_bad = scan.n_values - n_read
+    return f", {n_bad} of {scan.n_values} not readable so" if n_bad else ""
+
+
+def _listing(scan: ColumnScan, *, most: int = 5) -> str:
+    counts = scan.value_counts()
+    if counts is None:
+        return f"about {scan.n_distinct} different values"
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    shown = ", ".join(f"{value!r} ({counts[value]})" for value in ranked[:most])
+    return shown + (f" and {len(ranked) - most} more" if len(ranked) > most else "")

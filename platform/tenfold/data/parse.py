@@ -1,0 +1,171 @@
+"""What a text can be read as: numbers, whole numbers, booleans, points in time. Pure kernels.
+
+Each takes unique texts without nulls, shape (n_values,), and returns values with a mask of the
+ones it could read; what it could not read holds 0 under a False mask.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+__all__ = [
+    "FALSE_WORDS",
+    "TRUE_WORDS",
+    "looks_like_code",
+    "parse_booleans",
+    "parse_datetimes",
+    "parse_integers",
+    "parse_numbers",
+    "whole_numbers",
+]
+
+Mask = NDArray[np.bool_]
+
+TRUE_WORDS: tuple[str, ...] = ("true", "yes", "t", "y", "1")
+"""Texts, in any case, that a declared boolean reads as true."""
+FALSE_WORDS: tuple[str, ...] = ("false", "no", "f", "n", "0")
+"""Texts, in any case, that a declared boolean reads as false."""
+
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?$"
+_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+_INTEGER = r"^[+-]?\d{1,18}$"  # 19 digits may overflow int64
+_WHOLE_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3}){1,5}$"
+_CODE = r"^(0\d+|[+-]?\d{19,})$"
+_DATETIME = (
+    r"^(?P<y>\d{4})[-/]?(?P<mo>\d{2})[-/]?(?P<d>\d{2})"
+    r"(?:[T ](?P<h>\d{2}):?(?P<mi>\d{2})(?::?(?P<s>\d{2})(?:\.(?P<f>\d{1,9}))?)?"
+    r" ?(?P<z>Z|[+-]\d{2}(?::?\d{2})?)?)?$"
+)
+_EXACT = float(2**53)
+_US_A_DAY = 86_400_000_000
+
+
+def parse_numbers(values: pa.StringArray) -> tuple[NDArray[np.float64], Mask]:
+    """Decimal numbers, with an exponent, a plus sign or commas between thousands; finite only.
+
+    >>> parse_numbers(pa.array(["1.5", "+2", "1,234.5", "inf", "abc"]))[0].tolist()
+    [1.5, 2.0, 1234.5, 0.0, 0.0]
+    """
+    try:  # the common case in one pass: Arrow reads everything
+        fast = _floats(pc.cast(values, pa.float64()))
+        if np.isfinite(fast).all():
+            return fast, np.ones(len(values), dtype=bool)
+    except pa.ArrowInvalid:
+        pass
+    thousands = pc.match_substring_regex(values, _THOUSANDS)
+    plain = pc.if_else(thousands, pc.replace_substring(values, ",", ""), values)
+    plain = pc.replace_substring_regex(plain, r"^\+", "")
+    readable = pc.match_substring_regex(plain, _NUMBER)
+    numbers = _floats(pc.cast(pc.if_else(readable, plain, "0"), pa.float64()))
+    mask = _mask(readable) & np.isfinite(numbers)
+    return np.where(mask, numbers, 0.0), mask
+
+
+def parse_integers(values: pa.StringArray) -> tuple[NDArray[np.int64], Mask]:
+    """Whole numbers, also written as ``3.0`` or ``1,000``.
+
+    >>> parse_integers(pa.array(["3", "3.0", "3.5", "x"]))[1].tolist()
+    [True, True, False, False]
+    """
+    direct = pc.match_substring_regex(values, _INTEGER)
+    plain = pc.replace_substring_regex(pc.if_else(direct, values, "0"), r"^\+", "")
+    whole = np.asarray(pc.cast(plain, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    mask = _mask(direct)
+    if mask.all():
+        return whole, mask
+    numbers, readable = parse_numbers(values)
+    integral = ~mask & readable & (numbers == np.floor(numbers)) & (np.abs(numbers) <= _EXACT)
+    return np.where(integral, np.where(integral, numbers, 0).astype(np.int64), whole), (
+        mask | integral
+    )
+
+
+def looks_like_code(values: pa.StringArray) -> Mask:
+    """Digits that are a code and no quantity: leading zeros, or too long to be exact.
+
+    >>> looks_like_code(pa.array(["02134", "0", "0.5", "7"])).tolist()
+    [True, False, False, False]
+    """
+    return _mask(pc.match_substring_regex(values, _CODE))
+
+
+def whole_numbers(values: pa.StringArray) -> Mask:
+    """Texts that are whole numbers as written, so ``3.0`` is not.
+
+    >>> whole_numbers(pa.array(["3", "-7", "1,000", "3.0"])).tolist()
+    [True, True, True, False]
+    """
+    plain = _mask(pc.match_substring_regex(values, _INTEGER))
+    return plain | _mask(pc.match_substring_regex(values, _WHOLE_THOUSANDS))
+
+
+def parse_booleans(values: pa.StringArray) -> tuple[NDArray[np.bool_], Mask]:
+    """Words for true and false, in any case.
+
+    >>> parse_booleans(pa.array(["TRUE", "no", "maybe"]))[0].tolist()
+    [True, False, False]
+    """
+    lower = pc.utf8_lower(values)
+    yes = _mask(pc.is_in(lower, value_set=pa.array(TRUE_WORDS)))
+    no = _mask(pc.is_in(lower, value_set=pa.array(FALSE_WORDS)))
+    return yes, yes | no
+
+
+def parse_datetimes(values: pa.StringArray) -> tuple[NDArray[np.int64], Mask]:
+    """Points in time as microseconds since 1970 in UTC; a time without a zone is UTC.
+
+    Read are ISO 8601 in its extended and basic (compact) forms, with ``/`` for ``-`` too.
+
+    >>> parse_datetimes(pa.array(["1970-01-02", "19700101T000001", "1970-02-30"]))[0].tolist()
+    [86400000000, 1000000, 0]
+    """
+    parts = pc.extract_regex(values, _DATETIME)
+    mask = _mask(pc.is_valid(parts))
+    if not mask.any():
+        return np.zeros(len(values), dtype=np.int64), mask
+    year, month, day = (_field(parts, name, 1) for name in ("y", "mo", "d"))
+    hour, minute, second = (_field(parts, name, 0) for name in ("h", "mi", "s"))
+    mask &= (year > 0) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
+    months = (np.where(mask, year, 1970) - 1970) * 12 + np.where(mask, month, 1) - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    mask &= (day >= 1) & (day <= after - first)
+    micros = _microseconds(parts)
+    offset, zone_ok = _zone(parts)
+    mask &= zone_ok
+    clock = ((hour * 60 + minute - offset) * 60 + second) * 1_000_000 + micros
+    return np.where(mask, (first + day - 1) * _US_A_DAY + clock, 0), mask
+
+
+def _field(parts: pa.StructArray, name: str, default: int) -> NDArray[np.int64]:
+    text = pc.struct_field(parts, name)
+    text = pc.if_else(pc.equal(pc.fill_null(text, ""), ""), str(default), text)
+    return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _microseconds(parts: pa.StructArray) -> NDArray[np.int64]:
+    text = pc.fill_null(pc.struct_field(parts, "f"), "")
+    text = pc.utf8_slice_codeunits(pc.utf8_rpad(text, 6, padding="0"), 0, 6)
+    return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _zone(parts: pa.StructArray) -> tuple[NDArray[np.int64], Mask]:
+    """Minutes east of UTC; a zone beyond 18 hours is none."""
+    text = pc.fill_null(pc.struct_field(parts, "z"), "")
+    text = pc.if_else(pc.is_in(text, value_set=pa.array(["", "Z"])), "+0000", text)
+    digits = pc.utf8_rpad(pc.replace_substring_regex(text, r"[:+-]", ""), 4, padding="0")
+    number = np.asarray(pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    minutes = number // 100 * 60 + number % 100
+    sign = np.where(_mask(pc.starts_with(text, "-")), -1, 1)
+    return sign * minutes, (minutes <= 18 * 60) & (number % 100 < 60)
+
+
+def _floats(array: pa.Array) -> NDArray[np.float64]:
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _mask(array: pa.BooleanArray) -> Mask:
+    return np.array(array.to_numpy(zero_copy_only=False), dtype=bool)

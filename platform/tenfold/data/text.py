@@ -1,0 +1,120 @@
+"""Text columns as unique values and codes: every later step looks at each different value once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_MARKERS", "Coded", "code_text", "code_typed", "is_text", "to_text", "whole"]
+
+DEFAULT_MARKERS: tuple[str, ...] = ("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A")
+"""Texts that mean "missing" unless the project names others; compared after trimming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column as its unique values and one code a row.
+
+    Attributes:
+        values: the different values as strings, without nulls, in no particular order.
+        codes: index into ``values``, -1 for missing; shape (n_rows,).
+    """
+
+    values: pa.StringArray
+    codes: NDArray[np.int64]
+
+    def weights(self) -> NDArray[np.int64]:
+        """How often each value occurs; shape (n_values,)."""
+        present = self.codes[self.codes >= 0]
+        return np.bincount(present, minlength=len(self.values)).astype(np.int64)
+
+    def array(self) -> pa.StringArray:
+        """The column again, one string or null a row."""
+        return self.values.take(pa.array(self.codes, mask=self.codes < 0))
+
+
+def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column in one piece."""
+    if isinstance(column, pa.ChunkedArray):
+        return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    return column
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether Arrow holds this column as text, plain or as a dictionary."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def code_text(
+    column: pa.Array | pa.ChunkedArray,
+    *,
+    markers: Collection[str] = DEFAULT_MARKERS,
+    trim: bool = True,
+) -> Coded:
+    """Trim a text column, turn markers into missing, and code it.
+
+    >>> coded = code_text(pa.array([" a", "a", " ?", None]))
+    >>> coded.values.to_pylist(), coded.codes.tolist()
+    (['a'], [0, 0, -1, -1])
+    """
+    encoded = whole(column)
+    if pa.types.is_dictionary(encoded.type):
+        encoded = encoded.cast(pa.string())
+    encoded = encoded.dictionary_encode()
+    clean = encoded.dictionary.cast(pa.string())
+    if trim:
+        clean = pc.utf8_trim_whitespace(clean)
+    missing = pc.is_in(clean, value_set=pa.array(sorted(markers), pa.string()))
+    clean = pc.if_else(missing, pa.scalar(None, pa.string()), clean).dictionary_encode()
+    return Coded(clean.dictionary, _through(_indices(encoded), _indices(clean)))
+
+
+def code_typed(column: pa.Array | pa.ChunkedArray) -> Coded:
+    """Code a typed column (integers, floats, booleans, dates) by its texts; NaN is missing."""
+    array = whole(column)
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    encoded = array.dictionary_encode()
+    clean = to_text(encoded.dictionary).dictionary_encode()
+    return Coded(clean.dictionary, _through(_indices(encoded), _indices(clean)))
+
+
+def to_text(array: pa.Array) -> pa.StringArray:
+    """Typed values as the texts that a person would write: ``1`` for 1.0, ``true`` for True.
+
+    >>> to_text(pa.array([1.0, 2.5, None])).to_pylist()
+    ['1', '2.5', None]
+    """
+    kind = array.type
+    if is_text(kind):
+        return array.cast(pa.string())
+    if pa.types.is_floating(kind):
+        values = array.cast(pa.float64()).to_pylist()
+        return pa.array([_float_text(value) for value in values], pa.string())
+    if pa.types.is_timestamp(kind):
+        return pc.strftime(array.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S")
+    return array.cast(pa.string())
+
+
+def _float_text(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+
+def _indices(encoded: pa.DictionaryArray) -> NDArray[np.int64]:
+    filled = pc.fill_null(encoded.indices.cast(pa.int64()), -1)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _through(outer: NDArray[np.int64], inner: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.append(inner, -1)[outer]  # code -1 reads the appended -1
