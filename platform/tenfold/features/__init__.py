@@ -1,0 +1,9 @@
+"""From a table or a JSON row to the float32 matrix that a model reads."""
+
+from __future__ import annotations
+
+from tenfold.features.codes import RowEncoder, encode_table
+from tenfold.features.preprocessor import Preprocessor
+from tenfold.features.recipe import Recipe
+
+__all__ = ["Preprocessor", "Recipe", "RowEncoder", "encode_table"]

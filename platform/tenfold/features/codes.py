@@ -1,0 +1,351 @@
+"""The one entrance: a table or a JSON row becomes float64 codes, before any model sees it.
+
+One column of codes per feature of the schema, in its order:
+
+- numbers as they are, booleans 0 or 1, times as seconds since 1970 UTC,
+- a category as its place in the column's domain, -1 for one that is not in it,
+- NaN for a missing value, whatever the kind.
+
+Preprocessing, scoring and the drift monitor all start from these codes, so they agree on what a row
+is. `encode_table` is for training and batch scoring and takes cleaned tables; `RowEncoder` is for
+the endpoint, is strict about JSON types and says which column of which row is wrong and why. For
+equal values both give the same bits: categories go through one function, and the arithmetic on
+times is the same two roundings.
+
+Measured (14 columns, 8 of them categories, one core of a shared 2-core box): `RowEncoder.encode`
+2.9 us a row, `encode_table` 0.35 us a row at 48,842 rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.errors import DataError, RequestError
+from tenfold.schema import Column, Kind, Role, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["MAX_FAULTS", "UNSEEN", "Codes", "RowEncoder", "encode_table"]
+
+Codes = npt.NDArray[np.float64]
+
+UNSEEN = -1.0
+"""Code of a category that is not in the column's domain."""
+
+MAX_FAULTS = 20
+"""Faults listed in one answer: enough to mend a client, too few to be an amplifier."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SHOWN_CHARACTERS = 40
+
+Reader = Callable[[Any], float]
+
+
+class _Refused(Exception):
+    """A value is not of the column's kind; the text is the reason."""
+
+
+def encode_table(schema: Schema, table: pa.Table) -> Codes:
+    """The codes of a cleaned table.
+
+    Args:
+        schema: what the columns mean; only its features are read, in the schema's order.
+        table: at least the feature columns, in any order, with the Arrow types of
+            `Schema.arrow_schema` or ones that convert to them; it is not changed.
+
+    Returns:
+        float64 (n_rows, n_features of the schema). An infinity counts as missing.
+
+    Raises:
+        DataError: a feature column is missing, or its type does not fit its kind.
+
+    >>> import pyarrow as pa
+    >>> sex = Column("sex", Kind.CATEGORY, domain=("f", "m"))
+    >>> schema = Schema((Column("age", Kind.NUMBER), sex))
+    >>> encode_table(schema, pa.table({"sex": ["m", None, "x"], "age": [1.5, 2, None]}))
+    array([[ 1.5,  1. ],
+           [ 2. ,  nan],
+           [ nan, -1. ]])
+    """
+    present = set(table.column_names)
+    missing = [column.name for column in schema.features if column.name not in present]
+    if missing:
+        raise DataError(
+            f"the model needs {len(schema.features)} columns and the table lacks "
+            f"{_listed(missing)}; add {'it' if len(missing) == 1 else 'them'} "
+            "(an empty column counts as missing values)"
+        )
+    codes = np.empty((table.num_rows, len(schema.features)), dtype=np.float64)
+    for index, column in enumerate(schema.features):
+        codes[:, index] = _encode_column(column, table.column(column.name))
+    return codes
+
+
+def _encode_column(column: Column, values: pa.ChunkedArray) -> Codes:
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_null(kind):
+        return np.full(len(values), np.nan)
+    if pa.types.is_dictionary(kind):
+        values = values.cast(kind.value_type)
+        kind = values.type
+    if column.kind in (Kind.NUMBER, Kind.INTEGER):
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return _finite(_floats(values))
+    elif column.kind is Kind.BOOLEAN:
+        if pa.types.is_boolean(kind):
+            return _floats(values.cast(pa.uint8()))
+    elif column.kind is Kind.DATETIME:
+        if pa.types.is_date(kind):
+            values = values.cast(pa.timestamp("us"))
+            kind = values.type
+        if pa.types.is_timestamp(kind):
+            whole = values.cast(pa.timestamp("us", tz=kind.tz), safe=False).cast(pa.int64())
+            return _floats(whole) / 1e6
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _encode_categories(column, values)
+    raise DataError(
+        f"column {column.name!r} is {column.kind.value} in the model and {kind} in the table; "
+        "convert it, or prepare the project again"
+    )
+
+
+def _floats(values: pa.ChunkedArray) -> Codes:
+    import pyarrow as pa
+
+    numbers = values.cast(pa.float64(), safe=False).to_numpy()
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _finite(values: Codes) -> Codes:
+    infinite = np.isinf(values)
+    return np.where(infinite, np.nan, values) if infinite.any() else values
+
+
+def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
+    """Look every distinct text up once, with the same function as the row path."""
+    import pyarrow as pa
+
+    encoded = values.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
+        return np.full(len(values), np.nan)
+    read = _category_reader(column)
+    table = np.array([read(text) for text in encoded.dictionary.to_pylist()] + [np.nan])
+    places = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(table[places], dtype=np.float64)
+
+
+class RowEncoder:
+    """JSON rows to codes, strictly.
+
+    Built once per model, used by any number of threads: it holds no state between calls. An absent
+    key is an error, an explicit null is a missing value, a number in quotes is text. Columns that
+    the schema knows and the model does not use (keys, ignored ones) may be sent and are not read.
+
+    >>> sex = Column("sex", Kind.CATEGORY, domain=("f", "m"))
+    >>> schema = Schema((Column("age", Kind.INTEGER), sex))
+    >>> RowEncoder(schema).encode({"age": 39, "sex": "m"})
+    array([39.,  1.])
+    >>> RowEncoder(schema).encode({"age": "39", "sex": "m"})
+    Traceback (most recent call last):
+        ...
+    tenfold.errors.RequestError: row 0, column 'age': '39' is text; send the number 39
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.names: tuple[str, ...] = tuple(column.name for column in schema.features)
+        self._readers = tuple((c.name, _READERS[c.kind](c)) for c in schema.features)
+        self._n_columns = len(self._readers)
+        self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
+
+    def encode(self, row: Mapping[str, object]) -> Codes:
+        """The codes of one row, float64 (n_features of the schema,).
+
+        Raises:
+            RequestError: a column is missing, unknown or of a wrong type; ``items`` has them all.
+        """
+        codes: Codes = self.encode_rows((row,))[0]
+        return codes
+
+    def encode_rows(self, rows: Sequence[Mapping[str, object]]) -> Codes:
+        """The codes of several rows, float64 (n_rows, n_features of the schema).
+
+        Raises:
+            RequestError: some rows break a law; ``items`` names row, column and reason of the first
+                `MAX_FAULTS` faults.
+        """
+        readers = self._readers
+        n_columns = self._n_columns
+        values: list[list[float]] = []
+        try:
+            for row in rows:
+                values.append([read(row[name]) for name, read in readers])
+                if len(row) != n_columns and not row.keys() <= self._known:
+                    raise _Refused
+        except (_Refused, KeyError, TypeError, AttributeError, IndexError):
+            raise self._explained(rows) from None
+        return np.array(values, dtype=np.float64).reshape(len(values), n_columns)
+
+    def _explained(self, rows: Sequence[Mapping[str, object]]) -> RequestError:
+        """Read again, slowly, and collect what is wrong."""
+        items: list[dict[str, object]] = []
+        for index, row in enumerate(rows):
+            items += [{"row": index, "column": c, "reason": r} for c, r in self._faults(row)]
+            if len(items) >= MAX_FAULTS:
+                break
+        first = items[0]
+        place = "" if first["column"] is None else f", column {first['column']!r}"
+        more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+        return RequestError(
+            f"row {first['row']}{place}: {first['reason']}{more}", items=items[:MAX_FAULTS]
+        )
+
+    def _faults(self, row: object) -> list[tuple[str | None, str]]:
+        if not isinstance(row, Mapping):
+            return [(None, f"{_shown(row)} is not an object; send {{column: value}}")]
+        faults: list[tuple[str | None, str]] = []
+        for name, read in self._readers:
+            if name not in row:
+                faults.append((name, "the column is missing; send it, or null for a missing value"))
+                continue
+            try:
+                read(row[name])
+            except _Refused as refused:
+                faults.append((name, str(refused)))
+        faults.extend((str(key), self._unknown(key)) for key in row if key not in self._known)
+        return faults
+
+    def _unknown(self, name: object) -> str:
+        if name in self.schema:
+            return "this is what the model predicts; leave it out"
+        return f"the model has no such column; it has {_listed(self.names)}"
+
+
+def _number_reader(column: Column) -> Reader:
+    whole = column.kind is Kind.INTEGER
+
+    def read(value: Any) -> float:
+        kind = value.__class__
+        if kind is int or kind is float:
+            try:
+                number = float(value)
+            except OverflowError:
+                raise _Refused("the number is too large for a 64-bit float") from None
+            if not math.isfinite(number):
+                if number != number:
+                    return number
+                raise _Refused(f"{number} is not finite; send a number or null")
+            if whole and kind is float and not number.is_integer():
+                raise _Refused(f"{number} is not whole; send an integer")
+            return number
+        if value is None:
+            return math.nan
+        if isinstance(value, (np.integer, np.floating)):
+            return read(value.item())
+        raise _Refused(_not_number(value, whole=whole))
+
+    return read
+
+
+def _not_number(value: object, *, whole: bool) -> str:
+    wanted = "an integer" if whole else "a number"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} is a boolean; send {wanted}"
+    if isinstance(value, str):
+        try:
+            meant = math.isfinite(float(value))
+        except ValueError:
+            meant = False
+        if meant:
+            return f"{_shown(value)} is text; send the number {value.strip()[:_SHOWN_CHARACTERS]}"
+        return f"{_shown(value)} is text; send {wanted} or null"
+    return f"{_shown(value)} is not a number; send {wanted} or null"
+
+
+def _boolean_reader(column: Column) -> Reader:
+    def read(value: Any) -> float:
+        if value is True:
+            return 1.0
+        if value is False:
+            return 0.0
+        if value is None:
+            return math.nan
+        raise _Refused(f"{_shown(value)} is not a boolean; send true, false or null")
+
+    return read
+
+
+def _datetime_reader(column: Column) -> Reader:
+    def read(value: Any) -> float:
+        if value is None:
+            return math.nan
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                raise _Refused(f"{_shown(value)} {_NO_TIME}") from None
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if not isinstance(value, datetime):
+            raise _Refused(f"{_shown(value)} {_NO_TIME}")
+        moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        return float((moment - _EPOCH) // _MICROSECOND) / 1e6
+
+    return read
+
+
+_NO_TIME = "is not a time; send ISO 8601 text such as '2031-05-04T13:30:00Z' or null"
+
+
+def _category_reader(column: Column) -> Reader:
+    codes = {text: float(index) for index, text in enumerate(column.domain or ())}
+
+    def read(value: Any) -> float:
+        if value.__class__ is str:
+            code = codes.get(value)
+            # Domains are trimmed when the project says so; a client's blanks are then not a new
+            # category. A domain that kept its blanks is hit before this line.
+            return code if code is not None else codes.get(value.strip(), UNSEEN)
+        if value is None:
+            return math.nan
+        raise _Refused(f"{_shown(value)} is not text; send text or null")
+
+    return read
+
+
+_READERS: dict[Kind, Callable[[Column], Reader]] = {
+    Kind.NUMBER: _number_reader,
+    Kind.INTEGER: _number_reader,
+    Kind.BOOLEAN: _boolean_reader,
+    Kind.DATETIME: _datetime_reader,
+    Kind.CATEGORY: _category_reader,
+    Kind.TEXT: _category_reader,
+    Kind.IDENTIFIER: _category_reader,
+    Kind.CONSTANT: _category_reader,
+}
+
+
+def _shown(value: object) -> str:
+    """A value as it may stand in an error: short, on one line, no control characters."""
+    if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS:
+        return repr(value[:_SHOWN_CHARACTERS] + "…")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    return repr(value)[: _SHOWN_CHARACTERS + 2]
+
+
+def _listed(names: Sequence[str], *, most: int = 8) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,24 @@
+"""The closed list of preprocessing operations, each a frozen value with fitted numbers."""
+
+from __future__ import annotations
+
+from tenfold.features.ops.base import MAX_FLOAT32, Op
+from tenfold.features.ops.categories import Lookup, OneHot
+from tenfold.features.ops.dates import CALENDAR_FIELDS, Calendar
+from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
+from tenfold.features.ops.table import OPS, op_from_dict
+
+__all__ = [
+    "CALENDAR_FIELDS",
+    "MAX_FLOAT32",
+    "OPS",
+    "Calendar",
+    "Lookup",
+    "Missing",
+    "OneHot",
+    "Op",
+    "Quantile",
+    "Scale",
+    "Take",
+    "op_from_dict",
+]

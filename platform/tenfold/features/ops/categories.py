@@ -1,0 +1,135 @@
+"""Operations on category codes: a number per category, or a 0/1 feature per category."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.features.codes import Codes
+from tenfold.features.ops.base import Features, Op
+
+__all__ = ["Lookup", "OneHot"]
+
+_SHIFT = 2
+"""Tables open with the answers for missing and unseen; code k stands at k + 2."""
+
+_MISSING = -float(_SHIFT)
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(Op):
+    """A fitted number per category.
+
+    Attributes:
+        tables: per column ``[missing, unseen, code 0, code 1, ...]``; NaN stays missing.
+
+    >>> out = np.empty((4, 1), np.float32)
+    >>> op = Lookup(columns=(0,), tables=((0.5, 0.0, 0.75, 0.25),))
+    >>> op.apply(np.array([[np.nan], [-1.0], [0.0], [1.0]]), out)
+    >>> out.ravel().tolist()
+    [0.5, 0.0, 0.75, 0.25]
+    """
+
+    kind: ClassVar[str] = "lookup"
+
+    tables: tuple[tuple[float, ...], ...]
+
+    @property
+    def n_outputs(self) -> int:
+        """One per column."""
+        return len(self.columns)
+
+    def apply(self, codes: Codes, out: Features) -> None:
+        """See `Op.apply`."""
+        places, starts, table = self._arrays
+        out[...] = table.take(_indices(codes, places, starts))
+
+    def check(self) -> str | None:
+        """See `Op.check`."""
+        return _check_tables(self.columns, self.tables)
+
+    @cached_property
+    def _arrays(self) -> tuple[npt.NDArray[np.intp], Codes, Features]:
+        table = np.concatenate([np.array(table, dtype=np.float64) for table in self.tables])
+        return self.places, _starts(self.tables), table.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class OneHot(Op):
+    """A 0/1 feature per frequent category.
+
+    Attributes:
+        slots: per column ``[missing, unseen, code 0, ...]``: the place of the feature that is 1,
+            counted over all columns of this op, or -1 for none. Rare categories share a place.
+        n_slots: the features in all.
+    """
+
+    kind: ClassVar[str] = "onehot"
+
+    slots: tuple[tuple[int, ...], ...]
+    n_slots: int
+
+    @property
+    def n_outputs(self) -> int:
+        """One per slot."""
+        return self.n_slots
+
+    def apply(self, codes: Codes, out: Features) -> None:
+        """See `Op.apply`."""
+        places, starts, table, owners, slots = self._arrays
+        chosen = table.take(_indices(codes, places, starts))
+        np.equal(chosen.take(owners, axis=1), slots, out=out, casting="unsafe")
+
+    def check(self) -> str | None:
+        """See `Op.check`."""
+        fault = _check_tables(self.columns, self.slots)
+        if fault is not None:
+            return fault
+        used = [sorted({slot for slot in slots if slot >= 0}) for slots in self.slots]
+        if [slot for slots in used for slot in slots] != list(range(self.n_outputs)):
+            return "has slots that are numbered in the order of the columns, none twice"
+        return None
+
+    @cached_property
+    def _arrays(
+        self,
+    ) -> tuple[
+        npt.NDArray[np.intp],
+        Codes,
+        npt.NDArray[np.int32],
+        npt.NDArray[np.intp],
+        npt.NDArray[np.int32],
+    ]:
+        table = np.concatenate([np.array(slots, dtype=np.int32) for slots in self.slots])
+        owners = np.empty(self.n_outputs, dtype=np.intp)
+        for index, slots in enumerate(self.slots):
+            owners[[slot for slot in slots if slot >= 0]] = index
+        numbers = np.arange(self.n_outputs, dtype=np.int32)
+        return self.places, _starts(self.slots), table, owners, numbers
+
+
+def _starts(tables: tuple[tuple[float, ...], ...] | tuple[tuple[int, ...], ...]) -> Codes:
+    """Where code 0 of each column stands in the joined table."""
+    sizes = [len(table) for table in tables]
+    return np.cumsum([0.0, *sizes[:-1]]) + _SHIFT
+
+
+def _indices(codes: Codes, places: npt.NDArray[np.intp], starts: Codes) -> npt.NDArray[np.intp]:
+    values = codes.take(places, axis=1)
+    np.copyto(values, _MISSING, where=np.isnan(values))
+    np.add(values, starts, out=values)
+    return values.astype(np.intp)
+
+
+def _check_tables(
+    columns: tuple[int, ...], tables: tuple[tuple[float, ...], ...] | tuple[tuple[int, ...], ...]
+) -> str | None:
+    if len(columns) != len(tables) or not columns:
+        return "has one table per column, and a column"
+    if any(len(table) < _SHIFT for table in tables):
+        return "has tables that open with the answers for missing and unseen"
+    return None

@@ -1,0 +1,35 @@
+"""The one table of operations. What is not in it cannot be loaded: no name becomes an import."""
+
+from __future__ import annotations
+
+from tenfold.errors import ArtifactError
+from tenfold.features.ops.base import Op
+from tenfold.features.ops.categories import Lookup, OneHot
+from tenfold.features.ops.dates import Calendar
+from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
+
+__all__ = ["OPS", "op_from_dict"]
+
+OPS: dict[str, type[Op]] = {
+    op.kind: op for op in (Take, Scale, Quantile, Missing, Lookup, OneHot, Calendar)
+}
+
+
+def op_from_dict(value: object, *, n_columns: int) -> Op:
+    """Read one operation.
+
+    Raises:
+        ArtifactError: it is not in the table, or its numbers do not fit together.
+
+    >>> op_from_dict({"op": "os.system", "columns": [0]}, n_columns=1)
+    Traceback (most recent call last):
+        ...
+    tenfold.errors.ArtifactError: preprocess.json: 'os.system' is not one of the operations ...
+    """
+    name = value.get("op") if isinstance(value, dict) else value
+    if not isinstance(value, dict) or not isinstance(name, str) or name not in OPS:
+        raise ArtifactError(
+            f"preprocess.json: {name!r} is not one of the operations {', '.join(sorted(OPS))}; "
+            "upgrade tenfold or publish the model again"
+        )
+    return OPS[name].from_dict(value, n_columns=n_columns)

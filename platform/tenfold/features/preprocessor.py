@@ -1,0 +1,181 @@
+"""The fitted preprocessor: codes in, the float32 matrix out, everything it knows in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tenfold.canonical import canonical_json, sha256_hex
+from tenfold.errors import ArtifactError, DataError
+from tenfold.features.codes import Codes, RowEncoder, encode_table
+from tenfold.features.fitting import fit_ops
+from tenfold.features.ops import Op, op_from_dict
+from tenfold.features.ops.base import Features
+from tenfold.features.recipe import Recipe
+from tenfold.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tenfold.profile import Profile
+
+__all__ = ["CHUNK_ROWS", "FORMAT_VERSION", "Preprocessor"]
+
+FORMAT_VERSION = 1
+
+CHUNK_ROWS = 8192
+"""Rows transformed at once: the temporaries of 100 columns stay near 6 MB, inside most caches."""
+
+
+class Preprocessor:
+    """Fitted operations over the codes of a schema. Immutable; any thread may use it.
+
+    A row gets the same bits alone, in a batch and in a table, because all three meet in
+    `transform_codes`. Constant and all-missing columns pass: they become a constant feature, or
+    none.
+
+    Measured (adult.csv, 14 columns, one core of a shared 2-core box): encode and transform of one
+    JSON row in 8 us for the trees' recipe and 17 us for 100 scaled and one-hot features; a row of a
+    large table 0.5 us and 1.5 us.
+
+    Args:
+        schema: what the codes mean.
+        recipe: what was asked for.
+        ops: the operations, in the order of the matrix.
+        feature_names: one per feature.
+    """
+
+    def __init__(
+        self, schema: Schema, *, recipe: Recipe, ops: tuple[Op, ...], feature_names: tuple[str, ...]
+    ) -> None:
+        self.schema = schema
+        self.recipe = recipe
+        self.ops = ops
+        self.feature_names = feature_names
+        ends = np.cumsum([op.n_outputs for op in ops]).tolist()
+        self._blocks = tuple(
+            (op, slice(end - op.n_outputs, end)) for op, end in zip(ops, ends, strict=True)
+        )
+        if not ends or ends[-1] != len(feature_names):
+            raise ArtifactError(
+                f"preprocess.json names {len(feature_names)} features and its operations make "
+                f"{ends[-1] if ends else 0}; publish the model again"
+            )
+
+    @classmethod
+    def fit(cls, schema: Schema, profile: Profile, *, recipe: Recipe) -> Preprocessor:
+        """Fit from a summary of the training rows; no row is read.
+
+        Args:
+            schema: its features become the model's inputs.
+            profile: of the training rows only, never of rows it will be judged on.
+            recipe: what to make of each kind of column.
+
+        Raises:
+            DataError: no feature column has a usable kind.
+        """
+        fitted = fit_ops(schema, profile, recipe=recipe)
+        if not fitted:
+            raise DataError(
+                f"a model needs at least one usable feature and the schema has "
+                f"{[f'{c.name} ({c.kind.value})' for c in schema.columns]}; "
+                "add a column of numbers, categories or times"
+            )
+        names = tuple(name for _, names in fitted for name in names)
+        return cls(schema, recipe=recipe, ops=tuple(op for op, _ in fitted), feature_names=names)
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the matrix."""
+        return len(self.feature_names)
+
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """The strict reader of JSON rows for this schema."""
+        return RowEncoder(self.schema)
+
+    def transform_codes(self, codes: Codes) -> Features:
+        """The matrix of some rows.
+
+        Args:
+            codes: float64 (n_rows, n_features of the schema) from `encode_table` or `RowEncoder`;
+                not changed.
+
+        Returns:
+            float32 (n_rows, n_features), C order. NaN only where the recipe leaves values missing.
+        """
+        n_rows = len(codes)
+        out = np.empty((n_rows, len(self.feature_names)), dtype=np.float32)
+        if n_rows <= CHUNK_ROWS:
+            for op, block in self._blocks:
+                op.apply(codes, out[:, block])
+            return out
+        for start in range(0, n_rows, CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            for op, block in self._blocks:
+                op.apply(codes[rows], out[rows, block])
+        return out
+
+    def transform(self, table: pa.Table) -> Features:
+        """The matrix of a cleaned table, float32 (n_rows, n_features).
+
+        Raises:
+            DataError: a column is missing or of a wrong type.
+        """
+        return self.transform_codes(encode_table(self.schema, table))
+
+    def transform_row(self, row: Mapping[str, object]) -> Features:
+        """The features of one JSON row, float32 (n_features,).
+
+        Raises:
+            RequestError: a column is missing, unknown or of a wrong type.
+        """
+        features: Features = self.transform_codes(self.encoder.encode_rows((row,)))[0]
+        return features
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything fitted, as JSON values (missing numbers are null)."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "schema": self.schema.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "ops": [op.to_dict() for op in self.ops],
+            "feature_names": list(self.feature_names),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Preprocessor:
+        """The inverse of `to_dict`, for JSON that nobody should trust.
+
+        Raises:
+            ArtifactError: a field is missing or unknown, an operation is not in the table, or
+                numbers do not fit together.
+        """
+        expected = {"format_version", "schema", "recipe", "ops", "feature_names"}
+        if not isinstance(value, dict) or set(value) != expected:
+            raise ArtifactError(
+                f"preprocess.json has the fields {sorted(expected)}; publish the model again"
+            )
+        if value["format_version"] != FORMAT_VERSION:
+            raise ArtifactError(
+                f"preprocess.json has format {value['format_version']!r} and this tenfold reads "
+                f"{FORMAT_VERSION}; upgrade tenfold"
+            )
+        try:
+            schema = Schema.from_dict(value["schema"])
+            names = tuple(str(name) for name in value["feature_names"])
+            ops = [op_from_dict(op, n_columns=len(schema.features)) for op in value["ops"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ArtifactError(
+                f"preprocess.json is broken ({error!r}); publish the model again"
+            ) from error
+        recipe = Recipe.from_dict(value["recipe"])
+        return cls(schema, recipe=recipe, ops=tuple(ops), feature_names=names)
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON: equal for equal fits on any machine."""
+        fitted = self.to_dict() | {"schema": self.schema.digest()}
+        return sha256_hex(canonical_json(fitted))
