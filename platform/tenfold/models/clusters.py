@@ -32,7 +32,7 @@ def _fit(fit: Fit) -> ArrayModel:
 
 
 def _recipe(params: Params) -> dict[str, Any]:
-    return {"numbers": "robust", "categories": "onehot"}
+    return {"numbers": "robust", "categories": "onehot", "clip": 3.0}
 
 
 def _defaults(task: str) -> tuple[Params, ...]:

@@ -63,7 +63,7 @@ def _spread(logistic: Any, n_features: int, n_classes: int) -> dict[str, Any]:
 
 
 def _recipe(params: Params) -> dict[str, Any]:
-    return {"numbers": "standard", "categories": "onehot"}
+    return {"numbers": "standard", "categories": "onehot", "missing_indicator": True}
 
 
 def _defaults(task: str) -> tuple[Params, ...]:

@@ -164,7 +164,7 @@ class _Loop:
 
 
 def _recipe(params: Params) -> dict[str, Any]:
-    return {"numbers": "robust", "categories": "onehot"}
+    return {"numbers": "robust", "categories": "onehot", "clip": 3.0, "missing_indicator": True}
 
 
 def _defaults(task: str) -> tuple[Params, ...]:

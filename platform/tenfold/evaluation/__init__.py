@@ -1,0 +1,33 @@
+"""Model quality: measures, intervals, calibration, thresholds, gates and the card."""
+
+from __future__ import annotations
+
+from tenfold.evaluation.calibration import (
+    CalibrationBin,
+    calibration_error,
+    calibration_table,
+)
+from tenfold.evaluation.card import CardFacts, card_html, card_markdown
+from tenfold.evaluation.gates import GateResult, evaluate_gates
+from tenfold.evaluation.intervals import Estimate, bootstrap, estimate_all
+from tenfold.evaluation.scores import Judged, measure, measure_all, silhouette
+from tenfold.evaluation.threshold import best_threshold
+
+__all__ = [
+    "CalibrationBin",
+    "CardFacts",
+    "Estimate",
+    "GateResult",
+    "Judged",
+    "best_threshold",
+    "bootstrap",
+    "calibration_error",
+    "calibration_table",
+    "card_html",
+    "card_markdown",
+    "estimate_all",
+    "evaluate_gates",
+    "measure",
+    "measure_all",
+    "silhouette",
+]
