@@ -1,1 +1,3 @@
-"""What keeps running: the Ray Serve application, its monitor and its supervisor."""
+"""What keeps running: the Ray Serve application, the aggregator and the keeper."""
+
+from __future__ import annotations

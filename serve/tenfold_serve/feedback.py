@@ -1,0 +1,159 @@
+"""Judging labels: each item of a request on its own, before anything is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from tenfold.errors import RequestError
+from tenfold.schema import Column, Kind
+from tenfold_serve.ids import IdMaker
+
+__all__ = ["MAX_LABELS", "LabelVerdict", "check_labels", "label_text"]
+
+MAX_LABELS: Final = 10_000
+"""Labels in one request; more are sent in several."""
+_MAX_SOURCE: Final = 100
+_FIELDS: Final = frozenset({"id", "label", "observed_at", "source"})
+
+
+@dataclass(frozen=True, slots=True)
+class LabelVerdict:
+    """What is known about one label before it is joined.
+
+    Attributes:
+        status: ``accepted``, ``duplicate`` (the same label for the same id twice in one request),
+            ``unknown`` (this installation never gave out the id for this project) or ``malformed``.
+        reason: in words, for all but ``accepted``.
+        record: what goes to the journal; None unless accepted.
+    """
+
+    id: str
+    status: str
+    reason: str = ""
+    record: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        """The item of the answer."""
+        item = {"id": self.id, "status": self.status}
+        if self.reason:
+            item["reason"] = self.reason
+        return item
+
+
+def check_labels(body: object, *, ids: IdMaker, target: Column | None) -> list[LabelVerdict]:
+    """Judge each label of a request on its own.
+
+    Args:
+        body: ``{"labels": [{"id", "label", "observed_at"?, "source"?}]}``, parsed.
+        ids: knows which ids are ours.
+        target: the column that was predicted; None (clustering) takes no labels.
+
+    Raises:
+        RequestError: the request as a whole has not this form.
+    """
+    if target is None:
+        raise RequestError("this project has no target, so there is nothing to label")
+    if (
+        not isinstance(body, dict)
+        or set(body) != {"labels"}
+        or not isinstance(body["labels"], list)
+    ):
+        raise RequestError('the body must be {"labels": [{"id": …, "label": …}, …]}')
+    labels = body["labels"]
+    if not labels or len(labels) > MAX_LABELS:
+        raise RequestError(
+            f"a request holds 1 to {MAX_LABELS} labels, not {len(labels)}; send several requests"
+        )
+    now = datetime.now(UTC)
+    seen: set[tuple[str, str]] = set()
+    return [_judge(item, ids=ids, target=target, now=now, seen=seen) for item in labels]
+
+
+def _judge(
+    item: object, *, ids: IdMaker, target: Column, now: datetime, seen: set[tuple[str, str]]
+) -> LabelVerdict:
+    if not isinstance(item, Mapping):
+        return LabelVerdict("", "malformed", "a label is an object with id and label")
+    shown = item.get("id")
+    name = shown[:64] if isinstance(shown, str) else ""
+    try:
+        extra = sorted(str(field)[:40] for field in set(item) - _FIELDS)
+        if extra:
+            raise ValueError(f"unknown fields {extra[:5]}; a label has {sorted(_FIELDS)}")
+        if not isinstance(shown, str):
+            raise ValueError("id is missing or is no string; it is in the answer of /predict")
+        if not ids.check(shown):
+            return LabelVerdict(name, "unknown", "this endpoint gave out no such prediction id")
+        label = label_text(item.get("label"), target=target)
+        record = {
+            "id": shown,
+            "label": label,
+            "observed_at": _observed_at(item.get("observed_at"), now=now),
+            "received_at": now.isoformat(),
+            "source": _source(item.get("source")),
+        }
+    except ValueError as error:
+        return LabelVerdict(name, "malformed", str(error))
+    if (shown, label) in seen:
+        return LabelVerdict(name, "duplicate", "the same label for this id is in this request")
+    seen.add((shown, label))
+    return LabelVerdict(name, "accepted", record=record)
+
+
+def label_text(label: object, *, target: Column) -> str:
+    """The label as the log keeps it: a class, or a number's shortest exact text.
+
+    Raises:
+        ValueError: it is not a value of the target.
+
+    >>> number = Column("y", Kind.NUMBER)
+    >>> label_text(3, target=number), label_text("no", target=Column("y", Kind.CATEGORY,
+    ...                                                              domain=("no", "yes")))
+    ('3.0', 'no')
+    """
+    if target.kind in (Kind.NUMBER, Kind.INTEGER):
+        if isinstance(label, bool) or not isinstance(label, (int, float)):
+            raise ValueError(f"label must be a number, not {_show(label)}")
+        try:
+            number = float(label)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError("label must be a finite number")
+        return repr(number)
+    if isinstance(label, bool) or not isinstance(label, (str, int)):
+        raise ValueError(f"label must be one of the classes, as a string, not {_show(label)}")
+    text = str(label)
+    if target.domain is not None and text not in target.domain:
+        known = ", ".join(target.domain[:10])
+        raise ValueError(f"label {_show(text)} is none of the classes {known}")
+    return text
+
+
+def _observed_at(value: object, *, now: datetime) -> str:
+    if value is None:
+        return now.isoformat()
+    if not isinstance(value, str) or len(value) > 40:
+        raise ValueError("observed_at must be an ISO 8601 time such as 2026-01-31T12:00:00Z")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(f"observed_at {_show(value)} is no ISO 8601 time") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _source(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > _MAX_SOURCE or not value.isprintable():
+        raise ValueError(f"source must be a printable string of at most {_MAX_SOURCE} characters")
+    return value
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,73 @@
+"""Which arm answers a request: a share of a keyed hash, so that one key always meets one arm.
+
+The key is the header ``X-Tenfold-Key``, else the first row's key column, else the request id.
+Everybody computes the same split: nothing is shared between replicas but the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+__all__ = ["KEY_HEADER", "choose_arm", "request_key", "share"]
+
+KEY_HEADER = b"x-tenfold-key"
+
+
+def share(key: bytes, *, salt: bytes = b"") -> float:
+    """A number in [0, 1) that only depends on key and salt; uniform over keys.
+
+    >>> 0 <= share(b"customer 7") < 1, share(b"a") == share(b"a")
+    (True, True)
+    """
+    digest = hashlib.blake2b(key, digest_size=8, key=salt[:64]).digest()
+    return (int.from_bytes(digest) >> 11) / (1 << 53)  # 53 bits: exact as a float, never 1.0
+
+
+def choose_arm(weights: Sequence[float], key: bytes, *, salt: bytes = b"") -> int:
+    """Index of the arm that answers.
+
+    The first arm is the champion and gets what the others leave; the others sit at the end of
+    [0, 1), so raising a canary's share moves keys to it and none back and forth.
+
+    Args:
+        weights: one per arm, not negative; only their ratios count.
+        key: see `request_key`.
+        salt: the project's name: projects do not canary the same customers.
+
+    >>> choose_arm([1.0], b"any")
+    0
+    >>> sum(choose_arm([9, 1], str(i).encode()) for i in range(1000))
+    99
+    """
+    if len(weights) == 1:
+        return 0
+    total = sum(weights)
+    left = 1.0 - share(key, salt=salt)  # in (0, 1]: the canary's keys are those with small left
+    for index in range(len(weights) - 1, 0, -1):
+        left -= weights[index] / total
+        if left <= 0.0:
+            return index
+    return 0
+
+
+def request_key(
+    header: bytes | None,
+    rows: Sequence[Mapping[str, object]],
+    key_columns: Sequence[str],
+    request_id: bytes,
+) -> bytes:
+    """The bytes that decide the arm.
+
+    >>> request_key(None, [{"user": 7}], ["user"], b"r1"), request_key(b"k", [], [], b"r1")
+    (b'7', b'k')
+    >>> request_key(None, [{"user": None}], ["user"], b"r1")
+    b'r1'
+    """
+    if header:
+        return header
+    if key_columns and rows:
+        values = [rows[0].get(column) for column in key_columns]
+        if all(value is not None for value in values):
+            return "\x1f".join(map(str, values)).encode()
+    return request_id
