@@ -1,0 +1,22 @@
+# The image of every node: head, workers, jobs and endpoint. Non-root; nothing is fetched at run time.
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /src
+COPY pyproject.toml constraints.lock README.md LICENSE CHANGELOG.md ./
+COPY platform platform
+COPY jobs jobs
+COPY serve serve
+RUN python -m venv /opt/tenfold \
+ && /opt/tenfold/bin/pip install --no-cache-dir --constraint constraints.lock '.[postgres]'
+
+FROM python:3.11-slim-bookworm
+RUN useradd --uid 10001 --create-home tenfold
+COPY --from=build /opt/tenfold /opt/tenfold
+ENV PATH=/opt/tenfold/bin:$PATH \
+    TENFOLD_HOME=/home/tenfold/.tenfold \
+    RAY_AUTH_MODE=token \
+    RAY_SERVE_ENABLE_HA_PROXY=1 \
+    RAY_SERVE_THROUGHPUT_OPTIMIZED=1 \
+    PYTHONUNBUFFERED=1
+USER 10001
+WORKDIR /home/tenfold
+ENTRYPOINT ["tenfold"]

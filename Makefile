@@ -1,0 +1,55 @@
+# `make demo` and `make test` each do their own complete set-up. Everything lives in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock docs test-faults test-gpu clean
+
+help: ## Show this list
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(READY) ## Make .venv and install the exact versions of the lock file
+
+$(READY): pyproject.toml constraints.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "tenfold needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.lock --editable '.[dev,docs]'
+	@touch $(READY)
+
+demo: $(READY) ## Walk the whole loop on real data, about three minutes after the install
+	@$(BIN)/tenfold demo
+
+test: $(READY) ## The default test suite, under 15 minutes on two cores
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Formatter, linter, strict types, import contracts, doctests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet --doctest-modules platform jobs serve
+
+format: $(READY) ## Let the formatter and the linter mend what they can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-%: $(READY) ## A side-by-side comparison, e.g. bench-monitor; writes benchmarks/results
+	$(BIN)/python benchmarks/bench_$*.py
+
+test-faults: $(READY) ## Long faults: kills, full disks, soak
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(READY) ## What needs a GPU
+	$(BIN)/python -m pytest -m gpu
+
+docs: $(READY) ## Build the guides
+	$(BIN)/mkdocs build --strict
+
+lock: ## Write constraints.lock from what .venv holds
+	$(BIN)/python -m pip freeze --exclude-editable --exclude tenfold | sed -E 's/\+cpu$$//' > constraints.lock
+
+clean: ## Remove .venv and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site

@@ -1,0 +1,81 @@
+"""``tenfold promote``, ``rollback`` and ``traffic``: who answers, and which share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenfold.errors import UserError
+from tenfold.project import Project
+from tenfold.registry import CHALLENGER, CHAMPION, Registry
+from tenfold.settings import Settings
+from tenfold.traffic import read_canary, write_canary
+
+__all__ = ["run_promote", "run_rollback", "run_traffic"]
+
+
+def run_promote(project: Project, settings: Settings, *, version: int | None) -> dict[str, Any]:
+    """Make a version the champion: the named one, else the challenger, else the newest.
+
+    Raises:
+        UserError: there is no such version.
+        RegistryConflict: the champion moved meanwhile.
+    """
+    registry = Registry(settings)
+    previous = registry.alias(project.name, CHAMPION)
+    chosen = version or registry.alias(project.name, CHALLENGER)
+    if chosen is None:
+        registry.require(project.name, previous or 1)
+        chosen = registry.versions(project.name)[-1].version
+    if chosen != previous:
+        registry.promote(project.name, chosen, expected=previous)
+        write_canary(registry.state, project.name, 0)
+        body = {"version": chosen, "previous": previous, "reason": "asked for by a person"}
+        registry.state.journal.append(project.name, "promote", body)
+    return {"project": project.name, "champion": chosen, "previous": previous}
+
+
+def run_rollback(project: Project, settings: Settings) -> dict[str, Any]:
+    """Point the champion to the version it replaced.
+
+    Raises:
+        UserError: there is no earlier champion.
+        RegistryConflict: the champion moved meanwhile.
+    """
+    registry = Registry(settings)
+    previous = registry.alias(project.name, CHAMPION)
+    back = registry.rollback(project.name)
+    write_canary(registry.state, project.name, 0)
+    body = {"version": back.version, "previous": previous, "reason": "asked for by a person"}
+    registry.state.journal.append(project.name, "rollback", body)
+    return {"project": project.name, "champion": back.version, "previous": previous}
+
+
+def run_traffic(
+    project: Project, settings: Settings, *, canary_percent: int | None
+) -> dict[str, Any]:
+    """Set, or with None only show, the challenger's share of the requests.
+
+    Raises:
+        UserError: a share is asked for and there is no challenger.
+    """
+    registry = Registry(settings)
+    champion = registry.require(project.name)
+    challenger = registry.alias(project.name, CHALLENGER)
+    if canary_percent and challenger is None:
+        newest = registry.versions(project.name)[-1].version
+        if newest == champion.version:
+            raise UserError(
+                f"project {project.name!r} has no challenger; train another version first"
+            )
+        registry.set_alias(project.name, CHALLENGER, newest)
+        challenger = newest
+    if canary_percent is not None:
+        write_canary(registry.state, project.name, canary_percent)
+        body = {"canary_percent": canary_percent, "challenger": challenger}
+        registry.state.journal.append(project.name, "traffic", body)
+    return {
+        "project": project.name,
+        "champion": champion.version,
+        "challenger": challenger,
+        "canary_percent": read_canary(registry.state, project.name),
+    }

@@ -1,0 +1,61 @@
+"""The commands by name. Bodies live in the job modules, imported when a command runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from tenfold_jobs.cli import operate, work
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tenfold",
+    help="A table and a question in, a monitored endpoint that keeps itself right out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for body in (
+    work.init,
+    work.check,
+    work.plan,
+    work.prepare,
+    work.train,
+    work.run,
+    work.report,
+    work.predict,
+    operate.up,
+    operate.down,
+    operate.status,
+    operate.feedback,
+    operate.retrain,
+    operate.promote,
+    operate.rollback,
+    operate.traffic,
+    operate.simulate,
+    operate.submit,
+    operate.demo,
+):
+    app.command()(body)
+
+
+def main() -> int:
+    """The entry point of the command.
+
+    Returns:
+        The exit code: 0 done, 1 our fault, 2 the user's fault, 3 a success gate was missed.
+    """
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return 2
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,140 @@
+"""What the user sees: one JSON document or a few lines on standard output, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from tenfold.errors import RequestError, TenfoldError
+from tenfold.progress import Advance
+from tenfold.settings import Settings
+
+__all__ = ["ConsoleProgress", "Output", "running"]
+
+SLOW_STEP_S = 2.0
+"""A step that took longer is worth a line with its time when no bar can be drawn."""
+
+EXIT_INTERRUPTED = 130
+
+
+class ConsoleProgress:
+    """Progress on a stream: bars where it is a terminal, plain lines elsewhere.
+
+    Args:
+        stream: standard error, or any text stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False)
+        self._bars: RichProgress | None = None
+
+    def say(self, text: str) -> None:
+        """Print one line, above a bar if one is drawn."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def step(self, name: str, *, total: int | None = None) -> Iterator[Advance]:
+        """Draw a bar while the step runs; steps may be nested."""
+        if self._console.is_terminal:
+            yield from self._drawn(name, total)
+            return
+        start = time.monotonic()
+        yield lambda _n: None
+        elapsed_s = time.monotonic() - start
+        if elapsed_s >= SLOW_STEP_S:
+            self.say(f"{name}: {elapsed_s:.1f} s")
+
+    def _drawn(self, name: str, total: int | None) -> Iterator[Advance]:
+        outermost = self._bars is None
+        bars = self._bars or RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._bars = bars
+        if outermost:
+            bars.start()
+        task = bars.add_task(name, total=total)
+        try:
+            yield lambda n: bars.advance(task, n)
+        finally:
+            bars.remove_task(task)
+            if outermost:
+                bars.stop()
+                self._bars = None
+
+
+class Output:
+    """Where one command writes.
+
+    Attributes:
+        settings: the deployment settings of this process.
+        progress: for the steps that take a while; writes to standard error.
+        verbose: whether Ray's own chatter and tracebacks may be seen.
+    """
+
+    def __init__(self, *, as_json: bool, verbose: bool) -> None:
+        self.as_json = as_json
+        self.verbose = verbose
+        self.settings = Settings.from_env()
+        self.progress = ConsoleProgress(sys.stderr)
+
+    def result(self, document: dict[str, Any], lines: Sequence[str] = ()) -> None:
+        """Write the command's one result: the document with ``--json``, else the lines."""
+        if self.as_json:
+            write_json(document)
+            return
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def write_json(document: dict[str, Any]) -> None:
+    """One JSON document and a newline on standard output."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def running(*, as_json: bool, verbose: bool) -> Iterator[Output]:
+    """Run a command's body; every error becomes one message and the right exit code.
+
+    Raises:
+        SystemExit: with 1 (our fault), 2 (the user's fault), 3 (a gate was missed), 130 (Ctrl-C).
+    """
+    try:
+        yield Output(as_json=as_json, verbose=verbose)
+    except TenfoldError as error:
+        _fail(error, str(error), code=error.exit_code, as_json=as_json, verbose=verbose)
+    except KeyboardInterrupt as error:
+        _fail(error, "interrupted", code=EXIT_INTERRUPTED, as_json=as_json, verbose=verbose)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nobody is there to be told
+        raise SystemExit(1) from None
+    except Exception as error:  # noqa: BLE001 - the last line of defense: a message, not a traceback
+        text = f"{type(error).__name__}: {error} (this is a fault of tenfold; -v shows where)"
+        _fail(error, text, code=1, as_json=as_json, verbose=verbose)
+
+
+def _fail(error: BaseException, text: str, *, code: int, as_json: bool, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exception(error)
+    sys.stderr.write(f"error: {text}\n")
+    if as_json:
+        body: dict[str, Any] = {"kind": type(error).__name__, "message": text, "exit_code": code}
+        if isinstance(error, RequestError) and error.items:
+            body["items"] = error.items
+        write_json({"error": body})
+    raise SystemExit(code)

@@ -1,0 +1,209 @@
+"""Commands that work on a table: init, check, plan, prepare, train, run, report, predict."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenfold.errors import GateMissed, UserError
+from tenfold.project import Project, load_project, parse_duration
+from tenfold_jobs.cli.options import AsJson, Budget, ProjectFile, Verbose
+from tenfold_jobs.cli.output import Output, running
+
+__all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "train"]
+
+
+def init(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.")],
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")] = Path(
+        "project.yaml"
+    ),
+    force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Look at a table and write a commented project file."""
+    with running(as_json=json, verbose=verbose) as out:
+        from tenfold.project.init import init_project
+
+        from tenfold.canonical import write_atomic
+
+        if output.exists() and not force:
+            raise UserError(f"{output} is there already; name another with -o, or add --force")
+        text = init_project(table, target=target, output=output)
+        write_atomic(output, text.encode())
+        project = load_project(output)
+        problem = project.problem
+        out.result(
+            {
+                "project": project.name,
+                "path": str(output),
+                "task": problem.task.value,
+                "target": problem.target,
+                "metric": problem.metric,
+            },
+            [
+                f"{output}: {problem.task.value} on {problem.target or 'no target'}, "
+                f"judged by {problem.metric}",
+                f"read it, then: tenfold run {output}",
+            ],
+        )
+
+
+def check(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:
+    """Validate everything that can be validated without compute."""
+    with running(as_json=json, verbose=verbose) as out:
+        from tenfold.project.check import check_project
+
+        loaded = load_project(project)
+        notices = check_project(loaded)
+        out.result(
+            {"project": loaded.name, "ok": True, "notices": [n.to_dict() for n in notices]},
+            [f"{project}: all laws hold", *(f"{n.level}: {n.message}" for n in notices)],
+        )
+
+
+def plan(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:
+    """Show what would run where, and why."""
+    with running(as_json=json, verbose=verbose) as out:
+        from tenfold_jobs.plan import run_plan
+
+        loaded = load_project(project)
+        made = run_plan(loaded, out.settings)
+        facts = {key: value for key, value in made.to_dict().items() if key != "reasons"}
+        out.result(
+            {"project": loaded.name, **made.to_dict()},
+            [f"{key}: {value}" for key, value in facts.items()]
+            + ["because:", *(f"  - {reason}" for reason in made.reasons)],
+        )
+
+
+def prepare(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:
+    """Collect, clean, split, profile, snapshot, report."""
+    with running(as_json=json, verbose=verbose) as out:
+        record = _prepare(load_project(project), out)
+        out.result(record, _prepare_lines(record))
+
+
+def train(
+    project: ProjectFile,
+    budget: Budget = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Select, tune, evaluate, register; promote if the gates pass."""
+    with running(as_json=json, verbose=verbose) as out:
+        _finish(_train(load_project(project), out, budget), out)
+
+
+def run(
+    project: ProjectFile,
+    budget: Budget = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prepare, then train."""
+    with running(as_json=json, verbose=verbose) as out:
+        loaded = load_project(project)
+        prepared = _prepare(loaded, out)
+        if not json:
+            for line in _prepare_lines(prepared):
+                out.progress.say(line)
+        _finish(_train(loaded, out, budget), out)
+
+
+def report(
+    project: ProjectFile,
+    open_: Annotated[bool, typer.Option("--open", help="Open them in a browser.")] = False,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say where the exploration report and the model card are."""
+    with running(as_json=json, verbose=verbose) as out:
+        from tenfold_jobs.report import find_reports
+
+        found = find_reports(load_project(project), out.settings)
+        out.result(found, [f"{name}: {path}" for name, path in found.items() if path])
+        if open_:
+            for name in ("report", "card"):
+                if found[name]:
+                    webbrowser.open(Path(str(found[name])).as_uri())
+
+
+def predict(
+    project: ProjectFile,
+    input_: Annotated[Path, typer.Option("--input", help="Rows, as CSV or Parquet.")],
+    output: Annotated[Path, typer.Option("--output", help="Answers, CSV or Parquet by ending.")],
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score a file with the champion; no endpoint is needed."""
+    with running(as_json=json, verbose=verbose) as out:
+        from tenfold_jobs.predict import run_predict
+
+        record = run_predict(
+            load_project(project),
+            out.settings,
+            input=input_,
+            output=output,
+            progress=out.progress,
+        ).to_dict()
+        out.result(
+            record,
+            [f"{record['rows']} rows scored by version {record['version']}: {output}"],
+        )
+
+
+def _prepare(project: Project, out: Output) -> dict[str, Any]:
+    from tenfold_jobs.prepare import run_prepare
+
+    return run_prepare(
+        project, out.settings, progress=out.progress, quiet=not out.verbose
+    ).to_dict()
+
+
+def _prepare_lines(record: dict[str, Any]) -> list[str]:
+    return [
+        f"snapshot {record['snapshot'][:12]}: {record['rows']} rows, "
+        f"{record['quarantined']} in quarantine, {record['duplicates']} duplicates dropped",
+        f"report: {record['report']}",
+    ]
+
+
+def _train(project: Project, out: Output, budget: str | None) -> dict[str, Any]:
+    from tenfold_jobs.train import run_train
+
+    budget_s = None if budget is None else parse_duration(budget)
+    return run_train(
+        project,
+        out.settings,
+        budget_s=budget_s,
+        progress=out.progress,
+        quiet=not out.verbose,
+    ).to_dict()
+
+
+def _finish(record: dict[str, Any], out: Output) -> None:
+    """Show a trained model and leave with 3 if a gate was missed."""
+    lines = [
+        f"{record['project']} version {record['version']} ({record['family']}, "
+        f"{record['engine']} engine), {record['alias'] or 'not promoted'}"
+    ]
+    for name, metric in record["metrics"].items():
+        interval = ""
+        if metric.get("lower") is not None:
+            interval = f"  [{metric['lower']:.4g}, {metric['upper']:.4g}]"
+        lines.append(f"  {name:<20} {metric['value']:.4f}{interval}")
+    for gate in record["gates"]:
+        lines.append(f"  gate {gate['gate']}: {'holds' if gate['holds'] else 'MISSED'}")
+    lines += [f"report: {record['report']}", f"card:   {record['card']}"]
+    out.result(record, lines)
+    missed = [gate["gate"] for gate in record["gates"] if not gate["holds"]]
+    if missed:
+        message = f"version {record['version']} is registered and not promoted: {', '.join(missed)}"
+        out.progress.say(f"gate missed: {message}")
+        raise SystemExit(GateMissed.exit_code)
