@@ -110,7 +110,6 @@ def _local(num_cpus: int | None, dashboard: bool) -> dict[str, Any]:  # noqa: FB
         "num_cpus": num_cpus,
         "include_dashboard": dashboard,
         "dashboard_host": LOOPBACK,
-        "_node_ip_address": LOOPBACK,
         "address": "local",
     }
 

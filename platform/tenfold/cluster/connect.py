@@ -1,0 +1,95 @@
+"""How processes of one installation find and trust its Ray: the token, the keeper's address.
+
+Ray's ports run anyone's code, so the token is never left to Ray's defaults: every process that
+starts or joins a Ray gets `auth_environment` first. Imports no Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from tenfold.errors import ClusterError
+from tenfold.settings import Settings
+
+__all__ = [
+    "AUTH_MODE",
+    "AUTH_TOKEN",
+    "AUTH_TOKEN_PATH",
+    "LOOPBACK",
+    "TOKEN_FILE",
+    "auth_environment",
+    "keeper_address",
+    "token_file",
+]
+
+AUTH_MODE = "RAY_AUTH_MODE"
+AUTH_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - a variable's name
+AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - a variable's name
+TOKEN_FILE = "ray-token"  # noqa: S105 - a file's name
+TOKEN_BYTES = 32
+LOOPBACK = "127.0.0.1"
+
+
+def token_file(settings: Settings) -> Path:
+    """The file with this installation's Ray token, made on first use, readable by its owner only.
+
+    Raises:
+        ClusterError: the file cannot be written, or others may read it.
+    """
+    path = settings.home / TOKEN_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
+        mode = path.stat().st_mode & 0o777
+    except OSError as error:
+        raise ClusterError(f"Ray's token must be kept in {path}: {error}; free the path") from error
+    if mode & 0o077:
+        raise ClusterError(
+            f"Ray's token must be readable by its owner only, {path} has mode {mode:o}; "
+            f"run chmod 600 {path}"
+        )
+    return path
+
+
+def _create(path: Path) -> None:
+    """Writes a whole private file beside and links it in place: the first of two racers wins."""
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(TOKEN_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(staged, path)
+    except FileExistsError:
+        pass
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def auth_environment(
+    settings: Settings, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Variables that make a process start and join Ray with token authentication.
+
+    A token that the environment already names (a cluster's own) is kept; the mode is always stated.
+    """
+    env = os.environ if environ is None else environ
+    if env.get(AUTH_TOKEN) or env.get(AUTH_TOKEN_PATH):
+        return {AUTH_MODE: "token"}
+    return {AUTH_MODE: "token", AUTH_TOKEN_PATH: str(token_file(settings))}
+
+
+def keeper_address(settings: Settings) -> str | None:
+    """The address of the Ray that a living keeper of this installation holds, or None."""
+    try:
+        record = json.loads((settings.keeper / "keeper.json").read_bytes())
+        address, pid = record["ray_address"], int(record["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(address) if address and Path(f"/proc/{pid}").exists() else None

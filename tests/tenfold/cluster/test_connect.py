@@ -1,0 +1,48 @@
+"""The token is private, made once, and always stated."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tenfold.cluster.connect import auth_environment, keeper_address, token_file
+from tenfold.errors import ClusterError
+from tenfold.settings import Settings
+
+
+def test_the_token_is_made_once_even_by_racers(settings: Settings) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        texts = {f.result().read_text() for f in [pool.submit(token_file, settings)] * 1}
+        texts |= set(pool.map(lambda _: token_file(settings).read_text(), range(16)))
+    assert len(texts) == 1
+    assert len(texts.pop()) == 64
+    assert token_file(settings).stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in settings.home.iterdir()] == ["ray-token"]
+
+
+def test_a_token_that_others_may_read_is_refused(settings: Settings) -> None:
+    token_file(settings).chmod(0o644)
+    with pytest.raises(ClusterError, match="mode 644; run chmod 600"):
+        token_file(settings)
+
+
+def test_a_clusters_own_token_is_kept(settings: Settings) -> None:
+    assert auth_environment(settings, {"RAY_AUTH_TOKEN": "x"}) == {"RAY_AUTH_MODE": "token"}
+    own = auth_environment(settings, {})
+    assert own["RAY_AUTH_MODE"] == "token"
+    assert own["RAY_AUTH_TOKEN_PATH"] == str(token_file(settings))
+
+
+def test_only_a_living_keeper_is_joined(settings: Settings) -> None:
+    assert keeper_address(settings) is None
+    settings.keeper.mkdir(parents=True)
+    record = settings.keeper / "keeper.json"
+    record.write_text(json.dumps({"pid": os.getpid(), "ray_address": "127.0.0.1:6379"}))
+    assert keeper_address(settings) == "127.0.0.1:6379"
+    record.write_text(json.dumps({"pid": 2**22 + 1, "ray_address": "127.0.0.1:6379"}))
+    assert keeper_address(settings) is None
+    record.write_text("not json")
+    assert keeper_address(settings) is None
