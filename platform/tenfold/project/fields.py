@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -46,6 +47,14 @@ class Section(BaseModel):
         validate_default=True,
         arbitrary_types_allowed=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, raw: Any) -> Any:
+        """A key without a value means its default: all lines below it may be comments."""
+        if isinstance(raw, dict):
+            return {key: value for key, value in raw.items() if value is not None}
+        return raw
 
 
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4096)]

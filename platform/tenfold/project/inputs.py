@@ -32,7 +32,8 @@ class Source(Section):
     """One place to read from."""
 
     path: Text
-    """The file, relative to the folder of the project file, or absolute."""
+    """A file, a folder of files or a pattern such as ``logs/*.csv``, relative to the folder of the
+    project file, or absolute."""
 
     name: Text = Field(default_factory=lambda fields: PurePath(fields["path"]).stem or "table")
     """What joins, reports and errors call it; the file's stem by default."""
@@ -41,7 +42,7 @@ class Source(Section):
     """The kind of place. Only files so far."""
 
     format: Literal["auto", "csv", "parquet"] = "auto"
-    """auto looks at the file's first bytes, then at its ending."""
+    """auto goes by the ending: .parquet and .pq are Parquet, all others CSV."""
 
 
 class Join(Section):

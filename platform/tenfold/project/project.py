@@ -80,10 +80,10 @@ class Project(Section):
         if not isinstance(raw, dict):
             return raw
         filled = dict(raw)
-        if "name" not in filled and (path := _dig(raw, "data", "sources", 0, "path")):
+        if filled.get("name") is None and (path := _dig(raw, "data", "sources", 0, "path")):
             filled["name"] = project_name(path)
-        task, train = _dig(raw, "problem", "task"), filled.get("train", {})
-        if task in set(Task) and isinstance(train, dict) and "families" not in train:
+        task, train = _dig(raw, "problem", "task"), filled.get("train") or {}
+        if task in set(Task) and isinstance(train, dict) and not train.get("families"):
             filled["train"] = {**train, "families": list(default_families(Task(task)))}
         return filled
 

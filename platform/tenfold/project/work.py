@@ -48,7 +48,7 @@ class Train(Section):
     trials: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
     """Stop after so many configurations instead; makes the search repeatable on any machine."""
 
-    families: tuple[Text, ...] = Field(default=(), min_length=0)
+    families: tuple[Text, ...] = ()
     """Model families to try: linear, boosting and network by default, kmeans for clustering."""
 
     folds: Annotated[Whole, Field(ge=2, le=20)] = 5
