@@ -51,11 +51,11 @@ class CoMoments:
             shift = np.where(present, matrix, 0.0).sum(axis=0) / counts
             shifted = np.where(present, matrix - shift, 0.0)
             mask = present.astype(np.float64)
-            n = mask.T @ mask
+            n = _products(mask, mask)
             divisor = np.maximum(n, 1.0)
-            sums = shifted.T @ mask
-            m2 = (shifted * shifted).T @ mask - sums * sums / divisor
-            c2 = shifted.T @ shifted - sums * sums.T / divisor
+            sums = _products(shifted, mask)
+            m2 = _products(shifted * shifted, mask) - sums * sums / divisor
+            c2 = _products(shifted, shifted) - sums * sums.T / divisor
             mean = np.where(n > 0, shift[:, None] + sums / divisor, 0.0)
         return cls(tuple(names), n.astype(np.int64), mean, np.maximum(m2, 0.0), c2)
 
@@ -97,3 +97,8 @@ class CoMoments:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The arrays by name, for storing."""
         return {"n": self.n, "mean": self.mean, "m2": self.m2, "c2": self.c2}
+
+
+def _products(left: Floats, right: Floats) -> Floats:
+    """``left.T @ right`` with bits that do not depend on the number of threads; BLAS's do."""
+    return np.asarray(np.einsum("ki,kj->ij", left, right, optimize=False))

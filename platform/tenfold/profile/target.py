@@ -62,6 +62,10 @@ class ClassStats:
         np.add.at(counts, groups, self.counts)
         return ClassStats(self.classes, counts)
 
+    def take(self, groups: slice) -> ClassStats:
+        """Some of the groups."""
+        return ClassStats(self.classes, self.counts[groups])
+
     def concat(self, others: Sequence[Any]) -> ClassStats:
         """The groups of several, one after the other; all have the same classes."""
         return ClassStats(self.classes, np.concatenate([self.counts, *(o.counts for o in others)]))
@@ -101,12 +105,17 @@ class NumberStats:
     def regroup(self, groups: Groups, *, n_groups: int) -> NumberStats:
         """Add up groups (Chan, Golub, LeVeque 1979, in its form for many parts)."""
         n = np.bincount(groups, weights=self.n, minlength=n_groups)
-        divisor = np.maximum(n, 1.0)
-        sums = np.bincount(groups, weights=self.n * self.mean, minlength=n_groups)
-        mean = sums / divisor
-        apart = self.mean - mean[groups]
-        m2 = np.bincount(groups, weights=self.m2 + self.n * apart * apart, minlength=n_groups)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.bincount(groups, weights=self.n * self.mean, minlength=n_groups)
+            mean = sums / np.maximum(n, 1.0)
+            apart = self.mean - mean[groups]
+            spread = self.m2 + self.n * apart * apart
+        m2 = np.bincount(groups, weights=spread, minlength=n_groups)
         return NumberStats(n.astype(np.int64), mean, m2.astype(np.float64))
+
+    def take(self, groups: slice) -> NumberStats:
+        """Some of the groups."""
+        return NumberStats(self.n[groups], self.mean[groups], self.m2[groups])
 
     def concat(self, others: Sequence[Any]) -> NumberStats:
         """The groups of several, one after the other."""

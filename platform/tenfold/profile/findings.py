@@ -1,0 +1,351 @@
+"""What a person should know about a table before training on it: quality and leakage.
+
+A finding says what was seen, with its numbers, and what to do. Rules are pure functions of the
+profile; each threshold has a name and a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from tenfold.profile.association import CategoryAssociation
+from tenfold.profile.grid import Floats
+from tenfold.profile.profile import Profile
+from tenfold.profile.strength import missing_tells, predicts_alone
+from tenfold.schema import Column, Kind, Role, Schema
+
+__all__ = ["Finding", "Law", "Level", "findings"]
+
+MIN_ROWS = 30
+"""Below this many rows shares and associations are noise: only counts are judged."""
+NOTED_MISSING, MOSTLY_MISSING = 0.05, 0.4
+"""Share of nulls worth a note; and where an imputed column is more guess than data."""
+NEAR_CONSTANT = 0.995
+"""Share of one value above which a fold may not see any other."""
+NEAR_UNIQUE = 0.9
+"""Distinct categories per row above which a column names rows instead of describing them."""
+HIGH_CARDINALITY = 50
+"""Categories from which one-hot columns cost more than target or frequency encoding."""
+SKEWED = 3.0
+"""Skewness from which the mean and the standard deviation describe nobody."""
+FENCE = 3.0
+"""Tukey's outer fence, in interquartile ranges."""
+FAR_OUT_SHARE = 0.02
+"""More than this beyond the fence is a tail, not outliers."""
+RARE_CLASS, FEW_ROWS = 0.05, 50
+"""Share and rows of a class below which its metrics have wide intervals."""
+LEAK_AUC, LEAK_R2 = 0.99, 0.97
+"""No single honest column of the tables we know comes near: adult 0.83, diamonds 0.88."""
+SUM_R2 = 0.9999
+"""A numeric target that is a weighted sum of other columns, but for rounding."""
+MISSING_TELLS, MISSING_IS_TARGET = 0.3, 0.9
+"""Association of missingness with the target: informative; and nearly one and the same."""
+TWINS = 0.9999
+"""Correlation of two columns that say the same."""
+
+
+class Level(StrEnum):
+    """How much it matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Law(StrEnum):
+    """Which expectation about a table is broken."""
+
+    LEAKAGE = "leakage"
+    MISSING_IS_TARGET = "missing-is-target"
+    MISSING = "missing"
+    CONSTANT = "constant"
+    NEAR_UNIQUE = "near-unique"
+    HIGH_CARDINALITY = "high-cardinality"
+    SKEW = "skew"
+    OUTLIERS = "outliers"
+    IMBALANCE = "imbalance"
+    TWINS = "twins"
+    LEFT_OUT = "left-out"
+    SHIFT = "shift"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know.
+
+    Attributes:
+        level: how much it matters.
+        column: where; None for the whole table.
+        law: which expectation is broken.
+        message: what was seen, with numbers, and what to do.
+    """
+
+    level: Level
+    column: str | None
+    law: Law
+    message: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The finding as JSON values."""
+        return asdict(self)
+
+
+Found = Iterator[Finding]
+
+
+def findings(schema: Schema, profile: Profile) -> list[Finding]:
+    """All findings, the gravest first, then in column order.
+
+    Args:
+        schema: of the table.
+        profile: of the rows that models are trained on; the sealed test set is better left out.
+
+    >>> import pyarrow as pa
+    >>> schema = Schema((Column("x", Kind.NUMBER),))
+    >>> table = pa.table({"x": pa.array([1.0] * 40)})
+    >>> for found in findings(schema, Profile.from_table(table, schema)):
+    ...     print(found.level, found.law, found.message)
+    warning constant column 'x' has one value only (1): it cannot help; leave it out
+    """
+    found = [f for rule in _RULES for f in rule(schema, profile)]
+    place = {name: i for i, name in enumerate(schema.names)}
+    levels = list(Level)
+    return sorted(found, key=lambda f: (levels.index(f.level), place.get(f.column or "", -1)))
+
+
+def _missing(schema: Schema, profile: Profile) -> Found:
+    for column in schema.features:
+        part = profile.numbers.get(column.name) or profile.categories[column.name]
+        rows = part.count + part.nulls
+        share = part.nulls / max(1, rows)
+        if rows == 0 or share < NOTED_MISSING:
+            continue
+        text = f"column {column.name!r} is missing in {part.nulls} of {rows} rows ({share:.0%})"
+        if part.count == 0:
+            yield Finding(Level.WARNING, column.name, Law.MISSING, f"{text}: leave it out")
+        elif share >= MOSTLY_MISSING:
+            advice = "what is imputed outweighs what is known; find out why, or leave it out"
+            yield Finding(Level.WARNING, column.name, Law.MISSING, f"{text}: {advice}")
+        else:
+            advice = "it will be imputed, with an indicator where that helps"
+            yield Finding(Level.NOTE, column.name, Law.MISSING, f"{text}: {advice}")
+
+
+def _constant(schema: Schema, profile: Profile) -> Found:
+    for column in schema.features:
+        number = profile.numbers.get(column.name)
+        category = profile.categories.get(column.name)
+        if number is not None and number.count:
+            at = int(np.argmax(number.counts))
+            count, distinct = number.count, number.n_distinct
+            value, most = f"{number.values[at]:.6g}", int(number.counts[at])
+        elif category is not None and category.counts:
+            (value, most), count = category.top(1)[0], category.count
+            value, distinct = repr(value), category.n_distinct
+        else:
+            continue
+        if distinct == 1:
+            message = f"column {column.name!r} has one value only ({value}): it cannot help; "
+            yield Finding(Level.WARNING, column.name, Law.CONSTANT, message + "leave it out")
+        elif count >= MIN_ROWS and most / count >= NEAR_CONSTANT:
+            yield Finding(
+                Level.NOTE,
+                column.name,
+                Law.CONSTANT,
+                f"column {column.name!r} is {value} in {most} of {count} rows: some folds may "
+                "see nothing else",
+            )
+
+
+def _cardinality(schema: Schema, profile: Profile) -> Found:
+    for column in schema.features:
+        category = profile.categories.get(column.name)
+        number = profile.numbers.get(column.name)
+        if category is not None and category.count >= MIN_ROWS:
+            distinct, count = category.n_distinct, category.count
+            if distinct / count >= NEAR_UNIQUE:
+                yield _names_rows(column, distinct, count)
+            elif distinct > HIGH_CARDINALITY:
+                rare = sum(n for _, n in category.top(len(category.counts))[HIGH_CARDINALITY:])
+                yield Finding(
+                    Level.NOTE,
+                    column.name,
+                    Law.HIGH_CARDINALITY,
+                    f"column {column.name!r} has {distinct} categories; {rare + category.other} "
+                    f"of {count} rows are outside the {HIGH_CARDINALITY} most frequent: rare ones "
+                    "are encoded together",
+                )
+        elif number is not None and column.kind is Kind.INTEGER and number.count >= MIN_ROWS:
+            width = number.maximum - number.minimum + 1
+            numbered = number.n_distinct >= NEAR_UNIQUE * number.count
+            if numbered and width <= number.count / NEAR_UNIQUE:
+                yield _names_rows(column, number.n_distinct, number.count)
+
+
+def _names_rows(column: Column, distinct: int, count: int) -> Finding:
+    return Finding(
+        Level.WARNING,
+        column.name,
+        Law.NEAR_UNIQUE,
+        f"column {column.name!r} has {distinct} values in {count} rows: it names rows and will "
+        "not repeat at prediction time; give it the role key or ignored",
+    )
+
+
+def _tails(schema: Schema, profile: Profile) -> Found:
+    for column in schema.columns:
+        number = profile.numbers.get(column.name)
+        if number is None or number.count < MIN_ROWS or column.kind is Kind.BOOLEAN:
+            continue
+        low, median, high = (float(q) for q in number.quantiles([0.25, 0.5, 0.75]))
+        reach = FENCE * (high - low)
+        outside = (number.values < low - reach) | (number.values > high + reach)
+        n_outside = int(number.counts[outside].sum())
+        if abs(number.skewness) >= SKEWED:
+            yield Finding(
+                Level.NOTE,
+                column.name,
+                Law.SKEW,
+                f"column {column.name!r} has a long tail (skewness {number.skewness:.1f}, median "
+                f"{median:.4g}, largest {number.maximum:.4g}): a logarithm or ranks help linear "
+                "models",
+            )
+        elif reach > 0 and 0 < n_outside <= FAR_OUT_SHARE * number.count:
+            yield Finding(
+                Level.NOTE,
+                column.name,
+                Law.OUTLIERS,
+                f"column {column.name!r} has {n_outside} of {number.count} values further than "
+                f"{FENCE:g} interquartile ranges from the middle half ({low:.4g} to {high:.4g}): "
+                "check whether they are errors",
+            )
+
+
+def _imbalance(schema: Schema, profile: Profile) -> Found:
+    target = schema.target
+    category = None if target is None else profile.categories.get(target.name)
+    if target is None or category is None or not category.count:
+        return
+    for name, n in category.counts.items():
+        share = n / category.count
+        if share < RARE_CLASS or n < FEW_ROWS:
+            yield Finding(
+                Level.WARNING,
+                target.name,
+                Law.IMBALANCE,
+                f"class {name!r} has {n} of {category.count} rows ({share:.1%}): intervals of its "
+                "metrics will be wide; judge by average precision or costs, not by accuracy",
+            )
+
+
+def _leakage(schema: Schema, profile: Profile) -> Found:
+    if schema.target is None or profile.n_rows < MIN_ROWS:
+        return
+    target = schema.target.name
+    for name, association in profile.associations.items():
+        tells = missing_tells(association)
+        if tells >= MISSING_TELLS:
+            certain = tells >= MISSING_IS_TARGET
+            yield Finding(
+                Level.ERROR if certain else Level.WARNING,
+                name,
+                Law.MISSING_IS_TARGET,
+                f"whether column {name!r} is missing goes with {target!r} (association "
+                f"{tells:.2f} of 1): it may be filled in after the outcome; leave it out unless "
+                "it is equally missing at prediction time",
+            )
+        if _names(association, profile.n_rows) or tells >= MISSING_IS_TARGET:
+            continue
+        alone = predicts_alone(association)
+        value = max(alone.value, _straight(profile, target, name) if alone.measure == "r2" else 0)
+        if value >= (LEAK_AUC if alone.measure == "roc_auc" else LEAK_R2):
+            yield Finding(
+                Level.ERROR,
+                name,
+                Law.LEAKAGE,
+                f"column {name!r} alone predicts {target!r} ({alone.measure} {value:.4f}): it may "
+                "be known only after the outcome; leave it out unless it is known at prediction "
+                "time",
+            )
+
+
+def _names(association: object, n_rows: int) -> bool:
+    if not isinstance(association, CategoryAssociation):
+        return False
+    return len(association.categories) >= NEAR_UNIQUE * n_rows
+
+
+def _straight(profile: Profile, target: str, name: str) -> float:
+    """Squared Pearson correlation with a numeric target; 0 where it is not known."""
+    names = profile.comoments.names
+    if name not in names or target not in names:
+        return 0.0
+    r = profile.comoments.pearson()[names.index(target), names.index(name)]
+    return 0.0 if np.isnan(r) else float(r * r)
+
+
+def _sums(schema: Schema, profile: Profile) -> Found:
+    moments = profile.comoments
+    target = schema.target
+    if target is None or not moments.names or moments.names[0] != target.name:
+        return
+    complete = np.flatnonzero(moments.n[0] == moments.n[0, 0])
+    if len(complete) < 3 or profile.n_rows < 10 * len(complete):
+        return
+    correlations = moments.pearson()[np.ix_(complete, complete)]
+    varying = ~np.isnan(np.diag(correlations))
+    if not varying[0]:
+        return
+    r = correlations[np.ix_(varying, varying)]
+    names = [moments.names[i] for i in complete[varying]]
+    weights, *_ = np.linalg.lstsq(r[1:, 1:], r[1:, 0], rcond=1e-10)
+    share = float(weights @ r[1:, 0])
+    matter = [n for n, w in zip(names[1:], weights, strict=True) if abs(w) > 0.01]
+    if share >= SUM_R2 and len(matter) > 1:
+        yield Finding(
+            Level.ERROR,
+            None,
+            Law.LEAKAGE,
+            f"{target.name!r} is a weighted sum of the columns {matter} (r2 {share:.6f}): the "
+            "answer is in the question; leave at least one of them out",
+        )
+
+
+def _twins(schema: Schema, profile: Profile) -> Found:
+    names = profile.comoments.names
+    target = None if schema.target is None else schema.target.name
+    r: Floats = np.nan_to_num(profile.comoments.pearson())
+    for i, j in np.argwhere(np.triu(np.abs(r) >= TWINS, k=1)):
+        if names[i] != target and int(profile.comoments.n[i, j]) >= MIN_ROWS:
+            yield Finding(
+                Level.NOTE,
+                names[j],
+                Law.TWINS,
+                f"columns {names[i]!r} and {names[j]!r} say the same (correlation {r[i, j]:.5f}): "
+                "one is enough",
+            )
+
+
+def _left_out(schema: Schema, profile: Profile) -> Found:
+    for column in schema.columns:
+        if column.role is Role.IGNORED:
+            why = column.evidence or f"kind {column.kind.value}"
+            message = f"column {column.name!r} is left out ({why})"
+            yield Finding(Level.NOTE, column.name, Law.LEFT_OUT, message)
+
+
+_RULES: tuple[Callable[[Schema, Profile], Found], ...] = (
+    _leakage,
+    _sums,
+    _missing,
+    _constant,
+    _cardinality,
+    _imbalance,
+    _tails,
+    _twins,
+    _left_out,
+)
