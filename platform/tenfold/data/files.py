@@ -20,6 +20,7 @@ __all__ = ["SAMPLE_BYTES", "FileSource", "read_batches", "read_sample"]
 SAMPLE_BYTES = 16 * 1024 * 1024
 """What `read_sample` reads at most, so that `tenfold init` answers at once on any table."""
 
+_PARQUET_MAGIC = b"PAR1"
 _PARQUET_ENDINGS = (".parquet", ".pq")
 _ENDINGS = (".csv", ".tsv", ".txt", *_PARQUET_ENDINGS)
 _FINGERPRINT_BYTES = 64 * 1024
@@ -32,7 +33,7 @@ class FileSource:
     Attributes:
         path: a file, a folder, or a pattern such as ``logs/*.csv``.
         name: the name in messages and in the quarantine table; the path's own if empty.
-        format: ``csv``, ``parquet``, or ``auto`` to go by each file's ending (CSV if unknown).
+        format: ``csv``, ``parquet``, or ``auto`` to go by each file's first bytes, then its ending.
     """
 
     path: Path
@@ -104,7 +105,9 @@ class FileSource:
     def _is_parquet(self, file: Path) -> bool:
         if self.format != "auto":
             return self.format == "parquet"
-        return file.suffix.lower() in _PARQUET_ENDINGS
+        with file.open("rb") as stream:
+            first = stream.read(len(_PARQUET_MAGIC))
+        return first == _PARQUET_MAGIC or file.suffix.lower() in _PARQUET_ENDINGS
 
     def _columns_of(self, file: Path, label: str) -> tuple[str, ...]:
         if self._is_parquet(file):

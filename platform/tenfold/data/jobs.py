@@ -1,0 +1,145 @@
+"""The three passes over the pieces, each a picklable job that writes its piece's file whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tenfold.canonical import canonical_json, sha256_hex, write_atomic
+from tenfold.data.arrow_file import read_arrow, write_arrow
+from tenfold.data.clean import Rules, clean_block
+from tenfold.data.hashing import row_hashes, to_binary
+from tenfold.data.scan import scan_table
+from tenfold.data.snapshot import FOLD, HASH, ROW, block_name
+from tenfold.data.source import Shard
+from tenfold.data.split import DROPPED
+from tenfold.schema import Schema
+
+__all__ = [
+    "CleanJob",
+    "FinishJob",
+    "ScanJob",
+    "clean_file",
+    "fact_file",
+    "problem_file",
+    "profile_file",
+    "scan_file",
+]
+
+
+def scan_file(folder: Path, piece: int) -> Path:
+    """Where the scan of a piece lies."""
+    return folder / f"scan-{piece:05d}.arrow"
+
+
+def clean_file(folder: Path, piece: int) -> Path:
+    """Where the clean rows of a piece lie."""
+    return folder / f"clean-{piece:05d}.arrow"
+
+
+def problem_file(folder: Path, piece: int) -> Path:
+    """Where the bad cells of a piece lie."""
+    return folder / f"problem-{piece:05d}.arrow"
+
+
+def profile_file(folder: Path, piece: int) -> Path:
+    """Where the profiles of a piece lie, one a fold."""
+    return folder / f"profile-{piece:05d}.arrow"
+
+
+def fact_file(folder: Path, piece: int) -> Path:
+    """Where name, rows, size and digest of a finished block lie; written last."""
+    return folder / f"block-{piece:05d}.json"
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """First pass: count what is in each column."""
+
+    folder: Path
+    shards: Sequence[Shard]
+    rules: Rules
+
+    def __call__(self, piece: int) -> None:
+        """Scan one piece."""
+        block = self.shards[piece].read()
+        scan = scan_table(block.table, markers=self.rules.markers, trim=self.rules.trim)
+        write_atomic(scan_file(self.folder, piece), scan.to_bytes())
+
+
+@dataclass(frozen=True)
+class CleanJob:
+    """Second pass: rows as the schema's types with their hashes, bad cells apart."""
+
+    folder: Path
+    shards: Sequence[Shard]
+    rules: Rules
+    schema: Schema
+    source: str
+
+    def __call__(self, piece: int) -> None:
+        """Clean one piece."""
+        block = self.shards[piece].read()
+        clean = clean_block(block, self.schema, self.rules, source=self.source)
+        table = clean.table.append_column(ROW, pa.array(clean.positions, pa.int64()))
+        table = table.append_column(HASH, to_binary(row_hashes(clean.table, self.schema)))
+        write_arrow(problem_file(self.folder, piece), clean.problems)
+        facts = {"n_records": clean.n_records, "n_bad": clean.n_bad, "n_rows": table.num_rows}
+        write_arrow(clean_file(self.folder, piece), table, facts)
+
+
+@dataclass(frozen=True)
+class FinishJob:
+    """Third pass: the block as the snapshot keeps it, and its profiles, one a fold.
+
+    Attributes:
+        folder: the work folder.
+        target: the snapshot's folder while it is made.
+        labels: file with one int8 label for each clean row of all pieces in order.
+        starts: first row of each piece within ``labels``.
+        records: records of the source before each piece.
+        schema: of the rows.
+    """
+
+    folder: Path
+    target: Path
+    labels: Path
+    starts: Sequence[int]
+    records: Sequence[int]
+    schema: Schema
+
+    def __call__(self, piece: int) -> None:
+        """Finish one piece."""
+        from tenfold.profile import Profile
+
+        table = read_arrow(clean_file(self.folder, piece))
+        labels = np.fromfile(
+            self.labels, dtype=np.int8, count=table.num_rows, offset=self.starts[piece]
+        )
+        rows = pc.add(table.column(ROW), self.records[piece])
+        table = table.set_column(table.schema.get_field_index(ROW), ROW, rows)
+        table = table.append_column(FOLD, pa.array(labels, pa.int8()))
+        table = table.filter(pa.array(labels != DROPPED))
+        folds = sorted(set(labels[labels != DROPPED].tolist()))
+        profiles = [
+            Profile.from_table(table.filter(pc.equal(table.column(FOLD), fold)), self.schema)
+            for fold in folds
+        ]
+        stored = pa.table(
+            [pa.array(folds, pa.int8()), pa.array([p.to_bytes() for p in profiles], pa.binary())],
+            names=["fold", "profile"],
+        )
+        write_arrow(profile_file(self.folder, piece), stored)
+        data = write_arrow(self.target / block_name(piece), table)
+        facts = {
+            "name": block_name(piece),
+            "n_rows": table.num_rows,
+            "size_bytes": len(data),
+            "sha256": sha256_hex(data),
+        }
+        write_atomic(fact_file(self.folder, piece), canonical_json(facts))

@@ -1,0 +1,102 @@
+"""The last step: profiles and quarantine merged, the manifest written, the folder in place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tenfold.canonical import canonical_json, fsync_folder, read_json, sha256_hex, write_atomic
+from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
+from tenfold.data.clean import PROBLEMS
+from tenfold.data.jobs import clean_file, fact_file, problem_file, profile_file
+from tenfold.data.snapshot import MANIFEST, PROFILES, QUARANTINE, Snapshot
+from tenfold.data.work import Work
+from tenfold.errors import StoreError
+
+if TYPE_CHECKING:
+    from tenfold.profile import Profile
+
+__all__ = ["publish"]
+
+MERGE_BLOCKS = 16
+"""Block profiles held in memory at once; the left fold over them is the same for any number."""
+
+
+def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str) -> Snapshot:
+    """Complete the snapshot in the work folder, then rename it into place.
+
+    Raises:
+        StoreError: the disk refuses; nothing is in place then.
+    """
+    profiles = _merge_profiles(work)
+    folds = sorted(profiles)
+    stored = pa.table(
+        [
+            pa.array(folds, pa.int8()),
+            pa.array([profiles[fold].to_bytes() for fold in folds], pa.binary()),
+        ],
+        names=["fold", "profile"],
+    )
+    data = write_arrow(work.target / PROFILES, stored)
+    n_problems = _write_quarantine(work)
+    manifest = {
+        **made,
+        "plan": plan,
+        "n_problems": n_problems,
+        "fold_rows": {str(fold): profiles[fold].n_rows for fold in folds},
+        "profiles_sha256": sha256_hex(data),
+        "blocks": [read_json(fact_file(work.folder, p)) for p in range(work.n_pieces)],
+    }
+    write_atomic(work.target / MANIFEST, canonical_json(manifest))
+    final = project_folder / f"{made['digest'][:32]}-{plan[:16]}"
+    try:
+        if final.exists():  # without a manifest: `prepare` would have found it otherwise
+            shutil.rmtree(final)
+        work.target.rename(final)
+        fsync_folder(project_folder)
+    except OSError as error:
+        raise StoreError(f"{final} could not be put in place: {error.strerror}") from error
+    return Snapshot.open(final)
+
+
+def _merge_profiles(work: Work) -> dict[int, Profile]:
+    """By fold, in order of the blocks."""
+    from tenfold.profile import Profile, merge_profiles
+
+    waiting: dict[int, list[Profile]] = {}
+    with work.progress.step("merge profiles", total=work.n_pieces) as advance:
+        for piece in range(work.n_pieces):
+            stored = read_arrow(profile_file(work.folder, piece))
+            pairs = zip(stored["fold"].to_pylist(), stored["profile"].to_pylist(), strict=True)
+            for fold, data in pairs:
+                parts = waiting.setdefault(fold, [])
+                parts.append(Profile.from_bytes(data))
+                if len(parts) > MERGE_BLOCKS:
+                    waiting[fold] = [merge_profiles(parts)]
+            advance(1)
+    return {fold: merge_profiles(parts) for fold, parts in waiting.items()}
+
+
+def _write_quarantine(work: Work) -> int:
+    """One Parquet file in order of the source, positions counted over all of it."""
+    n_before = n_problems = 0
+    try:
+        with pq.ParquetWriter(work.target / QUARANTINE, PROBLEMS) as writer:
+            for piece in range(work.n_pieces):
+                problems = read_arrow(problem_file(work.folder, piece))
+                if problems.num_rows:
+                    moved = pc.add(problems.column("position"), n_before)
+                    writer.write_table(problems.set_column(1, PROBLEMS.field("position"), moved))
+                n_problems += problems.num_rows
+                n_before += read_facts(clean_file(work.folder, piece))["n_records"]
+    except OSError as error:
+        raise StoreError(
+            f"{work.target / QUARANTINE} could not be written: {error}; "
+            "free space or point TENFOLD_STORE elsewhere, then run the command again"
+        ) from error
+    return n_problems
