@@ -1,0 +1,187 @@
+"""The little HTTP that the endpoint needs, on bare ASGI: read a body within its limit, answer.
+
+Errors have one shape, whatever went wrong::
+
+    {"error": {"law": "columns", "message": "…", "items": [{"row", "column", "reason"}]}}
+
+``law`` is a stable word for programs, ``message`` a sentence for people. HTTP status codes are
+mapped here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from tenfold.errors import OurError, RequestError, StoreError, TenfoldError
+
+__all__ = [
+    "JSON",
+    "Answer",
+    "Headers",
+    "HttpError",
+    "Receive",
+    "Scope",
+    "Send",
+    "answer_json",
+    "error_answer",
+    "read_body",
+    "read_json_body",
+    "send_answer",
+]
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+JSON: Final = b"application/json"
+_RETRY_AFTER: Final = (b"retry-after", b"1")
+
+
+class HttpError(Exception):
+    """A request is answered with this status instead.
+
+    Args:
+        status: HTTP status code.
+        law: a stable word for programs.
+        message: a sentence for people: law, values, remedy.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        law: str,
+        message: str,
+        *,
+        items: Sequence[Mapping[str, object]] = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.law = law
+        self.message = message
+        self.items = list(items)
+        self.headers = list(headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished answer."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Sequence[tuple[bytes, bytes]] = field(default=())
+
+
+def answer_json(value: Any, *, status: int = 200) -> Answer:
+    """A JSON answer; NumPy numbers are allowed, NaN becomes null.
+
+    >>> answer_json({"a": float("nan")}).body
+    b'{"a":null}'
+    """
+    return Answer(status, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def error_answer(error: BaseException) -> Answer:
+    """What a caller is told about an error: never a trace, never the inside.
+
+    >>> error_answer(RequestError("rows must not be empty")).status
+    400
+    >>> error_answer(RuntimeError("secret detail")).body
+    b'{"error":{"law":"internal","message":"the endpoint failed; the log says why"}}'
+    """
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    items: Sequence[Mapping[str, object]] = ()
+    if isinstance(error, HttpError):
+        status, law, message = error.status, error.law, error.message
+        items, headers = error.items, error.headers
+    elif isinstance(error, RequestError):
+        status, law, message, items = 400, "request", str(error), error.items
+    elif isinstance(error, StoreError):
+        status, law, message = 507, "store", str(error)
+    elif isinstance(error, OurError):
+        status, law, message, headers = 503, "unavailable", str(error), (_RETRY_AFTER,)
+    elif isinstance(error, TenfoldError):
+        status, law, message = 400, "request", str(error)
+    else:
+        status, law, message = 500, "internal", "the endpoint failed; the log says why"
+    body: dict[str, object] = {"law": law, "message": message}
+    if items:
+        body["items"] = items
+    answer = answer_json({"error": body}, status=status)
+    return Answer(status, answer.body, headers=headers)
+
+
+async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> bytes:
+    """The request's body, refused as soon as it is known to be too large.
+
+    Raises:
+        HttpError: 413 over the limit, 415 for an encoded body, 400 if the client went away.
+    """
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding.lower() != b"identity":
+        raise HttpError(
+            415, "encoding", "bodies are sent as they are, without content-encoding", headers=_CLOSE
+        )
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes, shown=f"{int(declared)} bytes are announced")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body") and message["type"] == "http.request":
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes, shown=f"{len(body)} bytes came")
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise _too_large(max_bytes, shown="more came")
+    if message["type"] != "http.request":
+        raise HttpError(400, "body", "the client went away before the body was whole")
+    return b"".join(parts)
+
+
+# After a refusal the rest of the body is not read, so the connection cannot be used again.
+_CLOSE: Final = ((b"connection", b"close"),)
+
+
+def _too_large(max_bytes: int, *, shown: str) -> HttpError:
+    return HttpError(
+        413,
+        "body-size",
+        f"a body has at most {max_bytes} bytes and {shown}; send fewer rows at a time, "
+        "or use `tenfold predict` for whole tables",
+        headers=_CLOSE,
+    )
+
+
+async def read_json_body(headers: Headers, receive: Receive, *, max_bytes: int) -> Any:
+    """The body as JSON values. NaN, infinities, broken UTF-8 and deep nesting are refused.
+
+    Raises:
+        HttpError: as `read_body`, and 400 for what is not JSON.
+    """
+    body = await read_body(headers, receive, max_bytes=max_bytes)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise HttpError(400, "json", f"the body must be JSON in UTF-8: {error}") from error
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send an answer whole."""
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
