@@ -12,8 +12,8 @@ the endpoint, is strict about JSON types and says which column of which row is w
 equal values both give the same bits: categories go through one function, and the arithmetic on
 times is the same two roundings.
 
-Measured (14 columns, 8 of them categories, one core of a shared 2-core box): `RowEncoder.encode`
-2.9 us a row, `encode_table` 0.35 us a row at 48,842 rows.
+Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-core box):
+`RowEncoder.encode` 2.5 us a row, 1.7 us in a request of 200; `encode_table` 0.13 us a row.
 """
 
 from __future__ import annotations

@@ -37,9 +37,10 @@ class Preprocessor:
     `transform_codes`. Constant and all-missing columns pass: they become a constant feature, or
     none.
 
-    Measured (adult.csv, 14 columns, one core of a shared 2-core box): encode and transform of one
-    JSON row in 8 us for the trees' recipe and 17 us for 100 scaled and one-hot features; a row of a
-    large table 0.5 us and 1.5 us.
+    Measured (adult.csv, 14 columns, one core of a quiet 2-core box), encode and transform of one
+    JSON row / transform of a row inside a large table: trees' recipe 7 / 0.03 us, scaled with
+    one-hot (108 features) 12 / 0.15 us, quantiles 13 / 0.26 us. What is left of the row path is
+    NumPy's 0.4-0.8 us per call, so operations take groups of columns, never one each.
 
     Args:
         schema: what the codes mean.

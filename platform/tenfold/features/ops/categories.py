@@ -89,8 +89,9 @@ class OneHot(Op):
         fault = _check_tables(self.columns, self.slots)
         if fault is not None:
             return fault
-        used = [sorted({slot for slot in slots if slot >= 0}) for slots in self.slots]
-        if [slot for slots in used for slot in slots] != list(range(self.n_outputs)):
+        used = [slot for slots in self.slots for slot in sorted({s for s in slots if s >= 0})]
+        # The length first: a range as long as a file claims must never be made.
+        if len(used) != self.n_slots or used != list(range(self.n_slots)):
             return "has slots that are numbered in the order of the columns, none twice"
         return None
 

@@ -1,0 +1,3 @@
+"""What tests stand on: conformance suites, fakes with behavior, tables with known truth."""
+
+from __future__ import annotations

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.errors import ArtifactError
+from tenfold.features.ops import CALENDAR_FIELDS, Calendar, op_from_dict
+
+PLAIN = Calendar((0,) * 4, tuple(f"{f}.plain" for f in CALENDAR_FIELDS), (math.nan,) * 4)
+CYCLIC = Calendar((1, 1), ("hour.sin", "hour.cos"), (0.0, 0.0))
+
+
+def run(op: Calendar, codes: np.ndarray) -> np.ndarray:
+    out = np.full((len(codes), op.n_outputs), 99.0, dtype=np.float32)
+    op.apply(codes, out)
+    return out
+
+
+@given(st.lists(st.datetimes(timezones=st.just(UTC)), min_size=1, max_size=20))
+def test_the_calendar_of_the_standard_library(moments: list[datetime]) -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    codes = np.array([[(m - epoch).total_seconds()] for m in moments])
+    expected = [[m.month, m.day, m.weekday(), m.hour] for m in moments]
+    assert run(PLAIN, codes).tolist() == expected
+
+
+def test_cycles_close_and_missing_times_get_their_value() -> None:
+    hours = np.array([[0.0, h * 3600.0] for h in (0, 6, 12, 18, 24)] + [[0.0, math.nan]])
+    got = run(CYCLIC, hours)
+    np.testing.assert_allclose(got[:5, 0], [0, 1, 0, -1, 0], atol=1e-7)
+    np.testing.assert_allclose(got[:5, 1], [1, 0, -1, 0, 1], atol=1e-7)
+    assert got[5].tolist() == [0.0, 0.0]
+    assert np.isnan(run(PLAIN, np.array([[math.nan]]))).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parts": ["hour.sin", "hour.tan"]},
+        {"parts": ["hour.sin"]},
+        {"missing": [0.0]},
+        {"parts": ["os.system", "hour.cos"]},
+        {"columns": [1, 7]},
+    ],
+)
+def test_broken_parts_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ArtifactError, match="op 'calendar'"):
+        op_from_dict(CYCLIC.to_dict() | change, n_columns=2)
+
+
+def test_round_trip() -> None:
+    assert op_from_dict(CYCLIC.to_dict(), n_columns=2).to_dict() == CYCLIC.to_dict()

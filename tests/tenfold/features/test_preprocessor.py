@@ -1,0 +1,183 @@
+"""The conformance suite over the recipes that families use, and what it cannot say in general."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tenfold.errors import ArtifactError, DataError
+from tenfold.features import Preprocessor, Recipe
+from tenfold.profile import Profile
+from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold.testing.preprocessing import PreprocessingConformance, same_bits
+
+
+class TestTrees(PreprocessingConformance):
+    recipe = Recipe()
+
+
+class TestLinear(PreprocessingConformance):
+    recipe = Recipe(numbers="standard", categories="onehot", missing_indicator=True)
+
+
+class TestNetwork(PreprocessingConformance):
+    recipe = Recipe(numbers="robust", categories="onehot", clip=3.0, max_onehot=8, rare_min_count=3)
+
+
+class TestQuantile(PreprocessingConformance):
+    recipe = Recipe(numbers="quantile", categories="frequency", missing_indicator=True)
+
+
+class TestTimesAlone(PreprocessingConformance):
+    recipe = Recipe(dates="epoch", categories="frequency")
+
+
+def fit(recipe: Recipe) -> Preprocessor:
+    schema = mixed_schema()
+    return Preprocessor.fit(schema, Profile.from_table(mixed_table(), schema), recipe=recipe)
+
+
+def feature(fitted: Preprocessor, name: str, **values: object) -> float:
+    row = json_rows(fitted.schema, mixed_table(1))[0] | values
+    return float(fitted.transform_row(row)[fitted.feature_names.index(name)])
+
+
+def test_raw_keeps_numbers_and_missing_values() -> None:
+    fitted = fit(Recipe())
+    assert feature(fitted, "age", age=39) == 39.0
+    assert np.isnan(feature(fitted, "age", age=None))
+    assert feature(fitted, "member", member=True) == 1.0
+
+
+def test_standard_has_mean_zero_and_variance_one() -> None:
+    fitted = fit(Recipe(numbers="standard"))
+    matrix = fitted.transform(mixed_table())
+    amount = mixed_table().column("amount").to_numpy()
+    known = ~np.isnan(amount)
+    column = matrix[:, fitted.feature_names.index("amount")].astype(np.float64)
+    np.testing.assert_allclose(column[known].mean(), 0.0, atol=1e-6)
+    np.testing.assert_allclose(column[known].std(), 1.0, rtol=1e-6)
+    assert (column[~known] == 0.0).all()
+
+
+def test_robust_centers_the_median_and_clip_bounds_without_losing_order() -> None:
+    fitted = fit(Recipe(numbers="robust", clip=3.0))
+    median = float(np.nanmedian(mixed_table().column("amount").to_numpy()))
+    assert feature(fitted, "amount", amount=median) == 0.0
+    far, farther = (feature(fitted, "amount", amount=x) for x in (1e4, 1e5))
+    assert 2.9 < far < farther < 3.0
+
+
+def test_quantile_gives_normal_scores() -> None:
+    fitted = fit(Recipe(numbers="quantile"))
+    matrix = fitted.transform(mixed_table())
+    column = matrix[:, fitted.feature_names.index("amount")]
+    assert abs(float(np.median(column))) < 0.1
+    assert 0.8 < float(column.std()) < 1.1
+    order = np.argsort(mixed_table().column("amount").to_numpy(), kind="stable")
+    known = order[: np.count_nonzero(~np.isnan(mixed_table().column("amount").to_numpy()))]
+    assert (np.diff(column[known]) >= 0).all()
+
+
+def test_constant_and_all_missing_columns_become_constant_features() -> None:
+    matrix = fit(Recipe(numbers="standard")).transform(mixed_table())
+    names = fit(Recipe(numbers="standard")).feature_names
+    assert (matrix[:, names.index("constant")] == 0.0).all()
+    assert (matrix[:, names.index("void")] == 0.0).all()
+
+
+def test_onehot_names_categories_and_shares_one_place_for_the_rest() -> None:
+    fitted = fit(Recipe(categories="onehot", max_onehot=2))
+    colors = [name for name in fitted.feature_names if name.startswith("color")]
+    assert colors == ["color=blue", "color=green", "color=(other)", "color=(missing)"]
+    for value, hit in [
+        ("blue", "color=blue"),
+        ("red", "color=(other)"),
+        ("violet", "color=(other)"),
+        ("octarine", "color=(other)"),
+        (None, "color=(missing)"),
+    ]:
+        assert [feature(fitted, name, color=value) for name in colors] == [
+            float(name == hit) for name in colors
+        ]
+
+
+def test_a_category_that_training_never_met_is_like_an_unseen_one() -> None:
+    for categories in ("ordinal", "onehot", "frequency"):
+        fitted = fit(Recipe(categories=categories))
+        row = json_rows(fitted.schema, mixed_table(1))[0]
+        assert same_bits(
+            fitted.transform_row(row | {"color": "violet"}),
+            fitted.transform_row(row | {"color": "octarine"}),
+        )
+
+
+def test_frequency_is_the_share_of_training_rows() -> None:
+    table = mixed_table()
+    fitted = fit(Recipe(categories="frequency"))
+    n_blue = table.column("color").to_pylist().count("blue")
+    assert feature(fitted, "color", color="blue") == np.float32(n_blue / 200)
+    assert feature(fitted, "color", color="violet") == 0.0
+    assert feature(fitted, "color", color=None) == np.float32(table["color"].null_count / 200)
+
+
+def test_calendar_fields_of_a_leap_day() -> None:
+    fitted = fit(Recipe())
+    row = {"since": "2024-02-29T23:59:59.999999Z"}
+    found = {f: feature(fitted, f"since.{f}", **row) for f in ("month", "day", "weekday", "hour")}
+    assert found == {"month": 2.0, "day": 29.0, "weekday": 3.0, "hour": 23.0}
+    assert np.isnan(feature(fitted, "since.hour", since=None))
+
+
+def test_missing_indicators_only_where_training_had_missing_values() -> None:
+    names = fit(Recipe(numbers="standard", missing_indicator=True)).feature_names
+    assert "age (missing)" in names
+    assert "constant (missing)" not in names
+
+
+def test_a_huge_number_from_a_client_stays_finite() -> None:
+    for numbers in ("raw", "standard", "robust", "quantile"):
+        fitted = fit(Recipe(numbers=numbers, clip=3.0))
+        assert np.isfinite(feature(fitted, "amount", amount=1.7e308))
+        assert np.isfinite(feature(fitted, "amount", amount=-1.7e308))
+
+
+def test_a_schema_without_a_usable_feature_is_refused() -> None:
+    schema = Schema((Column("note", Kind.TEXT), Column("y", Kind.NUMBER, Role.TARGET)))
+    table = pa.table({"note": ["a", "b"], "y": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"at least one usable feature.*note \(text\)"):
+        Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=Recipe())
+
+
+def test_what_was_fitted_on_other_rows_has_another_digest() -> None:
+    schema = mixed_schema()
+    other = Profile.from_table(mixed_table(seed=9), schema)
+    assert fit(Recipe(numbers="standard")).digest() != (
+        Preprocessor.fit(schema, other, recipe=Recipe(numbers="standard")).digest()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 2}, "format 2 and this tenfold reads 1"),
+        ({"extra": 1}, "has the fields"),
+        ({"ops": [{"op": "os.system", "columns": [0]}]}, "'os.system' is not one of"),
+        ({"ops": [{"op": "take", "columns": [99]}]}, "reads columns below"),
+        ({"ops": [{"op": "take", "columns": [True]}]}, "not a whole number"),
+        ({"ops": [{"op": "take", "columns": [0], "class": "x"}]}, "has the fields"),
+        ({"ops": [{"op": "take", "columns": [0]}]}, "names .* features and its operations make 1"),
+        ({"ops": 3}, "is broken"),
+        ({"schema": {"columns": [{}]}}, "is broken"),
+        ({"recipe": {"numbers": "raw"}}, "a recipe has the fields"),
+        ({"feature_names": []}, "names 0 features"),
+    ],
+)
+def test_a_tampered_file_is_refused(change: dict[str, object], message: str) -> None:
+    value = json.loads(json.dumps(fit(Recipe()).to_dict()))
+    with pytest.raises(ArtifactError, match=message):
+        Preprocessor.from_dict(value | change)
