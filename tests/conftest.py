@@ -53,9 +53,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what has a make target of its own, unless it is asked for by marker."""
     asked = str(config.getoption("markexpr"))
-    kept = [
-        item
-        for item in items
-        if not any(name in item.keywords and name not in asked for name in ("slow", "gpu"))
-    ]
-    items[:] = kept
+
+    def left_out(item: pytest.Item) -> bool:
+        return any(name in item.keywords and name not in asked for name in ("slow", "gpu"))
+
+    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
+    items[:] = [item for item in items if not left_out(item)]

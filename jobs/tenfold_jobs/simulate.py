@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -83,6 +84,7 @@ def replay(
     stream: Stream,
     *,
     send_labels: bool,
+    rows_per_s: float | None = None,
     on_request: Callable[[Replay], bool] = lambda _: True,
 ) -> Replay:
     """Send a stream row group by row group, labels right after their predictions.
@@ -91,11 +93,15 @@ def replay(
         client: the endpoint; it counts failures.
         stream: rows and labels.
         send_labels: whether the labels go back as well.
+        rows_per_s: the pace; as fast as the answers come if None.
         on_request: called after every request; returning False ends the replay early.
     """
     state = Replay(0, 0, [], [])
     rows = list(rows_of(stream.rows))
+    began = time.monotonic()
     for start in range(0, len(rows), ROWS_PER_REQUEST):
+        if rows_per_s is not None:
+            time.sleep(max(0.0, began + start / rows_per_s - time.monotonic()))
         answer = client.predict(rows[start : start + ROWS_PER_REQUEST])
         if answer is not None:
             truths = stream.labels[start : start + ROWS_PER_REQUEST]
@@ -118,6 +124,7 @@ def run_simulate(
     n_rows: int,
     send_labels: bool,
     seed: int,
+    rows_per_s: float | None = None,
     progress: Progress = SILENT,
 ) -> SimulateRecord:
     """Replay the sealed test rows, which no model was fitted on, with a change injected.
@@ -147,7 +154,9 @@ def run_simulate(
             done = state.n_rows
             return True
 
-        state = replay(client, stream, send_labels=send_labels, on_request=on_request)
+        state = replay(
+            client, stream, send_labels=send_labels, rows_per_s=rows_per_s, on_request=on_request
+        )
         traffic = client.traffic
     if not state.n_rows:
         raise ClusterError(f"{url} answered no request: {traffic.first_failure}")

@@ -68,6 +68,22 @@ class Settings:
             ray_address=env.get("RAY_ADDRESS") or None,
         )
 
+    def to_env(self) -> dict[str, str]:
+        """The same settings as environment variables, for a process that we start.
+
+        >>> settings = Settings.from_env({"TENFOLD_HOME": "/tmp/t"})
+        >>> Settings.from_env(settings.to_env()) == settings
+        True
+        """
+        env = {
+            "TENFOLD_HOME": str(self.home),
+            "TENFOLD_STORE": self.store,
+            "TENFOLD_STATE": self.state_url,
+            "MLFLOW_TRACKING_URI": self.mlflow_uri,
+            "TENFOLD_LOCAL_BYTES": str(self.local_bytes),
+        }
+        return env if self.ray_address is None else {**env, "RAY_ADDRESS": self.ray_address}
+
     @property
     def snapshots(self) -> Path:
         """Folder of the prepared snapshots."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-import click
 import typer
 
 from tenfold_jobs.cli import operate, work
@@ -50,12 +47,7 @@ def main() -> int:
         The exit code: 0 done, 1 our fault, 2 the user's fault, 3 a success gate was missed.
     """
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show(sys.stderr)
-        return 2
-    except SystemExit as exit_:
+        app()
+    except SystemExit as exit_:  # typer ends with 2 on a word it does not know
         return exit_.code if isinstance(exit_.code, int) else 1
-    return code if isinstance(code, int) else 0
+    return 0

@@ -180,6 +180,9 @@ def simulate(
     scenario: Annotated[ScenarioName, typer.Option(help="The change to inject.")],
     rows: Annotated[int, typer.Option(min=1, help="Rows to send.")] = 2000,
     labels: Annotated[bool, typer.Option(help="Send the labels back as well.")] = True,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Rows a second; as fast as they are answered.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which rows, in which order.")] = 0,
     json: AsJson = False,
     verbose: Verbose = False,
@@ -195,6 +198,7 @@ def simulate(
             n_rows=rows,
             send_labels=labels,
             seed=seed,
+            rows_per_s=rate,
             progress=out.progress,
         ).to_dict()
         out.result(

@@ -28,9 +28,8 @@ def init(
 ) -> None:
     """Look at a table and write a commented project file."""
     with running(as_json=json, verbose=verbose) as out:
-        from tenfold.project.init import init_project
-
         from tenfold.canonical import write_atomic
+        from tenfold.project.init import init_project
 
         if output.exists() and not force:
             raise UserError(f"{output} is there already; name another with -o, or add --force")

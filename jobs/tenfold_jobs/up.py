@@ -1,0 +1,174 @@
+"""``tenfold up`` and ``tenfold down``: start the keeper and end all that it started, no more.
+
+The keeper is one process in a session of its own (``python -m tenfold_serve.keeper``, named and
+never imported). It writes its record; this module starts it, waits for it to be ready, and ends
+every process of its session: Ray's agents outlive the process that started them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tenfold.cluster.sessions import SessionRecord, alive, end_session
+from tenfold.errors import ClusterError, UserError
+from tenfold.progress import SILENT, Progress
+from tenfold.project import Project, load_project
+from tenfold.registry import Registry
+from tenfold.settings import Settings
+from tenfold_jobs.keeper_record import read_keeper, running_keeper
+
+__all__ = ["keeper_command", "start_keeper", "stop_keeper"]
+
+START_TIMEOUT_S = 180.0
+"""A cold Ray, Serve and the models take 15-30 s on two cores; on a loaded machine far more."""
+
+GRACE_S = 20.0
+"""How long the keeper may take to stop by itself before its session is ended."""
+
+_POLL_S = 0.1
+_LOG_LINES = 15
+
+
+def keeper_command(projects: Sequence[Path], *, port: int, mlflow_port: int | None) -> list[str]:
+    """The keeper's command line.
+
+    >>> keeper_command([Path("a.yaml")], port=8000, mlflow_port=None)[1:]
+    ['-m', 'tenfold_serve.keeper', '--project', 'a.yaml', '--port', '8000']
+    """
+    words = [sys.executable, "-m", "tenfold_serve.keeper"]
+    for project in projects:
+        words += ["--project", str(project)]
+    words += ["--port", str(port)]
+    if mlflow_port is not None:
+        words += ["--mlflow-port", str(mlflow_port)]
+    return words
+
+
+def start_keeper(
+    paths: Sequence[Path],
+    settings: Settings,
+    *,
+    port: int,
+    mlflow_port: int | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Start endpoint, monitor and supervisor; return when requests are answered.
+
+    Returns:
+        ``port``, ``pid``, ``projects``, ``urls`` (by project) and ``log``.
+
+    Raises:
+        UserError: something runs already, a project has no champion, or a port is taken.
+        ClusterError: the keeper did not become ready; the end of its log is shown.
+    """
+    projects = [load_project(path) for path in paths]
+    _check(projects, settings)
+    left_over = read_keeper(settings)
+    if left_over is not None:  # a keeper that was killed left its children behind
+        _reap(left_over, settings)
+    settings.keeper.mkdir(parents=True, exist_ok=True)
+    log = settings.keeper / "keeper.log"
+    command = keeper_command(
+        [path.absolute() for path in paths], port=port, mlflow_port=mlflow_port
+    )
+    with log.open("wb") as stream, progress.step("starting the endpoint"):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings.to_env()},
+            start_new_session=True,
+        )
+        try:
+            record = _await_ready(process, settings, log)
+        except BaseException:
+            process.terminate()
+            _wait(process)
+            _reap(read_keeper(settings), settings)
+            raise
+    return {name: record[name] for name in ("port", "pid", "urls")} | {"log": str(log)}
+
+
+def stop_keeper(settings: Settings, *, progress: Progress = SILENT) -> dict[str, Any]:
+    """Stop the keeper and everything of its session, dead or alive.
+
+    Returns:
+        ``was_running`` and ``ended`` (how many processes had to be ended after the grace time).
+    """
+    record = read_keeper(settings)
+    if record is None:
+        return {"was_running": False, "ended": 0}
+    was_running = alive(SessionRecord.from_dict(record))
+    with progress.step("stopping"):
+        ended = _reap(record, settings)
+    return {"was_running": was_running, "ended": ended}
+
+
+def _check(projects: Sequence[Project], settings: Settings) -> None:
+    names = [project.name for project in projects]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"each project has a name of its own; {twice} came twice")
+    registry = Registry(settings)
+    for name in names:
+        if registry.resolve(name) is None:
+            registry.require(name, 1)
+            raise UserError(
+                f"project {name!r} has trained versions and no champion: a gate was missed; "
+                f"train again, or decide yourself with `tenfold promote`"
+            )
+    running = running_keeper(settings)
+    if running is not None:
+        raise UserError(
+            f"an endpoint is running already (pid {running['pid']}, port {running['port']}, "
+            f"projects {sorted(running['urls'])}); run `tenfold down` first"
+        )
+
+
+def _await_ready(process: subprocess.Popen[bytes], settings: Settings, log: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        record = read_keeper(settings)
+        if record is not None and record.get("ready") and record["pid"] == process.pid:
+            return record
+        if process.poll() is not None:
+            raise _ended(process, log)
+        time.sleep(_POLL_S)
+    raise ClusterError(
+        f"the endpoint was not ready after {START_TIMEOUT_S:.0f} s; the end of {log}:\n{_tail(log)}"
+    )
+
+
+def _ended(process: subprocess.Popen[bytes], log: Path) -> Exception:
+    """The keeper's own words: its last line where it was the user's fault."""
+    lines = _tail(log).splitlines()
+    if process.returncode == UserError.exit_code and lines:
+        return UserError(lines[-1].removeprefix("error: "))
+    return ClusterError(f"the keeper ended with {process.returncode}; {log} says:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+
+
+def _reap(record: dict[str, Any] | None, settings: Settings) -> int:
+    if record is None:
+        return 0
+    ended = end_session(SessionRecord.from_dict(record), grace_s=GRACE_S)
+    (settings.keeper / "keeper.json").unlink(missing_ok=True)
+    return len(ended)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

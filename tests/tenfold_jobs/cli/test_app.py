@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = tuple(
+    "init check plan prepare train run report up down status predict feedback retrain "
+    "promote rollback traffic simulate submit demo".split()
+)
+
+
+def tenfold(*words: str, home: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would, and check its exit code."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tenfold_jobs", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TENFOLD_HOME": str(home)},
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    return done
+
+
+def test_the_whole_surface_is_there(tmp_path: Path) -> None:
+    shown = tenfold("--help", home=tmp_path).stdout
+    assert [c for c in COMMANDS if f"\n  {c} " not in shown] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_speaks_json_and_explains_itself(command: str, tmp_path: Path) -> None:
+    shown = tenfold(command, "--help", home=tmp_path).stdout
+    assert "--json" in shown
+    assert "--verbose" in shown
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; from tenfold_jobs.cli import app; "
+        "print([m for m in ('ray', 'torch', 'xgboost', 'pandas', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_project_file_that_is_not_there_is_the_users_fault(tmp_path: Path) -> None:
+    done = tenfold("check", str(tmp_path / "none.yaml"), "--json", home=tmp_path, code=2)
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert "none.yaml" in error["message"]
+
+
+def test_a_word_that_is_no_command_is_the_users_fault(tmp_path: Path) -> None:
+    assert "No such command" in tenfold("fly", home=tmp_path, code=2).stderr
+
+
+def test_init_check_plan_walk(tmp_path: Path, data_folder: Path) -> None:
+    project = tmp_path / "project.yaml"
+    table = str(data_folder / "penguins.csv")
+    words = ("init", table, "--target", "species", "-o", str(project))
+    made = json.loads(tenfold(*words, "--json", home=tmp_path).stdout)
+    assert (made["project"], made["task"]) == ("penguins", "multiclass")
+    assert "is there already" in tenfold(*words, home=tmp_path, code=2).stderr
+    checked = json.loads(tenfold("check", str(project), "--json", home=tmp_path).stdout)
+    assert checked["ok"] is True
+    planned = json.loads(tenfold("plan", str(project), "--json", home=tmp_path).stdout)
+    assert planned["mode"] == "in-process"
+    assert planned["reasons"]
+
+
+def test_down_without_anything_running_is_fine(tmp_path: Path) -> None:
+    done = tenfold("down", "--json", home=tmp_path)
+    assert json.loads(done.stdout)["was_running"] is False
+
+
+def test_commands_that_need_an_endpoint_say_so(tmp_path: Path, data_folder: Path) -> None:
+    project = tmp_path / "project.yaml"
+    table = str(data_folder / "penguins.csv")
+    tenfold("init", table, "--target", "species", "-o", str(project), home=tmp_path)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\nx,Adelie\n")
+    done = tenfold("feedback", str(project), "--input", str(labels), home=tmp_path, code=2)
+    assert "no endpoint is running here; start it with `tenfold up PROJECT`" in done.stderr
+    done = tenfold("up", str(project), home=tmp_path, code=2)
+    assert "has no trained model yet; run `tenfold run` first" in done.stderr
+    done = tenfold("traffic", str(project), "--shadow", "on", home=tmp_path, code=2)
+    assert "a shadow is not built yet" in done.stderr
