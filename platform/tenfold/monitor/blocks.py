@@ -1,0 +1,121 @@
+"""Blocks: live counts cut into pieces of exactly the reference's size, and scored.
+
+Messages carry counts of however many rows a replica saw in a second or two. A block must hold as
+many rows as the reference's blocks, or their scores would not compare. So a message that crosses a
+block's end is split at random, column by column (multivariate hypergeometric): the same as putting
+the message's rows in a random order and cutting there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.monitor.bins import FrozenBins
+from tenfold.monitor.packing import pack, unpack
+
+__all__ = ["BlockCutter", "block_scores"]
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def block_scores(bins: FrozenBins, counts: Counts, shape: Floats) -> Floats:
+    """How far a block lies from the reference, per column.
+
+    Args:
+        bins: the layout of both vectors.
+        counts: of one block, ``(n_cells,)``.
+        shape: the reference's shares, ``(n_cells,)``; each column sums to 1.
+
+    Returns:
+        ``(n_columns,)`` in [0, 1]: the Kolmogorov-Smirnov distance over the cells of a number, the
+        largest difference of shares of a category; 0 for a column without rows.
+    """
+    rows = np.add.reduceat(counts, bins.offsets)
+    widths = [column.n_cells for column in bins.columns]
+    difference = counts / np.repeat(np.maximum(rows, 1), widths) - shape
+    # Every column's differences sum to 0, so one running sum serves all columns.
+    running = np.abs(np.cumsum(difference))
+    ordered = np.maximum.reduceat(running, bins.offsets)
+    nominal = np.maximum.reduceat(np.abs(difference), bins.offsets)
+    is_ordered = np.array([column.ordered for column in bins.columns])
+    return np.where(rows > 0, np.where(is_ordered, ordered, nominal), 0.0)
+
+
+class BlockCutter:
+    """Collects counts and gives back whole blocks.
+
+    Args:
+        bins: the layout.
+        block_rows: rows of every block.
+        seed: makes the random splits repeatable; with the number of the block, nothing else
+            decides them, so a restart from a checkpoint cuts as the first run did.
+
+    >>> bins = FrozenBins(()).with_scores([[0.1], [0.9]])
+    >>> cutter = BlockCutter(bins, block_rows=2, seed=1)
+    >>> [block.tolist() for block in cutter.add(bins.count(np.zeros((3, 0)), [[.1], [.1], [.9]]))]
+    [[0, 2, 0, 0, 0]]
+    """
+
+    def __init__(self, bins: FrozenBins, *, block_rows: int, seed: int) -> None:
+        self._bins = bins
+        self._block_rows = block_rows
+        self._seed = seed
+        self._open = np.zeros(bins.n_cells, dtype=np.int64)
+        self._rows = 0
+        self.n_blocks = 0
+
+    @property
+    def open_rows(self) -> int:
+        """Rows that wait for their block to fill."""
+        return self._rows
+
+    @property
+    def open_counts(self) -> Counts:
+        """Counts of the rows that wait, ``(n_cells,)``."""
+        return self._open.copy()
+
+    def add(self, counts: Counts) -> Iterator[Counts]:
+        """Take a message's counts; yield every block that it fills, ``(n_cells,)`` each.
+
+        Consume the iterator to its end: the counts that are left over are kept then.
+        """
+        left = counts.copy()
+        n_left = int(left[: self._bins.columns[0].n_cells].sum()) if self._bins.columns else 0
+        while n_left and self._rows + n_left >= self._block_rows:
+            n_take = self._block_rows - self._rows
+            taken = left if n_take == n_left else self._draw(left, n_take)
+            block = self._open + taken
+            left, n_left = left - taken, n_left - n_take
+            self._open, self._rows = np.zeros_like(self._open), 0
+            self.n_blocks += 1
+            yield block
+        self._open = self._open + left
+        self._rows += n_left
+
+    def ties(self) -> Floats:
+        """Uniform numbers in (0, 1] for the ranks of the block just cut, ``(n_columns,)``."""
+        generator = np.random.default_rng([self._seed, self.n_blocks, 1])
+        return 1.0 - generator.random(len(self._bins.columns))
+
+    def _draw(self, counts: Counts, n_rows: int) -> Counts:
+        generator = np.random.default_rng([self._seed, self.n_blocks, 0])
+        parts = [
+            generator.multivariate_hypergeometric(column, n_rows, method="marginals")
+            for column in self._bins.split(counts)
+        ]
+        return np.concatenate(parts)
+
+    def state(self) -> dict[str, Any]:
+        """The whole state as JSON values."""
+        return {"open": pack(self._open), "rows": self._rows, "n_blocks": self.n_blocks}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state of `state`."""
+        self._open = unpack(state["open"])
+        self._rows = int(state["rows"])
+        self.n_blocks = int(state["n_blocks"])
