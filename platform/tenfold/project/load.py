@@ -104,17 +104,17 @@ def _own_errors(error: ValidationError) -> list[ErrorDetails]:
     """Pydantic's errors without those that only follow from another one.
 
     A list whose only entry is wrong counts as too short; a default that hangs on a wrong field
-    is not made.
+    is not made, nor the name that is taken from a wrong path.
     """
     details = error.errors()
     places = [detail["loc"] for detail in details]
 
     def follows(detail: ErrorDetails) -> bool:
-        place = detail["loc"]
-        inner = any(len(o) > len(place) and o[: len(place)] == place for o in places)
-        return detail["type"] == "default_factory_not_called" or (
-            detail["type"] == "too_short" and inner
-        )
+        place, kind = detail["loc"], detail["type"]
+        if kind == "too_short":
+            return any(len(o) > len(place) and o[: len(place)] == place for o in places)
+        unnamed = kind == "missing" and place == ("name",) and len(details) > 1
+        return unnamed or kind == "default_factory_not_called"
 
     return [detail for detail in details if not follows(detail)]
 

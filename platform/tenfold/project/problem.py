@@ -55,4 +55,5 @@ class Problem(Section):
     best model found is promoted."""
 
     costs: Costs | None = None
-    """Binary only: the threshold is chosen to spend least. Absent: the threshold of best F1."""
+    """Binary only: the threshold is chosen to spend least. Absent, it is chosen for the metric
+    where that needs one (accuracy, balanced accuracy), else for F1."""
