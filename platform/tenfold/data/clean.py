@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tenfold.data.convert import convert
 from tenfold.data.source import RawBlock
-from tenfold.data.text import DEFAULT_MARKERS, to_text, whole
+from tenfold.data.text import DEFAULT_MARKERS, to_text, type_word, whole
 from tenfold.errors import DataError
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -159,6 +159,7 @@ def _convert_all(raw: pa.Table, schema: Schema, rules: Rules) -> tuple[pa.Table,
         if column.name not in raw.column_names:
             arrays.append(pa.nulls(raw.num_rows, declared.type))
             continue
+        type_word(column.name, raw.schema.field(column.name).type)  # refuses nested columns
         done = convert(raw.column(column.name), column.kind, markers=rules.markers, trim=rules.trim)
         refused = [*_outside(column, done.array, rules), *_unknown_class(column, done.array)]
         arrays.append(_nulled(done.array, refused))

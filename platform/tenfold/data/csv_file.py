@@ -7,6 +7,7 @@ columns are read as text; kinds are inferred from the whole table, never from it
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ def read_head(path: Path, *, source: str) -> CsvHead:
     ends = _record_ends(head, start)
     end = int(ends[0]) if len(ends) else len(head)
     line = _utf8(head[start:end], path, start, source)
-    delimiter = max(_DELIMITERS, key=lambda mark: _cells(line, mark))
-    names = next(csv.reader([line], delimiter=delimiter), [])
+    delimiter = max(_DELIMITERS, key=lambda mark: len(_split(line, mark)))
+    names = _split(line, delimiter)
     return CsvHead(unique_names(names, source=source), delimiter, end, size_bytes)
 
 
@@ -199,8 +200,11 @@ def _record_ends(data: bytes, start: int, *, n_quotes: int = 0) -> NDArray[np.in
     return np.asarray(feeds[before % 2 == 0] + 1 + start, dtype=np.int64)
 
 
-def _cells(line: str, delimiter: str) -> int:
-    return len(next(csv.reader([line], delimiter=delimiter), []))
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+    except csv.Error:  # a delimiter under which the quotes do not match
+        return []
 
 
 def _utf8(data: bytes, path: Path, start: int, source: str) -> str:

@@ -44,7 +44,7 @@ def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str
     )
     data = write_arrow(work.target / PROFILES, stored)
     n_problems = _write_quarantine(work)
-    manifest = {
+    manifest: dict[str, Any] = {
         **made,
         "plan": plan,
         "n_problems": n_problems,
@@ -52,6 +52,7 @@ def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str
         "profiles_sha256": sha256_hex(data),
         "blocks": [read_json(fact_file(work.folder, p)) for p in range(work.n_pieces)],
     }
+    _sweep(work.target, keep={PROFILES, QUARANTINE, *(b["name"] for b in manifest["blocks"])})
     write_atomic(work.target / MANIFEST, canonical_json(manifest))
     final = project_folder / f"{made['digest'][:32]}-{plan[:16]}"
     try:
@@ -62,6 +63,13 @@ def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str
     except OSError as error:
         raise StoreError(f"{final} could not be put in place: {error.strerror}") from error
     return Snapshot.open(final)
+
+
+def _sweep(folder: Path, *, keep: set[str]) -> None:
+    """Remove what a killed writer left under a temporary name."""
+    for file in folder.iterdir():
+        if file.name not in keep:
+            file.unlink()
 
 
 def _merge_profiles(work: Work) -> dict[int, Profile]:

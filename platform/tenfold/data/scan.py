@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tenfold.data import parse
 from tenfold.data.hashing import sketch_hashes
-from tenfold.data.text import DEFAULT_MARKERS, Coded, code_text, code_typed, is_text
+from tenfold.data.text import DEFAULT_MARKERS, Coded, code_text, code_typed, is_text, type_word
 from tenfold.errors import DataError
 
 __all__ = ["MAX_VALUES", "SKETCH_SIZE", "ColumnScan", "TableScan", "scan_table"]
@@ -166,37 +166,15 @@ def scan_table(
     columns = []
     for name in table.column_names:
         kind = table.schema.field(name).type
+        word = type_word(name, kind)
         if is_text(kind):
             coded = code_text(table.column(name), markers=markers, trim=trim)
         elif pa.types.is_null(kind):
             coded = Coded(pa.array([], pa.string()), np.full(table.num_rows, -1))
         else:
             coded = code_typed(table.column(name))
-        columns.append(_scan_coded(coded, type_word(name, kind)))
+        columns.append(_scan_coded(coded, word))
     return TableScan(tuple(table.column_names), tuple(columns))
-
-
-def type_word(name: str, kind: pa.DataType) -> str:
-    """The family of an Arrow type.
-
-    Raises:
-        DataError: the type is nested or binary: Tenfold reads flat columns.
-    """
-    types = pa.types
-    if is_text(kind) or types.is_null(kind):
-        return "text"
-    if types.is_boolean(kind):
-        return "boolean"
-    if types.is_integer(kind):
-        return "integer"
-    if types.is_floating(kind) or types.is_decimal(kind):
-        return "number"
-    if types.is_timestamp(kind) or types.is_date(kind):
-        return "datetime"
-    raise DataError(
-        f"column {name!r} has type {kind}, and Tenfold reads flat columns of text, numbers, "
-        "booleans and dates; flatten it or leave it out of the file"
-    )
 
 
 def _scan_coded(coded: Coded, word: str) -> ColumnScan:

@@ -10,7 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_MARKERS", "Coded", "code_text", "code_typed", "is_text", "to_text", "whole"]
+from tenfold.errors import DataError
+
+__all__ = [
+    "DEFAULT_MARKERS",
+    "Coded",
+    "code_text",
+    "code_typed",
+    "is_text",
+    "to_text",
+    "type_word",
+    "whole",
+]
 
 DEFAULT_MARKERS: tuple[str, ...] = ("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A")
 """Texts that mean "missing" unless the project names others; compared after trimming."""
@@ -51,6 +62,29 @@ def is_text(kind: pa.DataType) -> bool:
         kind = kind.value_type
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def type_word(name: str, kind: pa.DataType) -> str:
+    """The family of an Arrow type.
+
+    Raises:
+        DataError: the type is nested or binary: Tenfold reads flat columns.
+    """
+    types = pa.types
+    if is_text(kind) or types.is_null(kind):
+        return "text"
+    if types.is_boolean(kind):
+        return "boolean"
+    if types.is_integer(kind):
+        return "integer"
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if types.is_timestamp(kind) or types.is_date(kind):
+        return "datetime"
+    raise DataError(
+        f"column {name!r} has type {kind}, and Tenfold reads flat columns of text, numbers, "
+        "booleans and dates; flatten it or leave it out of the file"
     )
 
 

@@ -1,0 +1,102 @@
+"""Scans merge exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.data.scan import MAX_VALUES, TableScan, scan_table
+from tenfold.errors import DataError
+
+CELLS = st.lists(st.sampled_from(["1", "2.5", " x", "?", "true", "2014-09-16", "007"]), min_size=1)
+
+
+def _facts(scan: TableScan) -> list[object]:
+    column = scan.columns[0]
+    return [
+        column.n_rows,
+        column.n_missing,
+        column.n_numbers,
+        column.n_integers,
+        column.n_codes,
+        column.n_booleans,
+        column.n_datetimes,
+        column.n_words,
+        column.minimum,
+        column.maximum,
+        column.earliest,
+        column.latest,
+        column.n_distinct,
+        column.value_counts(),
+        column.sketch.tolist(),
+    ]
+
+
+@given(CELLS, st.randoms(), st.integers(1, 5))
+def test_any_cut_and_order_of_the_same_rows_gives_the_same_scan(cells, random, n_parts) -> None:  # type: ignore[no-untyped-def]
+    whole = scan_table(pa.table({"a": cells}))
+    shuffled = list(cells)
+    random.shuffle(shuffled)
+    parts = [shuffled[i::n_parts] for i in range(n_parts)]
+    scans = [scan_table(pa.table({"a": pa.array(part, pa.string())})) for part in parts]
+    random.shuffle(scans)
+    assert _facts(TableScan.merge_all(scans)) == _facts(whole)
+
+
+@given(CELLS)
+def test_a_scan_survives_its_bytes(cells: list[str]) -> None:
+    scan = scan_table(pa.table({"a": cells, "b": cells}))
+    back = TableScan.from_bytes(scan.to_bytes())
+    assert back.names == scan.names
+    assert _facts(back) == _facts(scan)
+    assert back.columns[1].types == {"text"}
+
+
+def test_too_many_values_are_estimated_within_their_error() -> None:
+    n_values = MAX_VALUES + 10_000
+    texts = pa.array([f"v{i}" for i in range(n_values)])
+    scan = scan_table(pa.table({"a": texts})).columns[0]
+    assert scan.value_counts() is None
+    assert scan.n_distinct == pytest.approx(n_values, rel=0.05)
+    half = scan_table(pa.table({"a": texts[: n_values // 2]}))
+    rest = scan_table(pa.table({"a": texts[n_values // 4 :]}))
+    merged = half.merge(rest).columns[0]
+    assert merged.value_counts() is None
+    assert np.array_equal(merged.sketch, scan.sketch)
+
+
+def test_typed_columns_say_what_they_are() -> None:
+    table = pa.table(
+        {
+            "i": [1, 2],
+            "f": [1.0, float("nan")],
+            "b": [True, None],
+            "n": pa.nulls(2),
+            "t": pa.array([0, 10**6], pa.timestamp("us")),
+        }
+    )
+    scans = dict(zip(table.column_names, scan_table(table).columns, strict=True))
+    assert {name: set(scan.types) for name, scan in scans.items()} == {
+        "i": {"integer"},
+        "f": {"number"},
+        "b": {"boolean"},
+        "n": {"text"},
+        "t": {"datetime"},
+    }
+    assert scans["f"].n_missing == 1
+    assert scans["t"].latest == 1.0
+    assert scans["n"].n_values == 0
+
+
+def test_nested_columns_are_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"column 'a' has type list<.*flatten it"):
+        scan_table(pa.table({"a": [[1]]}))
+
+
+def test_files_of_other_columns_are_refused() -> None:
+    one, other = scan_table(pa.table({"a": ["1"]})), scan_table(pa.table({"b": ["1"]}))
+    with pytest.raises(DataError, match=r"found \['a'\] and \['b'\]"):
+        one.merge(other)
