@@ -40,6 +40,8 @@ _DAY_S = 86400.0
 _RELATIVE_SPREAD = 1e-12
 """Below this share of its center a spread is rounding noise: the column is constant."""
 _NORMAL = NormalDist()
+_MISSING_CODE = -2.0
+"""What a missing category becomes for families that cannot take NaN."""
 
 
 def fit_ops(schema: Schema, profile: Profile, *, recipe: Recipe) -> list[tuple[Op, list[str]]]:
@@ -173,7 +175,7 @@ def _fit_categories(
         frequent = _frequent(column, seen, recipe=recipe)
         if recipe.categories == "ordinal":
             codes = (float(k) if keep else -1.0 for k, keep in enumerate(frequent))
-            tables.append((math.nan, -1.0, *codes))
+            tables.append((_MISSING_CODE if recipe.scales else math.nan, -1.0, *codes))
         else:
             tables.append(_frequencies(column, seen, frequent))
     return [(Lookup(_places(columns), tuple(tables)), _names(columns))]

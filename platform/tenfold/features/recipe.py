@@ -23,8 +23,9 @@ class Recipe:
             standard deviation; ``robust`` uses the median and the interquartile range;
             ``quantile`` maps through fitted quantiles to normal scores. All but ``raw`` impute:
             the mean for ``standard``, else the median.
-        categories: ``ordinal`` keeps the code (NaN missing, -1 unseen or rare); ``onehot`` makes a
-            0/1 column per frequent category; ``frequency`` gives the share of rows in training.
+        categories: ``ordinal`` keeps the code, -1 for unseen and rare; missing is NaN beside raw
+            numbers and -2 beside scaled ones. ``onehot`` makes a 0/1 column per frequent category.
+            ``frequency`` gives the share of rows in training.
         dates: ``calendar`` adds month, day, weekday and hour to the time itself (as sine and cosine
             when numbers are scaled); ``epoch`` is the time alone.
         missing_indicator: add a 0/1 column for each column that had missing values in training.
@@ -67,7 +68,7 @@ class Recipe:
 
     @property
     def scales(self) -> bool:
-        """Whether numbers are scaled, and so never missing afterwards."""
+        """Whether numbers are scaled; then no feature is ever missing."""
         return self.numbers != "raw"
 
     def to_dict(self) -> dict[str, Any]:

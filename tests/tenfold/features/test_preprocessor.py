@@ -36,6 +36,10 @@ class TestTimesAlone(PreprocessingConformance):
     recipe = Recipe(dates="epoch", categories="frequency")
 
 
+class TestScaledOrdinal(PreprocessingConformance):
+    recipe = Recipe(numbers="standard")
+
+
 def fit(recipe: Recipe) -> Preprocessor:
     schema = mixed_schema()
     return Preprocessor.fit(schema, Profile.from_table(mixed_table(), schema), recipe=recipe)

@@ -1,0 +1,155 @@
+"""The request model of a schema: real column names, kinds, and an example that runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tenfold.artifact import Manifest
+from tenfold.schema import Column, Kind, Schema
+
+__all__ = ["MAX_ENUM", "example_row", "openapi_components", "request_columns"]
+
+MAX_ENUM = 50
+"""Most categories listed one by one on the page; more are told by number and first names."""
+
+_TYPES: dict[Kind, dict[str, Any]] = {
+    Kind.NUMBER: {"type": "number"},
+    Kind.INTEGER: {"type": "integer"},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.DATETIME: {"type": "string", "format": "date-time"},
+}
+
+_WORDS: dict[Kind, str] = {
+    Kind.NUMBER: "a number",
+    Kind.INTEGER: "a whole number",
+    Kind.BOOLEAN: "true or false",
+    Kind.DATETIME: "a time as ISO 8601 text; without a zone it is UTC",
+    Kind.CATEGORY: "one of the known categories; any other text is answered as unseen",
+}
+
+
+def request_columns(schema: Schema) -> list[dict[str, Any]]:
+    """One JSON Schema per column that a row must have, with its name under ``title``.
+
+    >>> request_columns(Schema((Column("age", Kind.INTEGER, minimum=17.0, maximum=90.0),)))[0]
+    {'title': 'age', 'description': 'a whole number; null if missing; 17 to 90 in training',
+    'type': ['integer', 'null'], 'example': 53}
+    """
+    return [_column(column) for column in schema.features]
+
+
+def _column(column: Column) -> dict[str, Any]:
+    kind = _TYPES.get(column.kind, {"type": "string"})
+    description = [_WORDS.get(column.kind, "text"), "null if missing"]
+    if column.kind in (Kind.NUMBER, Kind.INTEGER) and None not in (column.minimum, column.maximum):
+        description.append(f"{column.minimum:g} to {column.maximum:g} in training")
+    domain = column.domain or ()
+    if domain:
+        shown = ", ".join(domain[:MAX_ENUM])
+        more = f" and {len(domain) - MAX_ENUM} more" if len(domain) > MAX_ENUM else ""
+        description.append(f"known: {shown}{more}")
+    return {
+        "title": column.name,
+        "description": "; ".join(description),
+        # OpenAPI 3.1 is JSON Schema: null is a type. No enum, since unseen texts are answered.
+        **kind,
+        "type": [kind["type"], "null"],
+        "example": _example(column),
+    }
+
+
+def example_row(schema: Schema) -> dict[str, Any]:
+    """A row that the model answers: the middle of each range, the first category.
+
+    >>> example_row(Schema((Column("sex", Kind.CATEGORY, domain=("f", "m")),)))
+    {'sex': 'f'}
+    """
+    return {column.name: _example(column) for column in schema.features}
+
+
+def _example(column: Column) -> Any:
+    middle = _middle(column)
+    if column.kind is Kind.NUMBER:
+        return float(f"{middle:.4g}")
+    if column.kind is Kind.INTEGER:
+        return int(middle)
+    if column.kind is Kind.BOOLEAN:
+        return True
+    if column.kind is Kind.DATETIME:
+        try:
+            return datetime.fromtimestamp(int(middle), UTC).isoformat()
+        except (ValueError, OverflowError, OSError):
+            return "2031-05-04T13:30:00+00:00"
+    return column.domain[0] if column.domain else "text"
+
+
+def _middle(column: Column) -> float:
+    known = [value for value in (column.minimum, column.maximum) if value is not None]
+    return sum(value / len(known) for value in known) if known else 0.0
+
+
+def openapi_components(manifest: Manifest) -> dict[str, Any]:
+    """The schemas ``Row``, ``PredictRequest``, ``Prediction``, ``PredictResponse`` (OpenAPI 3.1).
+
+    Args:
+        manifest: of the model that answers.
+
+    Returns:
+        What belongs under ``components.schemas``; ``PredictRequest`` holds an example that runs.
+    """
+    schema = manifest.schema
+    columns = {str(column["title"]): column for column in request_columns(schema)}
+    row = {
+        "type": "object",
+        "properties": columns,
+        "required": list(columns),
+        "additionalProperties": False,
+    }
+    # Columns that the schema knows and the model does not read (a key, an ignored one) may be sent.
+    unread = [c for c in schema.columns if c.name not in columns and c is not schema.target]
+    row["properties"] = columns | {
+        c.name: {"title": c.name, "description": "not read by the model"} for c in unread
+    }
+    return {
+        "Row": row,
+        "PredictRequest": {
+            "type": "object",
+            "properties": {"rows": {"type": "array", "minItems": 1, "items": _ref("Row")}},
+            "required": ["rows"],
+            "additionalProperties": False,
+            "example": {"rows": [example_row(schema)]},
+        },
+        "Prediction": _prediction(manifest),
+        "PredictResponse": {
+            "type": "object",
+            "properties": {
+                "model": {"type": "string", "description": "name of the project"},
+                "version": {"type": "integer"},
+                "digest": {"type": "string", "description": "of the model that answered"},
+                "predictions": {"type": "array", "items": _ref("Prediction")},
+            },
+            "required": ["model", "version", "digest", "predictions"],
+        },
+    }
+
+
+def _prediction(manifest: Manifest) -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "number"}
+    properties: dict[str, Any] = {
+        "id": {"type": "string", "description": "send it back with the label to /feedback"}
+    }
+    required = ["id", "value"]
+    if manifest.classes:
+        value = {"type": "string", "enum": list(manifest.classes)}
+        properties["probabilities"] = {
+            "type": "object",
+            "properties": {name: {"type": "number"} for name in manifest.classes},
+        }
+        required.append("probabilities")
+    properties["value"] = value
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,193 @@
+"""The predictor: what every door calls, so that the same row gets the same answer through all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tenfold.artifact import (
+    GOLDEN_FILE,
+    PREPROCESS_FILE,
+    REFERENCE_FILE,
+    Artifact,
+    Manifest,
+    read_artifact,
+)
+from tenfold.errors import ArtifactError
+from tenfold.features import Preprocessor, RowEncoder, encode_table
+from tenfold.features.codes import Codes
+from tenfold.inference.engines import Engine, Scores, load_engine
+from tenfold.inference.golden import check_golden
+from tenfold.schema import Column, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Prediction", "Predictor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Answers for some rows.
+
+    Attributes:
+        scores: float64 (n_rows, n_scores): a probability per class in the order of the model's
+            classes, a membership per cluster, or the predicted number.
+        values: per row, the class, the cluster's name or the number (as a Python float).
+    """
+
+    scores: Scores
+    values: list[str] | list[float]
+
+
+_KEPT_FILES = (GOLDEN_FILE, REFERENCE_FILE)
+
+
+class Predictor:
+    """A model ready to answer. Immutable; any number of threads may call it.
+
+    Use `load`; the constructor is for tests and for makers of artifacts.
+
+    Args:
+        manifest: what the model is.
+        preprocessor: codes to matrix.
+        engine: matrix to scores.
+        files: verified small files that stay at hand: golden rows, the monitor's reference.
+
+    Raises:
+        ArtifactError: the preprocessor was fitted for another schema.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        preprocessor: Preprocessor,
+        engine: Engine,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        if preprocessor.schema.digest() != manifest.schema.digest():
+            raise ArtifactError(
+                "preprocess.json and manifest.json have different schemas; publish the model again"
+            )
+        self.manifest = manifest
+        self.preprocessor = preprocessor
+        self.files: Mapping[str, bytes] = dict(files or {})
+        self._engine = engine
+        positive = manifest.positive_class
+        self._positive = None if positive is None else manifest.classes.index(positive)
+        self._threshold = manifest.threshold
+
+    @classmethod
+    def load(cls, folder: Path) -> Predictor:
+        """Verify an artifact and load it into this process.
+
+        Run `tenfold.artifact.probe` first on a folder that this machine has not loaded before: an
+        engine's native code can crash on what passes every check.
+
+        Raises:
+            ArtifactError: the artifact is not what it claims to be, or does not fit together.
+        """
+        return cls.from_artifact(read_artifact(folder))
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> Predictor:
+        """Load verified bytes. Nothing of the artifact is kept but what answers need."""
+        manifest = artifact.manifest
+        preprocessor = Preprocessor.from_dict(artifact.json(PREPROCESS_FILE))
+        files = {name: artifact.files[name] for name in manifest.engine_files}
+        engine = load_engine(manifest.engine, files=files, family=manifest.lineage.family)
+        kept = {name: artifact.files[name] for name in _KEPT_FILES if name in artifact.files}
+        return cls(manifest, preprocessor=preprocessor, engine=engine, files=kept)
+
+    @property
+    def schema(self) -> Schema:
+        """Of the table that the model was made for."""
+        return self.manifest.schema
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the score columns; () for regression."""
+        return self.manifest.classes
+
+    @property
+    def digest(self) -> str:
+        """The model digest, which answers carry."""
+        return self.manifest.model_digest
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that a request must have."""
+        return self.schema.features
+
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """The strict reader of JSON rows."""
+        return RowEncoder(self.schema)
+
+    def check_golden(self) -> int:
+        """Replay the golden rows through both doors; the number of rows.
+
+        Raises:
+            ArtifactError: an answer differs, or there are no golden rows.
+        """
+        if GOLDEN_FILE not in self.files:
+            raise ArtifactError(f"the model has no {GOLDEN_FILE}; publish the model again")
+        return check_golden(self, self.files[GOLDEN_FILE])
+
+    def score_codes(self, codes: Codes) -> Scores:
+        """Scores only, float64 (n_rows, n_scores); see `predict_codes`.
+
+        Raises:
+            ArtifactError: the engine answers in another shape than the manifest says.
+        """
+        scores = self._engine.predict(self.preprocessor.transform_codes(codes))
+        if scores.shape != (len(codes), self.manifest.n_scores):
+            raise ArtifactError(
+                f"the engine answered {scores.shape} for {len(codes)} rows and "
+                f"{self.manifest.n_scores} scores; publish the model again"
+            )
+        return scores
+
+    def predict_codes(self, codes: Codes) -> Prediction:
+        """Answers for encoded rows.
+
+        Args:
+            codes: float64 (n_rows, n_features of the schema), see `tenfold.features.codes`.
+        """
+        scores = self.score_codes(codes)
+        return Prediction(scores, self.values_of(scores))
+
+    def predict_table(self, table: pa.Table) -> Prediction:
+        """Answers for a cleaned table.
+
+        Raises:
+            DataError: a column is missing or of a wrong type.
+        """
+        return self.predict_codes(encode_table(self.schema, table))
+
+    def predict_rows(self, rows: Sequence[Mapping[str, object]]) -> Prediction:
+        """Answers for JSON rows.
+
+        Raises:
+            RequestError: a row breaks a law; ``items`` says which, where and why.
+        """
+        return self.predict_codes(self.encoder.encode_rows(rows))
+
+    def values_of(self, scores: Scores) -> list[str] | list[float]:
+        """What scores (n_rows, n_scores) mean: the number, the class at the threshold (binary), or
+        the class or cluster of the largest score (the first of equals)."""
+        classes = self.manifest.classes
+        if not classes:
+            numbers: list[float] = scores[:, 0].tolist()
+            return numbers
+        if self._positive is not None and self._threshold is not None:
+            chosen = scores[:, self._positive] >= self._threshold
+            positive, negative = classes[self._positive], classes[1 - self._positive]
+            return [positive if yes else negative for yes in chosen.tolist()]
+        return [classes[k] for k in np.argmax(scores, axis=1).tolist()]

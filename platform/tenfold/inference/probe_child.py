@@ -1,0 +1,96 @@
+"""The child of `tenfold.artifact.probe`: load, replay, say so in one JSON line.
+
+Started as ``python -m tenfold.inference.probe_child FOLDER``. Before it reads a byte of the model
+it takes its own rights away: memory, time, writing, unpickling, starting programs, the network.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+MAX_MEMORY_BYTES = 8 * 1024**3
+"""Address space, not use: an engine maps 1-2 GB of libraries and arenas."""
+MAX_CPU_S = 60
+MAX_OPEN_FILES = 256
+
+_FORBIDDEN = (
+    "pickle.find_class",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "socket.connect",
+    "socket.bind",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Probe the folder that the only argument names; 0 if it is good."""
+    _limit()
+    try:
+        n_rows, reason = _probe(Path(arguments[0])), ""
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is the answer)
+        n_rows, reason = 0, f"{type(error).__name__}: {error}"
+    said = {"ok": not reason, "reason": reason, "n_rows": n_rows, "peak_bytes": _peak_bytes()}
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+    return 0 if not reason else 1
+
+
+def _limit() -> None:
+    for what, value in (
+        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
+        (resource.RLIMIT_CPU, MAX_CPU_S),
+        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(what, (least, least))
+
+
+def _peak_bytes() -> int:
+    """From /proc: getrusage counts what the parent held when it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(found[0]) * 1024 if found else 0
+
+
+def _probe(folder: Path) -> int:
+    from tenfold.artifact import GOLDEN_FILE, read_artifact
+    from tenfold.inference import Predictor, check_golden
+
+    artifact = read_artifact(folder)
+    _import_engine(artifact.manifest.engine)
+    sys.addaudithook(_refuse)
+    return check_golden(Predictor.from_artifact(artifact), artifact.files[GOLDEN_FILE])
+
+
+def _import_engine(engine: str) -> None:
+    """Libraries may do at import what a model may not do at load."""
+    import pyarrow as pa  # noqa: F401
+
+    if engine == "onnx":
+        import onnxruntime  # noqa: F401
+    else:
+        import tenfold.models  # noqa: F401
+    if engine == "xgboost":
+        import xgboost  # noqa: F401
+    if engine == "arrays":
+        import safetensors.numpy  # noqa: F401
+
+
+def _refuse(event: str, _arguments: object) -> None:
+    if event in _FORBIDDEN:
+        raise RuntimeError(f"loading a model may not do {event}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
