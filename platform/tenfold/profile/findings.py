@@ -30,6 +30,8 @@ NEAR_UNIQUE = 0.9
 """Distinct categories per row above which a column names rows instead of describing them."""
 HIGH_CARDINALITY = 50
 """Categories from which one-hot columns cost more than target or frequency encoding."""
+FEW_VALUES = 10
+"""Codes and ratings: tails and outliers of so few values mean nothing."""
 SKEWED = 3.0
 """Skewness from which the mean and the standard deviation describe nobody."""
 FENCE = 3.0
@@ -205,6 +207,8 @@ def _tails(schema: Schema, profile: Profile) -> Found:
         reach = FENCE * (high - low)
         outside = (number.values < low - reach) | (number.values > high + reach)
         n_outside = int(number.counts[outside].sum())
+        if number.n_distinct <= FEW_VALUES:
+            continue
         if abs(number.skewness) >= SKEWED:
             yield Finding(
                 Level.NOTE,

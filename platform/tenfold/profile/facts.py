@@ -1,0 +1,194 @@
+"""Everything that the exploration report says, as JSON numbers; the page shows these and no others.
+
+Statistics, pictures and findings are of the training rows; of the sealed test rows only what
+compares the two splits is told, so that reading the report teaches nobody the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tenfold.errors import DataError
+from tenfold.profile.compare import distances, shift_findings
+from tenfold.profile.findings import findings
+from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
+from tenfold.profile.shapes import category_facts, finite, number_facts, target_facts
+from tenfold.schema import Column, Kind, Schema
+
+__all__ = ["FORMAT", "TEST_FOLD", "report_numbers"]
+
+FORMAT = 1
+"""Of the JSON document; raised when a name in it changes its meaning."""
+TEST_FOLD = -1
+"""The label of the sealed test set among the folds."""
+STRONGEST_PAIRS = 20
+
+
+def report_numbers(
+    *,
+    project: str,
+    task: str,
+    schema: Schema,
+    profiles: Mapping[int, Profile],
+    quarantine: Mapping[str, int] | None = None,
+    snapshot: Mapping[str, Any] | None = None,
+    positive_class: str | None = None,
+) -> dict[str, Any]:
+    """The report as one JSON document.
+
+    Args:
+        project: its name.
+        task: binary, multiclass, regression or clustering.
+        schema: of the table.
+        profiles: fold to profile; -1 is the sealed test set and may be absent.
+        quarantine: rows set aside, by reason.
+        snapshot: more facts to show, e.g. digest, n_duplicates, ordered; JSON values.
+        positive_class: the class whose share is shown, for two classes; by default the rarer.
+
+    Returns:
+        ``format, project, task, target, positive_class, snapshot, rows, findings, columns,
+        left_out, correlations, quarantine, splits``; date-times are epoch seconds, and what has
+        no value is null.
+
+    Raises:
+        DataError: there is no profile of training rows.
+    """
+    folds = [profiles[fold] for fold in sorted(profiles) if fold != TEST_FOLD]
+    if not folds:
+        raise DataError(
+            f"a report needs the profile of at least one training fold, got {sorted(profiles)}; "
+            "prepare the data again"
+        )
+    train, test = merge_profiles(folds), profiles.get(TEST_FOLD)
+    if test is not None and test.n_rows == 0:
+        test = None
+    positive = _positive(schema, train, positive_class)
+    found = findings(schema, train) + ([] if test is None else shift_findings(train, test))
+    covered = {column.name for column in profiled_columns(schema)}
+    return {
+        "format": FORMAT,
+        "project": project,
+        "task": task,
+        "target": None if schema.target is None else schema.target.name,
+        "positive_class": positive,
+        "snapshot": dict(snapshot or {}),
+        "rows": {"train": train.n_rows, "test": 0 if test is None else test.n_rows},
+        "findings": [f.to_dict() for f in _ranked(found)],
+        "columns": [_column(c, train, test, positive) for c in _target_first(schema)],
+        "left_out": [
+            {"name": c.name, "kind": c.kind.value, "role": c.role.value, "why": c.evidence}
+            for c in schema.columns
+            if c.name not in covered
+        ],
+        "correlations": _correlations(train),
+        "quarantine": [
+            {"reason": reason, "rows": n}
+            for reason, n in sorted((quarantine or {}).items(), key=lambda item: -item[1])
+        ],
+        "splits": _splits(schema, profiles, train, test, positive),
+    }
+
+
+def _ranked(found: list[Any]) -> list[Any]:
+    order = {"error": 0, "warning": 1, "note": 2}
+    return sorted(found, key=lambda f: order[f.level])
+
+
+def _target_first(schema: Schema) -> tuple[Column, ...]:
+    target = () if schema.target is None else (schema.target,)
+    return (*target, *schema.features)
+
+
+def _positive(schema: Schema, train: Profile, wanted: str | None) -> str | None:
+    target = schema.target
+    if target is None or target.domain is None or len(target.domain) != 2:
+        return None
+    if wanted in target.domain:
+        return wanted
+    counts = train.categories[target.name].counts
+    return min(target.domain, key=lambda name: (counts.get(name, 0), name))
+
+
+def _column(
+    column: Column, train: Profile, test: Profile | None, positive: str | None
+) -> dict[str, Any]:
+    name = column.name
+    if name in train.numbers:
+        facts = number_facts(
+            train.numbers[name], None if test is None else test.numbers[name], kind=column.kind
+        )
+    else:
+        facts = category_facts(
+            train.categories[name], None if test is None else test.categories[name]
+        )
+    association = train.associations.get(name)
+    against = None if association is None else target_facts(association, positive=positive)
+    rows = facts["count"] + facts["nulls"]
+    return {
+        "name": name,
+        "kind": column.kind.value,
+        "role": column.role.value,
+        "evidence": column.evidence,
+        "missing_share": facts["nulls"] / rows if rows else 0.0,
+        **facts,
+        "target": against,
+    }
+
+
+def _correlations(train: Profile) -> dict[str, Any]:
+    names, r = train.comoments.names, train.comoments.pearson()
+    upper = np.triu(np.abs(np.nan_to_num(r)), k=1)
+    order = np.argsort(-upper, axis=None, kind="stable")[:STRONGEST_PAIRS]
+    pairs = [divmod(int(at), len(names)) for at in order]
+    return {
+        "names": list(names),
+        "pearson": [[finite(value) for value in row] for row in r.tolist()],
+        "strongest": [
+            {"left": names[i], "right": names[j], "r": float(r[i, j])}
+            for i, j in pairs
+            if upper[i, j] > 0.0
+        ],
+    }
+
+
+def _splits(
+    schema: Schema,
+    profiles: Mapping[int, Profile],
+    train: Profile,
+    test: Profile | None,
+    positive: str | None,
+) -> dict[str, Any]:
+    total = max(1, sum(profile.n_rows for profile in profiles.values()))
+    order = sorted(profiles, key=lambda fold: (fold == TEST_FOLD, fold))
+    return {
+        "folds": [
+            {
+                "fold": fold,
+                "rows": profiles[fold].n_rows,
+                "share": profiles[fold].n_rows / total,
+                "target": _target_of(schema.target, profiles[fold], positive),
+            }
+            for fold in order
+        ],
+        "distances": [
+            {"column": d.column, "measure": d.measure, "value": d.value, "chance": d.chance}
+            for d in ([] if test is None else distances(train, test))
+        ],
+    }
+
+
+def _target_of(
+    target: Column | None, profile: Profile, positive: str | None
+) -> dict[str, float | None]:
+    if target is None:
+        return {}
+    if target.name in profile.numbers:
+        number = profile.numbers[target.name]
+        key = "median (epoch s)" if target.kind is Kind.DATETIME else "median"
+        return {"mean": finite(number.mean), key: finite(number.quantile(0.5))}
+    category = profile.categories[target.name]
+    shown = [positive] if positive is not None else [name for name, _ in category.top(6)]
+    return dict(zip(shown, category.frequencies(shown), strict=True))

@@ -1,0 +1,74 @@
+"""Numbers as a reader wants them: short, grouped, with the unit of the column."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+__all__ = ["as_count", "as_percent", "as_value", "shorten"]
+
+LABEL_CHARS = 18
+
+
+def as_count(value: float | None) -> str:
+    """A whole number in groups of three.
+
+    >>> as_count(1234567), as_count(None)
+    ('1,234,567', '-')
+    """
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def as_percent(share: float | None) -> str:
+    """A share in percent; what is not quite 0 or 100 never says so.
+
+    >>> as_percent(0.5), as_percent(0.00001), as_percent(0.99999), as_percent(0.034)
+    ('50%', '<0.1%', '>99.9%', '3.4%')
+    """
+    if share is None:
+        return "-"
+    if 0.0 < share < 0.001:
+        return "<0.1%"
+    if 0.999 < share < 1.0:
+        return ">99.9%"
+    digits = 0 if share >= 0.1 or share == 0.0 else 1
+    return f"{100 * share:.{digits}f}%"
+
+
+def as_value(value: float | None, *, kind: str = "number") -> str:
+    """One value of a column; a date-time from epoch seconds.
+
+    >>> as_value(0.123456), as_value(1234567.0), as_value(None), as_value(0.0, kind="datetime")
+    ('0.1235', '1,234,567', '-', '1970-01-01')
+    """
+    if value is None or not math.isfinite(value):
+        return "-"
+    if kind == "datetime":
+        return _as_date(value)
+    if kind == "boolean" and value in (0.0, 1.0):
+        return "true" if value else "false"
+    if value == 0 or (1000 <= abs(value) < 1e9):
+        return as_count(value)
+    if abs(value) >= 1e9 or abs(value) < 1e-4:
+        return f"{value:.3g}"
+    return f"{value:.4g}"
+
+
+def _as_date(seconds: float) -> str:
+    try:
+        moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.4g} s"
+    midnight = seconds % 86_400 == 0
+    return moment.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M")
+
+
+def shorten(text: str, *, chars: int = LABEL_CHARS) -> str:
+    """A label that fits.
+
+    >>> shorten("a-very-long-category-name")
+    'a-very-long-categ…'
+    >>> shorten("a", chars=3)
+    'a'
+    """
+    return text if len(text) <= chars else text[: chars - 1] + "…"
