@@ -1,0 +1,130 @@
+"""What a training is asked: the project's problem made concrete by a schema. A small frozen value
+that travels to every session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.errors import DataError
+from tenfold.evaluation import Judged, best_threshold
+from tenfold.project.measures import Task, metric_direction
+from tenfold.training.folds import FoldUse, fold_plan
+
+if TYPE_CHECKING:
+    from tenfold.project import Project
+    from tenfold.schema import Schema
+
+__all__ = ["Question", "make_question"]
+
+THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Task, classes, metric and folds.
+
+    Attributes:
+        task: what is predicted.
+        classes: class names; for a binary task (negative, positive), so that column 1 of a score
+            matrix is always the positive class. Empty for regression and clustering.
+        metric: what the search optimizes.
+        ordered: rows have an order in time.
+        n_folds: judged folds of the cross-validation.
+        seed: what all randomness starts from.
+        families: model families to try, cheapest first.
+        costs: (false positive, false negative) or None.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    metric: str
+    ordered: bool
+    n_folds: int
+    seed: int
+    families: tuple[str, ...]
+    costs: tuple[float, float] | None = None
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a larger score is better."""
+        return metric_direction(self.metric) == "maximize"
+
+    @property
+    def folds(self) -> tuple[FoldUse, ...]:
+        """The splits of the cross-validation."""
+        return fold_plan(self.n_folds, ordered=self.ordered)
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether one score beats another; NaN never does and is always beaten."""
+        if np.isnan(one) or np.isnan(other):
+            return np.isnan(other) and not np.isnan(one)
+        return one > other if self.maximize else one < other
+
+    def threshold(self, scores: NDArray[np.float64], truth: NDArray[np.int64]) -> float | None:
+        """The threshold of a binary answer on out-of-fold rows; None for other tasks."""
+        if self.task is not Task.BINARY:
+            return None
+        metric = self.metric if self.metric in THRESHOLD_METRICS else "f1"
+        return best_threshold(scores[:, 1], truth == 1, metric=metric, costs=self.costs)
+
+    def decide(self, scores: NDArray[np.float64], threshold: float | None) -> NDArray[np.int64]:
+        """Class or segment numbers int64 (n_rows,) of scores (n_rows, k)."""
+        if threshold is not None:
+            return (scores[:, 1] >= threshold).astype(np.int64)
+        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+
+    def judge(
+        self, truth: NDArray[np.float64], scores: NDArray[np.float64], threshold: float | None
+    ) -> Judged:
+        """Truth and scores of the same rows, decided by a threshold where there is one."""
+        decided = None if self.task is Task.REGRESSION else self.decide(scores, threshold)
+        return Judged(self.task, truth, scores, decided)
+
+
+def make_question(project: Project, schema: Schema, *, ordered: bool) -> Question:
+    """The question of a project about a table.
+
+    Raises:
+        DataError: the schema has no target for a task that needs one, or not two classes or more.
+    """
+    problem = project.problem
+    costs = None
+    if problem.costs is not None:
+        costs = (problem.costs.false_positive, problem.costs.false_negative)
+    return Question(
+        task=problem.task,
+        classes=_classes(project, schema),
+        metric=problem.metric,
+        ordered=ordered,
+        n_folds=project.train.folds,
+        seed=project.train.seed,
+        families=tuple(name for name in project.train.families if name != "dummy"),
+        costs=costs,
+    )
+
+
+def _classes(project: Project, schema: Schema) -> tuple[str, ...]:
+    problem = project.problem
+    if not problem.task.supervised:
+        return ()
+    if schema.target is None:
+        raise DataError(
+            f"task {problem.task} needs a target and the snapshot has none; prepare it again"
+        )
+    if not problem.task.classifies:
+        return ()
+    domain = schema.target.domain or ()
+    need = 2
+    if len(domain) < need or (problem.task is Task.BINARY and len(domain) != need):
+        raise DataError(
+            f"task {problem.task} needs {'exactly' if problem.task is Task.BINARY else 'at least'} "
+            f"two classes, column {schema.target.name!r} has {len(domain)}: {list(domain[:8])}; "
+            "change the task or the target"
+        )
+    if problem.task is Task.BINARY and problem.positive_class == domain[0]:
+        return (domain[1], domain[0])
+    return tuple(domain)
