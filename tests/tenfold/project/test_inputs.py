@@ -22,7 +22,7 @@ def test_a_source_is_named_after_its_file() -> None:
 
 def test_roles_that_have_no_place_of_their_own() -> None:
     assert ColumnRule.model_validate({"role": "weight"}).role is Role.WEIGHT
-    with pytest.raises(ValidationError, match="the group is named in data.group"):
+    with pytest.raises(ValidationError, match=r"the group is named in data\.group"):
         ColumnRule.model_validate({"role": "group"})
 
 
