@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from types import ModuleType
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tenfold.telemetry import METRICS, ProjectView, TenfoldCollector, render
+from tenfold.telemetry.exporter import MAX_FEATURES, MAX_SOURCES
+from tenfold.telemetry.names import base_name, metric
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scraped(page: bytes) -> Series:
+    """Every sample of a page by name and labels."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+    }
+
+
+def test_every_metric_of_the_table_has_a_series_with_its_labels(views: ModuleType) -> None:
+    series = scraped(render([views.full_view()]))
+    assert {base_name(name) for name, _ in series} == {entry.name for entry in METRICS}
+    for name, labels in series:
+        expected = set(metric(base_name(name)).labels)
+        assert {key for key, _ in labels} - {"le"} == expected
+
+
+def test_values_come_from_the_snapshot(views: ModuleType) -> None:
+    series = scraped(render([views.full_view()]))
+    model = (("project", "adult"), ("version", "3"))
+    harm = (("channel", "harm"), *model)
+    assert series["tenfold_predictions_total", model] == 800
+    assert series["tenfold_labels_total", model] == 400
+    assert series["tenfold_drift_alarm", harm] == 1.0
+    assert (
+        series["tenfold_drift_evidence_log", harm]
+        >= series["tenfold_drift_alarm_threshold_log", harm]
+    )
+    assert series["tenfold_performance", (("measure", "accuracy"), *model)] == 0.5
+    assert series["tenfold_loss_reference_ratio", model] == 0.1
+
+
+def test_latency_cells_become_cumulative_buckets(views: ModuleType) -> None:
+    series = scraped(render([views.full_view()]))
+    name = "tenfold_request_latency_seconds"
+    buckets = {
+        edge: series[f"{name}_bucket", (("le", edge), ("project", "adult"))]
+        for edge in ("0.01", "0.1", "+Inf")
+    }
+    assert buckets == {"0.01": 700, "0.1": 800, "+Inf": 802}
+    assert series[f"{name}_count", (("project", "adult"),)] == 802
+    assert series[f"{name}_sum", (("project", "adult"),)] == 4.5
+
+
+def test_a_project_without_traffic_is_a_valid_page() -> None:
+    series = scraped(render([ProjectView("new")]))
+    assert series["tenfold_retrain_running", (("project", "new"),)] == 0.0
+    assert not any(name.startswith("tenfold_request_latency") for name, _ in series)
+
+
+def test_labels_stay_bounded(views: ModuleType) -> None:
+    snapshot = views.harmed_monitor().snapshot()
+    one = snapshot["features"]["age"]
+    snapshot["features"] = {f"f{k}": {**one, "evidence": float(k)} for k in range(500)}
+    snapshot["feedback"] = [
+        {"source": f"s{k}", "status": "accepted", "count": k + 1} for k in range(100)
+    ]
+    series = scraped(render([ProjectView("adult", monitors=[snapshot])]))
+    psi = [labels for name, labels in series if name == "tenfold_feature_drift_psi"]
+    assert len(psi) == MAX_FEATURES
+    assert (("feature", "f499"), ("project", "adult"), ("version", "3")) in psi
+    sources = {dict(labels)["source"] for name, labels in series if name.endswith("feedback_total")}
+    assert len(sources) == MAX_SOURCES + 1 and {"other", "s99"} <= sources
+    total = sum(value for (name, _), value in series.items() if name.endswith("feedback_total"))
+    assert total == 5050
+
+
+def test_hostile_label_values_are_escaped(views: ModuleType) -> None:
+    snapshot = views.harmed_monitor().snapshot()
+    name = 'a"b\\c\nd'
+    snapshot["features"] = {name: snapshot["features"]["age"]}
+    series = scraped(render([ProjectView("adult", monitors=[snapshot])]))
+    found = {dict(labels).get("feature") for _, labels in series} - {None}
+    assert found == {name}
+
+
+def test_views_are_asked_for_at_every_scrape() -> None:
+    asked: list[int] = []
+
+    def views() -> list[ProjectView]:
+        asked.append(1)
+        return [ProjectView("a", retrains={"done": len(asked)})]
+
+    collector = TenfoldCollector(views)
+    list(collector.describe())
+    assert asked == []
+    for expected in (1, 2):
+        families = {family.name: family for family in collector.collect()}
+        assert families["tenfold_retrain"].samples[0].value == expected

@@ -1,0 +1,63 @@
+"""A view in which every metric of the table has a series."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tenfold.monitor import (
+    CountsMessage,
+    FeatureBins,
+    FrozenBins,
+    LossRule,
+    Monitor,
+    MonitorSettings,
+    Outcome,
+    build_reference,
+)
+from tenfold.telemetry import ProjectView
+
+
+def harmed_monitor() -> Monitor:
+    """A monitor that has seen 800 healthy rows and 400 labels of which half are wrong."""
+    rng = np.random.default_rng(0)
+    codes = np.column_stack([rng.normal(size=4000), rng.integers(0, 2, 4000)])
+    bins = FrozenBins(
+        (
+            FeatureBins.of_numbers("age", [-1.0, 0.0, 1.0], -4.0, 4.0),
+            FeatureBins.of_categories("color", ("blue", "red"), {"blue": 5, "red": 5}),
+        )
+    )
+    reference = build_reference(
+        bins,
+        codes,
+        scores=rng.random((1000, 2)),
+        losses=np.repeat([0.0, 1.0], [900, 100]),
+        rule=LossRule("zero_one"),
+    )
+    monitor = Monitor(reference, MonitorSettings("adult", 3, "binary", "yes"))
+    counts = reference.bins.count(codes[:800], rng.random((800, 2)))
+    message = CountsMessage(3, "r1", 1, 0, 800, counts, 50.0, n_errors={"column": 2}, busy_s=0.01)
+    monitor.observe(message)
+    outcomes = [Outcome(f"i{k}", "yes", "no" if k % 2 else "yes", 0.8) for k in range(400)]
+    monitor.labels(outcomes, now_s=60.0)
+    monitor.count_labels({("shop", "accepted"): 400, ("shop", "contradicting"): 1})
+    return monitor
+
+
+def full_view() -> ProjectView:
+    """One project with a champion, traffic, labels, harm and a retrain."""
+    return ProjectView(
+        project="adult",
+        monitors=[harmed_monitor().snapshot()],
+        requests={
+            "statuses": {"200": 800, "400": 2},
+            "latency_edges_s": [0.01, 0.1],
+            "latency_cells": [700, 100, 2],
+            "latency_sum_s": 4.5,
+        },
+        arms=[{"arm": "champion", "version": 3, "digest": "ab" * 32, "weight": 1.0}],
+        decisions={"wait": 9, "retrain": 1},
+        retrains={"done": 1, "failed": 0},
+        retrain_running=True,
+        dropped_rows=1,
+    )
