@@ -4,128 +4,41 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
-from tenfold.schema import Column, Kind, Schema
+from tenfold.artifact import Manifest
+from tenfold.inference import openapi_components
 
-__all__ = ["docs_page", "example_row", "openapi"]
-
-_TYPES: Final[dict[Kind, list[str]]] = {
-    Kind.NUMBER: ["number", "null"],
-    Kind.INTEGER: ["integer", "null"],
-    Kind.BOOLEAN: ["boolean", "null"],
-}
-_EXAMPLE_TIME: Final = "2031-05-04T13:30:00Z"
-_SHOWN_CATEGORIES: Final = 50
+__all__ = ["docs_page", "openapi"]
 
 
-def example_row(columns: Sequence[Column]) -> dict[str, Any]:
-    """A row that the model accepts.
-
-    >>> example_row([Column("age", Kind.INTEGER, minimum=17.0, maximum=90.0),
-    ...              Column("sex", Kind.CATEGORY, domain=("f", "m"))])
-    {'age': 53, 'sex': 'f'}
-    """
-    return {column.name: _example(column) for column in columns}
-
-
-def _example(column: Column) -> Any:
-    if column.kind is Kind.BOOLEAN:
-        return True
-    if column.kind is Kind.DATETIME:
-        return _EXAMPLE_TIME
-    if column.kind in (Kind.NUMBER, Kind.INTEGER):
-        low = 0.0 if column.minimum is None else column.minimum
-        high = low if column.maximum is None else column.maximum
-        middle = (low + high) / 2
-        return int(middle) if column.kind is Kind.INTEGER else round(middle, 6)
-    return column.domain[0] if column.domain else "text"
-
-
-def openapi(
-    schema: Schema, *, project: str, version: int, digest: str, max_rows: int
-) -> dict[str, Any]:
+def openapi(manifest: Manifest, *, project: str, version: int, max_rows: int) -> dict[str, Any]:
     """The OpenAPI 3.1 document of one model, with its real column names and an example."""
-    example = example_row(schema.features)
-    target = schema.target
-    classes = None if target is None else target.domain
-    value: dict[str, Any] = (
-        {"type": "string", "enum": list(classes)} if classes else {"type": "number"}
-    )
-    prediction: dict[str, Any] = {
-        "id": {"type": "string", "description": "Send it back with the label."},
-        "value": value,
-    }
-    if classes:
-        prediction["probabilities"] = {
-            "type": "object",
-            "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
-        }
-    schemas: dict[str, Any] = {
-        "Row": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": [column.name for column in schema.features],
-            "properties": {column.name: _property(column) for column in schema.features},
-            "example": example,
-        },
-        "PredictRequest": _object(
-            {
-                "rows": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": max_rows,
-                    "items": _ref("Row"),
-                }
-            }
-        ),
-        "Prediction": _object(prediction, required=["id", "value"]),
-        "PredictAnswer": _object(
-            {
-                "model": {"type": "string"},
-                "version": {"type": "integer"},
-                "digest": {"type": "string"},
-                "predictions": {"type": "array", "items": _ref("Prediction")},
-            }
-        ),
-        "Error": _ERROR,
-        **_feedback_schemas(value),
-    }
+    schemas = openapi_components(manifest)
+    schemas["PredictRequest"]["properties"]["rows"]["maxItems"] = max_rows
+    schemas["Error"] = _ERROR
     paths: dict[str, Any] = {
-        "/predict": {"post": _post("Predict", "PredictRequest", "200", "PredictAnswer")},
+        "/predict": {"post": _post("Predict", "PredictRequest", "200", "PredictResponse")},
         "/healthz": {"get": _get("Whether the process lives")},
         "/readyz": {"get": _get("Whether a model answers, and why not")},
         "/metrics": {"get": _get("Totals of all replicas, for Prometheus")},
     }
-    if target is not None:
+    if manifest.schema.target is not None:
+        schemas |= _feedback_schemas(schemas["Prediction"]["properties"]["value"])
         paths["/feedback"] = {
-            "post": _post("Send labels", "FeedbackRequest", "202", "FeedbackAnswer")
+            "post": _post("Send labels", "FeedbackRequest", "202", "FeedbackResponse")
         }
     return {
         "openapi": "3.1.0",
         "info": {
             "title": project,
             "version": str(version),
-            "description": f"Model {project}, version {version}, digest {digest}.",
+            "description": f"Version {version}, model digest {manifest.model_digest}.",
         },
         "servers": [{"url": f"/{project}"}],
         "paths": paths,
         "components": {"schemas": schemas},
     }
-
-
-def _property(column: Column) -> dict[str, Any]:
-    if column.kind is Kind.DATETIME:
-        return {"type": ["string", "null"], "format": "date-time"}
-    made: dict[str, Any] = {"type": _TYPES.get(column.kind, ["string", "null"])}
-    if column.domain:
-        shown = ", ".join(column.domain[:_SHOWN_CATEGORIES])
-        more = len(column.domain) - _SHOWN_CATEGORIES
-        made["description"] = f"Known: {shown}" + (f" and {more} more" if more > 0 else "")
-    elif column.minimum is not None and column.maximum is not None:
-        made["description"] = f"Seen: {column.minimum:g} to {column.maximum:g}"
-    return made
 
 
 def _feedback_schemas(value: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +62,7 @@ def _feedback_schemas(value: dict[str, Any]) -> dict[str, Any]:
     return {
         "Label": label,
         "FeedbackRequest": _object({"labels": {"type": "array", "items": _ref("Label")}}),
-        "FeedbackAnswer": _object(
+        "FeedbackResponse": _object(
             {"accepted": {"type": "integer"}, "items": {"type": "array", "items": item}}
         ),
     }
@@ -261,20 +174,21 @@ _FEEDBACK: Final = """<h2>POST /{project}/feedback</h2>
 def docs_page(document: dict[str, Any]) -> bytes:
     """A page for people, made from the OpenAPI document alone, with nothing from elsewhere."""
     project = document["info"]["title"]
-    row = document["components"]["schemas"]["Row"]
+    schemas = document["components"]["schemas"]
+    required = schemas["Row"]["required"]
     cells = "".join(
         f"<tr><td><code>{html.escape(name)}</code></td>"
-        f"<td>{html.escape(str(prop['type'][0]))}{_format(prop)}</td>"
+        f"<td>{html.escape(_type(prop) if name in required else 'optional')}</td>"
         f'<td class="muted">{html.escape(prop.get("description", ""))}</td></tr>'
-        for name, prop in row["properties"].items()
+        for name, prop in schemas["Row"]["properties"].items()
     )
     feedback = ""
     if "/feedback" in document["paths"]:
-        label = document["components"]["schemas"]["Label"]["properties"]["label"]
+        label = schemas["Label"]["properties"]["label"]
         shown = label["enum"][0] if "enum" in label else 1.0
         body = json.dumps({"labels": [{"id": "…", "label": shown}]}, indent=2, ensure_ascii=False)
         feedback = _FEEDBACK.format(project=html.escape(project), body=html.escape(body))
-    example = json.dumps({"rows": [row["example"]]}, indent=2, ensure_ascii=False)
+    example = json.dumps(schemas["PredictRequest"]["example"], indent=2, ensure_ascii=False)
     return _PAGE.format(
         title=html.escape(project),
         project=html.escape(project),
@@ -285,5 +199,6 @@ def docs_page(document: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def _format(prop: dict[str, Any]) -> str:
-    return f" ({html.escape(prop['format'])})" if "format" in prop else ""
+def _type(prop: dict[str, Any]) -> str:
+    kind = prop.get("type", "any")
+    return str(kind[0] if isinstance(kind, list) else kind)

@@ -5,15 +5,15 @@ The request only appends one tuple to a ring (`Recorder.offer`, 0.4 us; with the
 frozen bins, sends one message per model to the aggregator and writes one Arrow segment for the
 committer. The ring is bounded: what does not fit is dropped and **counted**, never waited for.
 
-Messages carry (replica, epoch, seq): the aggregator counts each once, so a message whose
-acknowledgement got lost is simply sent again.
+Messages carry (replica, epoch, seq), counted per model version: the aggregator takes each once, so
+a report whose acknowledgement got lost is simply sent again.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,11 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from tenfold.monitor import CountsMessage
 from tenfold_serve.prediction_log import Entry, LoggedArm, write_segment
 from tenfold_serve.spool import segment_name
 
-__all__ = ["Recorder", "RequestStats", "Sink"]
+__all__ = ["Recorder", "Report", "RequestStats", "Sink"]
 
 _MAX_ENTRIES: Final = 20_000
 _MAX_ROWS: Final = 200_000
@@ -36,13 +37,36 @@ _LATENCY_EDGES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Sink(Protocol):
-    """Takes a message to the aggregator. Called from the recorder's thread only.
+    """Takes a report to the aggregator. Called from the recorder's thread only.
 
-    Returning means that the message is counted; any exception means it is sent again later.
+    Returning means that it is counted; any exception means that it is sent again later.
     """
 
-    def __call__(self, message: dict[str, Any]) -> None:
-        """Deliver one message."""
+    def __call__(self, report: Report) -> None:
+        """Deliver one report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a replica tells the aggregator, about once a second while there is traffic.
+
+    Attributes:
+        project: name of the project.
+        replica: name of the sender.
+        epoch: start of the sender, nanoseconds since 1970.
+        seq: from 0, one more with each report.
+        counts: one message per model that answered.
+        requests: totals since the last report, see `RequestStats.to_dict`.
+        dropped_rows: rows since the last report that are in no count or in no log.
+    """
+
+    project: str
+    replica: str
+    epoch: int
+    seq: int
+    counts: tuple[CountsMessage, ...]
+    requests: dict[str, Any]
+    dropped_rows: int
 
 
 @dataclass(slots=True)
@@ -100,8 +124,11 @@ class Recorder:
         self._rows_out = 0  # written by the thread only
         self._dropped = 0  # by the event loop
         self._lost_rows = 0  # by the thread: segments that could not be written
-        self._pending: deque[dict[str, Any]] = deque()
-        self._sequence = 0
+        self._told_dropped = 0
+        self._pending: deque[Report] = deque()
+        self._epoch = time.time_ns()
+        self._reports = 0
+        self._sequences: Counter[int] = Counter()  # by model version
         self._segment = 0
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -148,11 +175,11 @@ class Recorder:
         stats, self.stats = self.stats, RequestStats.empty()
         if entries:
             self._spool(entries)
-        messages = list(self._messages(entries, stats))
-        for message in messages:
+        report = self._report(entries, stats)
+        if report is not None:
             if len(self._pending) >= _MAX_PENDING:
                 self._pending.popleft()
-            self._pending.append(message)
+            self._pending.append(report)
         self._send()
 
     def _drain(self) -> list[Entry]:
@@ -171,26 +198,43 @@ class Recorder:
             # A full disk: predictions keep working, the log has a counted hole.
             self._lost_rows += sum(len(entry.ids) for entry in entries)
 
-    def _messages(self, entries: Sequence[Entry], stats: RequestStats) -> Sequence[dict[str, Any]]:
+    def _report(self, entries: Sequence[Entry], stats: RequestStats) -> Report | None:
+        dropped = self.dropped_rows - self._told_dropped
+        if not entries and not stats.statuses and not dropped:
+            return None
         by_arm: dict[int, tuple[LoggedArm, list[Entry]]] = {}
         for entry in entries:
-            by_arm.setdefault(id(entry.arm), (entry.arm, []))[1].append(entry)
-        counts = [_arm_counts(arm, kept) for arm, kept in by_arm.values()]
-        if not counts and not stats.statuses:
-            return []
-        self._sequence += 1
-        return [
-            {
-                "project": self.project,
-                "replica": self.replica,
-                "epoch": self.app,
-                "seq": self._sequence,
-                "at_s": time.time(),
-                "arms": counts,
-                "dropped_rows": self.dropped_rows,
-                "requests": stats.to_dict(),
-            }
-        ]
+            by_arm.setdefault(entry.arm.version, (entry.arm, []))[1].append(entry)
+        report = Report(
+            project=self.project,
+            replica=self.replica,
+            epoch=self._epoch,
+            seq=self._reports,
+            counts=tuple(self._count(arm, kept) for arm, kept in by_arm.values()),
+            requests=stats.to_dict(),
+            dropped_rows=dropped,
+        )
+        self._reports += 1
+        self._told_dropped += dropped
+        return report
+
+    def _count(self, arm: LoggedArm, entries: Sequence[Entry]) -> CountsMessage:
+        start = time.perf_counter()
+        codes = np.concatenate([entry.codes for entry in entries])
+        scores = np.concatenate([entry.scores for entry in entries])
+        counts = arm.count(codes, scores)
+        seq = self._sequences[arm.version]
+        self._sequences[arm.version] += 1
+        return CountsMessage(
+            version=arm.version,
+            replica=self.replica,
+            epoch=self._epoch,
+            seq=seq,
+            n_rows=len(codes),
+            counts=counts,
+            ended_s=entries[-1].at_ms / 1000,
+            busy_s=time.perf_counter() - start,
+        )
 
     def _send(self) -> None:
         while self._pending:
@@ -199,15 +243,3 @@ class Recorder:
             except Exception:  # noqa: BLE001 (the aggregator is away, however it says so: keep it)
                 return
             self._pending.popleft()
-
-
-def _arm_counts(arm: LoggedArm, entries: Sequence[Entry]) -> dict[str, Any]:
-    codes = np.concatenate([entry.codes for entry in entries])
-    scores = np.concatenate([entry.scores for entry in entries])
-    return {
-        "version": arm.version,
-        "digest": arm.digest,
-        "arm": arm.name,
-        "n_rows": len(codes),
-        "counts": arm.count(codes, scores),
-    }

@@ -1,0 +1,174 @@
+"""The Serve application: ``tenfold_serve.app:build``, one deployment per project.
+
+Arguments (changing one restarts the replicas, so there are few)::
+
+    {"project": "adult", "limits": {"max_rows": 1000, "max_body_bytes": 10485760,
+     "key_columns": []}, "standalone": false}
+
+Which models answer comes with ``user_config`` (see `tenfold_serve.arms`) and is swapped in place.
+``standalone`` is for a Serve without a keeper (a RayService): the replica then starts with the
+registry's champion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import ray
+from ray import serve
+from ray.serve.config import BackpressureConfig
+
+from tenfold.errors import UserError
+from tenfold.registry import CHAMPION, Registry
+from tenfold.settings import Settings
+from tenfold_serve.aggregator import start_aggregator
+from tenfold_serve.arms import ArmBoard, arm_config
+from tenfold_serve.endpoint import Endpoint, EndpointLimits
+from tenfold_serve.ids import IdMaker, load_secret
+from tenfold_serve.label_log import LabelLog
+from tenfold_serve.recorder import Recorder, Report
+from tenfold_serve.spool import new_app, spool_folder
+
+__all__ = ["DEPLOYMENT", "build", "limits_from"]
+
+DEPLOYMENT: Final = "EndpointReplica"
+_AGGREGATOR_TIMEOUT_S: Final = 5.0
+_MAX_ONGOING: Final = 64
+_MAX_QUEUED: Final = 512
+"""Requests that wait in a replica; with more it answers 429, which clients may repeat."""
+
+log = logging.getLogger("tenfold.serve")
+
+
+class AggregatorLink:
+    """The aggregator as a replica sees it; looked up again after it was lost."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def send(self, report: Report) -> None:
+        """Deliver a report; called from the recorder's thread."""
+        try:
+            ray.get(self._actor().take.remote(report), timeout=_AGGREGATOR_TIMEOUT_S)
+        except Exception:
+            self._handle = None
+            raise
+
+    async def metrics(self) -> bytes:
+        """The exporter's text; called from the event loop."""
+        actor = await asyncio.to_thread(self._actor)
+        try:
+            text: bytes = await asyncio.wait_for(actor.metrics.remote(), _AGGREGATOR_TIMEOUT_S)
+        except Exception:
+            self._handle = None
+            raise
+        return text
+
+    def _actor(self) -> Any:
+        if self._handle is None:
+            self._handle = start_aggregator()
+        return self._handle
+
+
+@serve.deployment(
+    name=DEPLOYMENT,
+    max_ongoing_requests=_MAX_ONGOING,
+    max_queued_requests=_MAX_QUEUED,
+    backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
+    graceful_shutdown_timeout_s=10,
+    health_check_period_s=2,
+    max_surge_percent=100,
+    # Replicas reserve nothing: on a laptop the same cores retrain, and a replica must never wait
+    # for them to be free.
+    ray_actor_options={"num_cpus": 0},
+)
+@serve.ingress()
+class EndpointReplica:
+    """One replica. Serve calls it from its event loop."""
+
+    def __init__(self, args: Mapping[str, Any]) -> None:
+        settings = Settings.from_env()
+        project = str(args["project"])
+        context = serve.get_replica_context()
+        replica = context.replica_id.unique_id
+        app = new_app(replica)
+        folder = spool_folder(settings.live, project)
+        link = AggregatorLink()
+        self._board = ArmBoard()
+        if args.get("standalone"):
+            self._board.change(_champion_config(settings, project))
+        recorder = Recorder(
+            project=project, replica=replica, app=app, folder=folder, sink=link.send
+        )
+        recorder.start()
+        self._recorder = recorder
+        self._labels = LabelLog(folder, app=app)
+        self._endpoint = Endpoint(
+            project,
+            board=self._board,
+            ids=IdMaker(load_secret(settings.home), project=project),
+            recorder=recorder,
+            labels=self._labels,
+            metrics=link.metrics,
+            limits=limits_from(args.get("limits") or {}),
+        )
+
+    def __serve_build_asgi_app__(self) -> Endpoint:
+        """What Serve calls for every request."""
+        return self._endpoint
+
+    async def reconfigure(self, user_config: object) -> None:
+        """Swap models in a thread, while requests go on. Never raises."""
+        await asyncio.to_thread(self._board.change, user_config)
+
+    def __del__(self) -> None:
+        """Hand over what is still in memory."""
+        if hasattr(self, "_recorder"):
+            self._recorder.close()
+        if hasattr(self, "_labels"):
+            self._labels.close()
+
+
+def build(args: dict[str, Any]) -> Any:
+    """The application of one project, for Serve's declarative config.
+
+    Raises:
+        UserError: no project is named.
+    """
+    if not args.get("project"):
+        raise UserError("the application needs the argument project: the name of a project")
+    return EndpointReplica.bind(args)  # type: ignore[attr-defined]  # the decorator made it so
+
+
+def limits_from(values: Mapping[str, Any]) -> EndpointLimits:
+    """Limits from an application's arguments.
+
+    >>> limits_from({"max_rows": 5}).max_rows
+    5
+    """
+    known = EndpointLimits()
+    return EndpointLimits(
+        max_rows=int(values.get("max_rows", known.max_rows)),
+        max_body_bytes=int(values.get("max_body_bytes", known.max_body_bytes)),
+        key_columns=tuple(values.get("key_columns", ())),
+    )
+
+
+def _champion_config(settings: Settings, project: str) -> dict[str, Any]:
+    champion = Registry(settings).resolve(project, CHAMPION)
+    if champion is None:
+        return {"arms": []}
+    return {
+        "arms": [
+            arm_config(
+                CHAMPION,
+                version=champion.version,
+                digest=champion.model_digest,
+                path=champion.path,
+                weight=1.0,
+            )
+        ]
+    }

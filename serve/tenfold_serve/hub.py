@@ -1,0 +1,250 @@
+"""Everything the aggregator knows about one project: pure, one thread, no clock, no I/O.
+
+It holds a `Monitor` per model version, the index that joins labels with predictions, and the totals
+of requests. `Hub.state` and `Hub.from_state` carry it over a restart; the index is filled again
+from the committed logs (`Hub.rebuild`), because it is large and they are its source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tenfold.artifact import Manifest
+from tenfold.errors import DataError
+from tenfold.monitor import (
+    Joined,
+    Label,
+    LabelJoiner,
+    LabelStatus,
+    Monitor,
+    MonitorSettings,
+    Outcome,
+    Predicted,
+    Reference,
+)
+from tenfold.monitor.messages import SeenMessages
+from tenfold_serve.recorder import Report
+
+__all__ = ["Hub", "LoggedPrediction", "WatchedModel"]
+
+_MAX_MODELS: Final = 8
+"""Monitors kept: the newest versions; older ones answer nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedPrediction:
+    """A row of the prediction log, as far as joining needs it."""
+
+    id: str
+    version: int
+    value: str
+    scores: Sequence[float]
+    at_s: float
+
+
+@dataclass(frozen=True)
+class WatchedModel:
+    """What the hub must know to watch a version.
+
+    Attributes:
+        reference: what live rows are compared with.
+        settings: of its monitor.
+        score_index: column of the scores that is the positive class' probability or the number;
+            None where there is none.
+    """
+
+    reference: Reference
+    settings: MonitorSettings
+    score_index: int | None
+
+    @classmethod
+    def from_artifact(cls, manifest: Manifest, reference: bytes, *, version: int) -> WatchedModel:
+        """From an artifact's manifest and its ``reference.json``."""
+        project = manifest.project
+        monitor = project.get("monitor", {})
+        index: int | None = None
+        if manifest.task == "regression":
+            index = 0
+        elif manifest.task == "binary" and manifest.positive_class in manifest.classes:
+            index = list(manifest.classes).index(manifest.positive_class)
+        return cls(
+            reference=Reference.from_bytes(reference),
+            settings=MonitorSettings(
+                project=str(project["name"]),
+                version=version,
+                task=manifest.task,
+                positive_class=manifest.positive_class,
+                false_alarm=float(monitor.get("false_alarm", 0.01)),
+                harm_tolerance=float(monitor.get("harm_tolerance", 0.02)),
+            ),
+            score_index=index,
+        )
+
+
+class Hub:
+    """One project's live knowledge. The aggregator owns it."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self._models: dict[int, WatchedModel] = {}
+        self._monitors: dict[int, Monitor] = {}
+        self._joiner = LabelJoiner()
+        self._seen = SeenMessages()
+        self._statuses: Counter[str] = Counter()
+        self._latency_edges_s: list[float] = []
+        self._latency_cells: list[int] = []
+        self._latency_sum_s = 0.0
+        self._dropped_rows = 0
+
+    @property
+    def has_index(self) -> bool:
+        """Whether any prediction is known for joining; not so after a restart."""
+        return self._joiner.n_predictions > 0
+
+    def watches(self, version: int) -> bool:
+        """Whether the version has a monitor."""
+        return version in self._monitors
+
+    def watch(
+        self, version: int, model: WatchedModel, *, state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start the monitor of a version, from a checkpoint if it has one that fits."""
+        try:
+            monitor = (
+                Monitor(model.reference, model.settings)
+                if state is None
+                else Monitor.from_state(model.reference, model.settings, dict(state))
+            )
+        except DataError:  # the checkpoint is another model's: it cost delay, never a false alarm
+            monitor = Monitor(model.reference, model.settings)
+        self._models[version] = model
+        self._monitors[version] = monitor
+        for old in sorted(self._monitors)[:-_MAX_MODELS]:
+            del self._monitors[old], self._models[old]
+
+    def take(self, report: Report) -> bool:
+        """Count a replica's report; False if it was heard before.
+
+        Raises:
+            DataError: it speaks of a version that is not watched yet: the replica keeps it and
+                sends it again.
+        """
+        for message in report.counts:
+            if message.version not in self._monitors:
+                raise DataError(f"version {message.version} of {self.project!r} is not watched yet")
+        for message in report.counts:
+            self._monitors[message.version].observe(message)
+        if not self._seen.is_new(report.replica, report.epoch, report.seq):
+            return False
+        self._dropped_rows += report.dropped_rows
+        self._statuses.update(report.requests["statuses"])
+        cells = report.requests["latency_cells"]
+        if report.requests["latency_edges_s"] != self._latency_edges_s:
+            self._latency_edges_s = list(report.requests["latency_edges_s"])
+            self._latency_cells = [0] * len(cells)
+        pairs = zip(self._latency_cells, cells, strict=True)
+        self._latency_cells = [old + new for old, new in pairs]
+        self._latency_sum_s += report.requests["latency_sum_s"]
+        return True
+
+    def feed(
+        self,
+        predictions: Iterable[LoggedPrediction],
+        labels: Iterable[Label],
+        *,
+        now_s: float,
+    ) -> dict[str, int]:
+        """Join newly committed log rows and let the monitors see the outcomes.
+
+        Returns:
+            How many labels got which status.
+        """
+        joined = self._joiner.predicted(map(self._predicted, predictions))
+        joined += [self._joiner.label(label) for label in labels]
+        outcomes: dict[int, list[Outcome]] = {}
+        statuses: dict[int, Counter[tuple[str, str]]] = {}
+        for item in joined:
+            version = -1 if item.predicted is None else item.predicted.version
+            source = item.label.source
+            statuses.setdefault(version, Counter())[source, item.status.value] += 1
+            outcome = _outcome(item)
+            if outcome is not None:
+                outcomes.setdefault(version, []).append(outcome)
+        for version, monitor in self._monitors.items():
+            if version in outcomes:
+                monitor.labels(outcomes[version], now_s=now_s)
+            if version in statuses:
+                monitor.count_labels(dict(statuses[version]))
+        return dict(Counter(item.status.value for item in joined))
+
+    def rebuild(self, predictions: Iterable[LoggedPrediction], labels: Iterable[Label]) -> None:
+        """Fill the index from the logs after a restart; the monitors have seen these already."""
+        self._joiner = LabelJoiner()
+        self._joiner.predicted(map(self._predicted, predictions))
+        for label in labels:
+            self._joiner.label(label)
+
+    def snapshot(self) -> dict[str, Any]:
+        """For status, exporter and journal; JSON values."""
+        return {
+            "project": self.project,
+            "models": {str(v): m.snapshot() for v, m in sorted(self._monitors.items())},
+            "requests": {
+                "statuses": dict(self._statuses),
+                "latency_edges_s": self._latency_edges_s,
+                "latency_cells": self._latency_cells,
+                "latency_sum_s": self._latency_sum_s,
+            },
+            "dropped_rows": self._dropped_rows,
+            "waiting_labels": self._joiner.n_waiting,
+            "indexed_predictions": self._joiner.n_predictions,
+        }
+
+    def monitor_state(self, version: int) -> dict[str, Any]:
+        """The checkpoint of a version's monitor, JSON values."""
+        return self._monitors[version].state()
+
+    def versions(self) -> list[int]:
+        """The watched versions, oldest first."""
+        return sorted(self._monitors)
+
+    def state(self) -> dict[str, Any]:
+        """The totals of requests as JSON values."""
+        return {
+            "seen": self._seen.state(),
+            "statuses": dict(self._statuses),
+            "latency_edges_s": self._latency_edges_s,
+            "latency_cells": self._latency_cells,
+            "latency_sum_s": self._latency_sum_s,
+            "dropped_rows": self._dropped_rows,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state of `state`."""
+        self._seen.restore(state["seen"])
+        self._statuses = Counter(state["statuses"])
+        self._latency_edges_s = list(state["latency_edges_s"])
+        self._latency_cells = list(state["latency_cells"])
+        self._latency_sum_s = float(state["latency_sum_s"])
+        self._dropped_rows = int(state["dropped_rows"])
+
+    def _predicted(self, row: LoggedPrediction) -> Predicted:
+        model = self._models.get(row.version)
+        index = None if model is None else model.score_index
+        score = None if index is None or index >= len(row.scores) else float(row.scores[index])
+        return Predicted(row.id, row.version, row.value, score, row.at_s)
+
+
+def _outcome(item: Joined) -> Outcome | None:
+    if item.predicted is None or item.status not in (LabelStatus.ACCEPTED, LabelStatus.REVISED):
+        return None
+    return Outcome(
+        id=item.predicted.id,
+        value=item.predicted.value,
+        label=item.label.value,
+        score=item.predicted.score,
+        revised=item.status is LabelStatus.REVISED,
+    )

@@ -1,0 +1,305 @@
+"""The keeper: one process that holds Ray, Serve, the aggregator and the supervisor.
+
+::
+
+    python -m tenfold_serve.keeper --project FILE… --port 8000 [--mlflow-port N]
+
+It leads a process session of its own and writes down, before it starts anything, how to find it:
+``{home}/keeper/keeper.json``. SIGTERM stops everything in order; whatever a SIGKILL leaves behind
+is found by the session (`tenfold.cluster.sessions`). ``{home}/keeper/status.json`` shows what the
+supervisor knows. Everything listens on loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from tenfold.canonical import canonical_json, read_json, write_atomic
+from tenfold.cluster.connect import LOOPBACK, auth_environment
+from tenfold.cluster.sessions import SessionRecord, alive, end_session, open_session
+from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
+from tenfold.project import Project, load_project
+from tenfold.settings import Settings
+from tenfold_serve.ray_rim import (
+    ServeHost,
+    private_folder,
+    require_free_port,
+    serve_environment,
+    start_serve,
+)
+from tenfold_serve.supervisor import Supervisor
+
+__all__ = ["Keeper", "main", "read_record"]
+
+log = logging.getLogger("tenfold.serve")
+
+_STEP_S: Final = 1.0
+_STATUS_S: Final = 2.0
+_READY_S: Final = 150.0
+_CALL_S: Final = 30.0
+
+
+class Keeper:
+    """Everything that runs, from start to stop. Used once, from the main thread.
+
+    Args:
+        projects: each with the path of its project file.
+        settings: where everything lies.
+        port: of the endpoint.
+        mlflow_port: of MLflow's pages; None: they are not served.
+    """
+
+    def __init__(
+        self,
+        projects: Sequence[tuple[Project, Path]],
+        *,
+        settings: Settings,
+        port: int,
+        mlflow_port: int | None = None,
+    ) -> None:
+        self._projects = list(projects)
+        self._settings = settings
+        self._port = port
+        self._mlflow_port = mlflow_port
+        self._path = settings.keeper / "keeper.json"
+        self._stop = threading.Event()
+        self._record: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, stop.
+
+        Raises:
+            UserError: a port is taken, or a keeper runs already.
+            ClusterError: something did not start.
+        """
+        self._refuse_a_second()
+        for port in filter(None, (self._port, self._mlflow_port)):
+            require_free_port(port)
+        session = open_session()
+        self._listen()
+        folder = private_folder()
+        self._record = {
+            **session.to_dict(),
+            "port": self._port,
+            "projects": [project.name for project, _ in self._projects],
+            "urls": {p.name: f"http://{LOOPBACK}:{self._port}/{p.name}" for p, _ in self._projects},
+            "folder": str(folder),
+            "ray_address": None,
+            "dashboard_url": None,
+            "mlflow_url": None,
+            "started_s": time.time(),
+            "ready": False,
+        }
+        self._write()
+        try:
+            os.environ.update(auth_environment(self._settings))
+            os.environ.update(self._settings.to_env())
+            os.environ.update(serve_environment(folder))
+            with self._mlflow():
+                self._serve()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        dashboard = os.environ.get("TENFOLD_DASHBOARD", "1") != "0"
+        with start_serve(host=LOOPBACK, port=self._port, dashboard=dashboard) as host:
+            self._listen()  # ray.init puts a handler of its own in place
+            self._record |= _addresses()
+            self._write()
+            aggregator = _RemoteAggregator()
+            supervisor = Supervisor(
+                self._projects, settings=self._settings, host=host, aggregator=aggregator
+            )
+            supervisor.start()
+            try:
+                self._await_ready(host, supervisor)
+                self._keep(supervisor)
+            finally:
+                supervisor.stop()
+                aggregator.save()
+
+    def _await_ready(self, host: ServeHost, supervisor: Supervisor) -> None:
+        deadline = time.monotonic() + _READY_S
+        reasons: dict[str, str] = {}
+        while not self._stop.is_set():
+            reasons = self._not_ready(host)
+            if not reasons:
+                self._record["ready"] = True
+                self._write()
+                log.info("ready: %s", ", ".join(self._record["urls"].values()))
+                return
+            refused = {n: s["refused"] for n, s in supervisor.status().items() if "refused" in s}
+            if refused or time.monotonic() > deadline:
+                reasons |= refused
+                raise ClusterError(f"the endpoint did not become ready: {reasons}")
+            self._stop.wait(0.1)
+
+    def _not_ready(self, host: ServeHost) -> dict[str, str]:
+        statuses = host.statuses()
+        reasons = {}
+        for name, url in self._record["urls"].items():
+            status = statuses.get(name)
+            if status is None or not status.is_running:
+                reasons[name] = "not deployed" if status is None else str(status)
+                continue
+            reason = _ask_ready(url)
+            if reason:
+                reasons[name] = reason
+        return reasons
+
+    def _keep(self, supervisor: Supervisor) -> None:
+        told = 0.0
+        while not self._stop.wait(_STEP_S):
+            supervisor.step()
+            if time.monotonic() - told >= _STATUS_S:
+                told = time.monotonic()
+                self._tell(supervisor.status())
+
+    def _tell(self, status: Mapping[str, Any]) -> None:
+        try:
+            write_atomic(self._settings.keeper / "status.json", canonical_json(status))
+        except (StoreError, ValueError):
+            log.exception("the status was not written")
+
+    @contextmanager
+    def _mlflow(self) -> Iterator[None]:
+        """MLflow's pages on loopback, where they are asked for."""
+        if self._mlflow_port is None:
+            yield
+            return
+        command = [
+            *(sys.executable, "-m", "mlflow", "server"),
+            *("--backend-store-uri", self._settings.mlflow_uri),
+            *("--host", LOOPBACK, "--port", str(self._mlflow_port), "--workers", "1"),
+        ]
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._record["mlflow_url"] = f"http://{LOOPBACK}:{self._mlflow_port}"
+        try:
+            yield
+        finally:
+            child.terminate()
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def _refuse_a_second(self) -> None:
+        found = read_record(self._settings)
+        if found is None:
+            return
+        session = SessionRecord.from_dict(found)
+        if alive(session) and session.pid != os.getpid():
+            raise UserError(
+                f"one keeper runs at a time and pid {session.pid} serves "
+                f"{found['projects']} on port {found['port']}; run `tenfold down` first"
+            )
+        end_session(session, grace_s=0.0)
+        shutil.rmtree(found["folder"], ignore_errors=True)
+
+    def _write(self) -> None:
+        write_atomic(self._path, canonical_json(self._record), mode=0o600)
+
+    def _listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        log.info("stopping on %s", signal.Signals(number).name)
+        self._stop.set()
+
+
+class _RemoteAggregator:
+    """The aggregator's methods as plain calls; the actor is found again after it was lost."""
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            import ray
+
+            from tenfold_serve.aggregator import start_aggregator
+
+            try:
+                method = getattr(start_aggregator(), name)
+                return ray.get(method.remote(*arguments), timeout=_CALL_S)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                raise ClusterError(f"the aggregator is away: {error}") from error
+
+        return call
+
+
+def read_record(settings: Settings) -> dict[str, Any] | None:
+    """What the last keeper wrote down, whether it lives or not; None if there is nothing."""
+    path = settings.keeper / "keeper.json"
+    if not path.exists():
+        return None
+    try:
+        record: dict[str, Any] = read_json(path)
+        SessionRecord.from_dict(record)
+    except (StoreError, KeyError, TypeError, ValueError):
+        return None
+    return record
+
+
+def _ask_ready(url: str) -> str:
+    """Why it is not ready; empty if it is."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/readyz", timeout=5) as answer:
+            body = json.loads(answer.read())
+            return str(body["reason"])
+    except urllib.error.HTTPError as error:
+        return error.read().decode(errors="replace")[:500]
+    except (OSError, ValueError, KeyError) as error:
+        return str(error) or type(error).__name__
+
+
+def _addresses() -> dict[str, Any]:
+    import ray
+
+    dashboard = ray._private.worker.global_worker.node.address_info.get("webui_url")
+    return {
+        "ray_address": ray.get_runtime_context().gcs_address,
+        "dashboard_url": f"http://{dashboard}" if dashboard else None,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; errors go to standard error as one last line ``error: …``."""
+    parser = argparse.ArgumentParser(prog="python -m tenfold_serve.keeper")
+    parser.add_argument("--project", action="append", required=True, type=Path)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--mlflow-port", type=int)
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = Settings.from_env()
+        projects = [(load_project(path), path.absolute()) for path in asked.project]
+        keeper = Keeper(projects, settings=settings, port=asked.port, mlflow_port=asked.mlflow_port)
+        keeper.run()
+    except TenfoldError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

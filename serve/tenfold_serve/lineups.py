@@ -1,0 +1,86 @@
+"""Which models should answer: the registry's aliases turned into the whole Serve config. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tenfold.project import Project
+from tenfold.registry import CHALLENGER, CHAMPION, Version
+from tenfold_serve.arms import arm_config
+
+__all__ = ["IMPORT_PATH", "Wanted", "application", "arms_of"]
+
+IMPORT_PATH: Final = "tenfold_serve.app:build"
+_DEPLOYMENT: Final = "EndpointReplica"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the aliases and the canary's share say.
+
+    Attributes:
+        champion: answers what the challenger leaves; None before the first promotion.
+        challenger: answers the canary's share; None if there is none.
+        canary_percent: the challenger's share of the requests, 0 to 100.
+    """
+
+    champion: Version | None
+    challenger: Version | None = None
+    canary_percent: int = 0
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The models that answer, the champion first."""
+        if self.champion is None:
+            return ()
+        if self.challenger is None or not self.canary_percent:
+            return (self.champion,)
+        return (self.champion, self.challenger)
+
+
+def arms_of(wanted: Wanted) -> list[dict[str, Any]]:
+    """The arms of a ``user_config``; a challenger without a share is left out."""
+    shares = (100 - wanted.canary_percent, wanted.canary_percent)
+    versions = wanted.versions
+    if len(versions) == 1:
+        shares = (100, 0)
+    return [
+        arm_config(
+            name,
+            version=version.version,
+            digest=version.model_digest,
+            path=version.path,
+            weight=share / 100,
+        )
+        for name, version, share in zip((CHAMPION, CHALLENGER), versions, shares, strict=False)
+    ]
+
+
+def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, Any]:
+    """One application of Serve's declarative config.
+
+    Only ``user_config`` may change while it runs: anything else restarts the replicas.
+    """
+    serve = project.serve
+    return {
+        "name": project.name,
+        "route_prefix": f"/{project.name}",
+        "import_path": IMPORT_PATH,
+        "args": {
+            "project": project.name,
+            "limits": {
+                "max_rows": serve.max_rows,
+                "max_body_bytes": serve.max_body_bytes,
+                "key_columns": list(project.data.key or ()),
+            },
+        },
+        "deployments": [
+            {
+                "name": _DEPLOYMENT,
+                "num_replicas": serve.replicas,
+                "user_config": dict(user_config),
+            }
+        ],
+    }

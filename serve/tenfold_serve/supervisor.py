@@ -1,0 +1,358 @@
+"""The supervisor: follows the registry, commits the logs, weighs the evidence, acts, journals.
+
+One thread of the keeper calls `Supervisor.step` about once a second. Every part of a step may fail
+(a full disk, a killed aggregator, a broken artifact) without stopping the others: the failure is
+logged, shown in the status, and tried again in the next step. It keeps nothing that cannot be read
+again from the registry, the journal, the logs and the aggregator, so it may be killed anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+
+from tenfold.artifact import ProbeResult, probe
+from tenfold.monitor import Action, Decision, Evidence, Label, Rules, decide
+from tenfold.project import Project
+from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
+from tenfold.settings import Settings
+from tenfold.traffic import read_canary
+from tenfold_serve.committer import Committed, Committer
+from tenfold_serve.hub import LoggedPrediction
+from tenfold_serve.lineups import Wanted, application, arms_of
+from tenfold_serve.retraining import Retraining
+
+__all__ = ["AggregatorClient", "Host", "Supervisor"]
+
+log = logging.getLogger("tenfold.serve")
+
+_REBUILD_ROWS: Final = 100_000
+"""Newest log rows that the joining index is filled with after a restart."""
+_RETRY_S: Final = 30.0
+"""A version whose probe failed is tried again after this long, or when the aliases move."""
+
+
+class Host(Protocol):
+    """Takes the whole declarative config (`tenfold_serve.ray_rim.ServeHost`)."""
+
+    def apply(self, applications: Sequence[Mapping[str, Any]]) -> None:
+        """Send it."""
+
+
+class AggregatorClient(Protocol):
+    """The aggregator's methods, each called and waited for."""
+
+    def needs_rebuild(self, project: str) -> bool:
+        """Whether the index is empty."""
+
+    def rebuild(
+        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+    ) -> None:
+        """Fill the index."""
+
+    def feed(
+        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+    ) -> dict[str, int]:
+        """Join newly committed rows."""
+
+    def watch(self, project: str, version: int) -> None:
+        """Start a monitor."""
+
+    def snapshot(self, project: str) -> dict[str, Any]:
+        """What is known."""
+
+    def tell(self, project: str, facts: Mapping[str, Any]) -> None:
+        """Facts for ``/metrics``."""
+
+
+@dataclass
+class _Watch:
+    """What the supervisor remembers of one project between steps."""
+
+    project: Project
+    committer: Committer
+    retraining: Retraining
+    generation: int = 0
+    arms: list[dict[str, Any]] = field(default_factory=list)
+    refused: dict[int, tuple[str, float]] = field(default_factory=dict)
+    told: tuple[str, str] = ("", "")
+    alarms: set[tuple[int, str]] = field(default_factory=set)
+    decisions: Counter[str] = field(default_factory=Counter)
+    status: dict[str, Any] = field(default_factory=dict)
+
+
+class Supervisor:
+    """One owner of the Serve config.
+
+    Args:
+        projects: each with the path of its project file.
+        settings: where everything lies.
+        host: the running Serve.
+        aggregator: the running aggregator.
+        probe_artifact: tries an artifact in a child process; for tests.
+        retrain_command: what a retrain runs; for tests.
+    """
+
+    def __init__(
+        self,
+        projects: Sequence[tuple[Project, Path]],
+        *,
+        settings: Settings,
+        host: Host,
+        aggregator: AggregatorClient,
+        probe_artifact: Callable[[Path], ProbeResult] = probe,
+        retrain_command: list[str] | None = None,
+    ) -> None:
+        self._host = host
+        self._aggregator = aggregator
+        self._probe = probe_artifact
+        self._registry = Registry(settings)
+        self._journal = self._registry.state.journal
+        self._watches = {
+            project.name: _Watch(
+                project,
+                Committer(settings.live, project.name),
+                Retraining(
+                    project.name,
+                    path=path,
+                    folder=settings.keeper,
+                    journal=self._journal,
+                    command=retrain_command,
+                ),
+            )
+            for project, path in projects
+        }
+
+    def start(self) -> None:
+        """Close what an earlier keeper left open and send the first config.
+
+        Raises:
+            ClusterError: Serve refuses it.
+        """
+        for watch in self._watches.values():
+            watch.retraining.resume()
+            self._follow(watch)
+        self._apply()
+
+    def step(self) -> None:
+        """Do what is due now; never raises for one project's trouble."""
+        changed = False
+        for watch in self._watches.values():
+            changed |= bool(self._guarded(watch, "aliases", self._follow))
+        if changed:
+            self._apply()
+        for watch in self._watches.values():
+            self._guarded(watch, "logs", self._commit)
+            self._guarded(watch, "policy", self._weigh)
+
+    def stop(self) -> None:
+        """End a running retrain and commit what is there."""
+        for watch in self._watches.values():
+            watch.retraining.stop()
+            self._guarded(watch, "logs", self._commit)
+
+    def status(self) -> dict[str, Any]:
+        """What people see, by project; JSON values."""
+        return {
+            name: {
+                "arms": watch.arms,
+                "generation": watch.generation,
+                "retrain_running": watch.retraining.is_running,
+                **watch.status,
+            }
+            for name, watch in self._watches.items()
+        }
+
+    def _guarded(self, watch: _Watch, part: str, work: Callable[[_Watch], object]) -> object:
+        try:
+            done = work(watch)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if watch.status.get(f"{part}_trouble") != text:
+                log.exception("%s: %s", watch.project.name, part)
+            watch.status[f"{part}_trouble"] = text
+            return None
+        watch.status.pop(f"{part}_trouble", None)
+        return done
+
+    def _follow(self, watch: _Watch) -> bool:
+        """Whether other models should answer than were sent to Serve last."""
+        name = watch.project.name
+        wanted = Wanted(
+            champion=self._registry.resolve(name, CHAMPION),
+            challenger=self._registry.resolve(name, CHALLENGER),
+            canary_percent=read_canary(self._registry.state, name),
+        )
+        arms = arms_of(wanted)
+        if arms == watch.arms and watch.generation:
+            return False
+        known = {arm["version"] for arm in watch.arms}
+        for version in wanted.versions:
+            if version.version not in known and not self._admit(watch, version):
+                return False
+        before = [arm["version"] for arm in watch.arms]
+        watch.arms = arms
+        watch.generation += 1
+        if before:
+            after = ", ".join(f"version {a['version']} {a['weight']:.0%}" for a in arms)
+            self._journal.append(name, "swap", {"reason": after, "from": before, "arms": arms})
+        return True
+
+    def _admit(self, watch: _Watch, version: Version) -> bool:
+        """Try a model in a child process before any replica touches it."""
+        refused = watch.refused.get(version.version)
+        if refused is not None and time.monotonic() < refused[1]:
+            return False
+        result = self._probe(version.path)
+        if result.ok:
+            watch.refused.pop(version.version, None)
+            watch.status.pop("refused", None)
+            return True
+        reason = f"version {version.version} failed its probe: {result.reason}"
+        if refused is None:
+            body = {"reason": reason, "version": version.version}
+            self._journal.append(watch.project.name, "swap_refused", body)
+        watch.refused[version.version] = (reason, time.monotonic() + _RETRY_S)
+        watch.status["refused"] = reason
+        return False
+
+    def _apply(self) -> None:
+        self._host.apply(
+            [
+                application(watch.project, {"generation": watch.generation, "arms": watch.arms})
+                for watch in self._watches.values()
+            ]
+        )
+
+    def _commit(self, watch: _Watch) -> None:
+        name = watch.project.name
+        if self._aggregator.needs_rebuild(name):
+            recent = watch.committer.recent(_REBUILD_ROWS)
+            self._aggregator.rebuild(name, *_rows(recent))
+        committed = watch.committer.commit()
+        if committed.predictions is not None or committed.labels is not None:
+            statuses = self._aggregator.feed(name, *_rows(committed))
+            seen = Counter(watch.status.get("labels", {}))
+            watch.status["labels"] = dict(seen + Counter(statuses))
+
+    def _weigh(self, watch: _Watch) -> None:
+        name = watch.project.name
+        ended = watch.retraining.poll()
+        if ended is not None:
+            watch.told = ("", "")
+        if not watch.arms:
+            return
+        version = int(watch.arms[0]["version"])
+        self._aggregator.watch(name, version)
+        snapshot = self._aggregator.snapshot(name)
+        model = snapshot["models"][str(version)]
+        self._note_alarms(watch, version, model)
+        evidence = _evidence(model, watch.retraining)
+        retrain = watch.project.retrain
+        rules = Rules(
+            enabled=retrain.enabled, min_labels=retrain.min_labels, cooldown_s=retrain.cooldown_s
+        )
+        decision = decide(evidence, rules)
+        self._act(watch, decision, evidence, version)
+        watch.status |= {
+            "decision": decision.to_dict(),
+            "monitor": snapshot,
+            "updated_s": time.time(),
+        }
+        self._aggregator.tell(
+            name,
+            {
+                "arms": watch.arms,
+                "decisions": dict(watch.decisions),
+                "retrains": watch.retraining.counts(),
+                "retrain_running": watch.retraining.is_running,
+            },
+        )
+
+    def _note_alarms(self, watch: _Watch, version: int, model: Mapping[str, Any]) -> None:
+        """A journal row for every channel that alarms for the first time."""
+        for channel, state in model["channels"].items():
+            if state["active"] and (version, channel) not in watch.alarms:
+                watch.alarms.add((version, channel))
+                named = ", ".join(state["named"][:5])
+                body = {
+                    "reason": f"{channel} evidence of version {version} at its level: {named}",
+                    "version": version,
+                    "channel": channel,
+                    **{key: state[key] for key in ("evidence", "level", "named", "change_s")},
+                }
+                self._journal.append(watch.project.name, "alarm", body)
+
+    def _act(self, watch: _Watch, decision: Decision, evidence: Evidence, version: int) -> None:
+        # Waiting without evidence is not news, and numbers that grow in a reason are not either.
+        told = (decision.action.value, _without_digits(decision.reason))
+        quiet = decision.action is Action.WAIT and not (evidence.harm or evidence.drift)
+        if told != watch.told:
+            watch.told = told
+            watch.decisions[decision.action.value] += 1
+            if not quiet:
+                body = {
+                    **decision.to_dict(),
+                    "evidence": evidence.to_dict(),
+                    "champion": version,
+                }
+                self._journal.append(watch.project.name, "decision", body)
+        if decision.action is Action.RETRAIN:
+            watch.retraining.start(decision.reason)
+
+
+def _evidence(model: Mapping[str, Any], retraining: Retraining) -> Evidence:
+    channels = model["channels"]
+
+    def named(*names: str) -> tuple[str, ...]:
+        return tuple(
+            stream
+            for name in names
+            if channels[name]["active"]
+            for stream in channels[name]["named"]
+        )
+
+    return Evidence(
+        now_s=time.time(),
+        broken=named("quality"),
+        harm=bool(channels["harm"]["active"]),
+        drift=named("feature", "prediction"),
+        n_labels=int(model["labels_since_change"]),
+        retrain_running=retraining.is_running,
+        retrains=retraining.starts_s(),
+    )
+
+
+def _rows(committed: Committed) -> tuple[list[LoggedPrediction], list[Label]]:
+    predictions: list[LoggedPrediction] = []
+    labels: list[Label] = []
+    if committed.predictions is not None:
+        table = committed.predictions
+        columns = [
+            table.column(n).to_pylist() for n in ("__id", "__version", "__value", "__scores")
+        ]
+        times = _seconds(table.column("__at"))
+        predictions = [LoggedPrediction(*row) for row in zip(*columns, times, strict=True)]
+    if committed.labels is not None:
+        table = committed.labels
+        columns = [table.column("id").to_pylist(), table.column("label").to_pylist()]
+        times = _seconds(table.column("observed_at"))
+        sources = table.column("source").to_pylist()
+        labels = [Label(*row) for row in zip(*columns, times, sources, strict=True)]
+    return predictions, labels
+
+
+def _seconds(times: pa.ChunkedArray) -> list[float]:
+    micros = times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
+    return [value / 1e6 for value in micros]
+
+
+def _without_digits(text: str) -> str:
+    return "".join(letter for letter in text if not letter.isdigit())
