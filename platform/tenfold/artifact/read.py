@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_FILE_BYTES = 4 * 1024**3
 """Larger files would not fit a replica's memory twice."""
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -53,13 +55,21 @@ class Artifact:
         return _parse(self.files[name], name)
 
 
-def read_artifact(folder: Path) -> Artifact:
+def read_artifact(folder: Path, *, digest: str | None = None) -> Artifact:
     """Verify a folder and hold its bytes. Reads only; safe from several processes at once.
+
+    Args:
+        folder: of the artifact. If its name is 64 hex digits, as in the registry's store, that is
+            the digest that the manifest must have.
+        digest: the artifact digest to insist on.
 
     Raises:
         ArtifactError: the folder or a file is missing, more than it should be, a link, not a plain
             file, of another size or digest, or the manifest breaks a law.
     """
+    folder = Path(folder)
+    if digest is None and _DIGEST.fullmatch(folder.name):
+        digest = folder.name
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -68,6 +78,8 @@ def read_artifact(folder: Path) -> Artifact:
         ) from error
     try:
         raw = _read(handle, MANIFEST_FILE, limit=MAX_MANIFEST_BYTES)
+        if digest is not None and sha256_hex(raw) != digest:
+            raise _tampered(MANIFEST_FILE, f"does not have the digest {digest}")
         manifest = Manifest.from_dict(_parse(raw, MANIFEST_FILE))
         if manifest.to_bytes() != raw:
             raise _tampered(MANIFEST_FILE, "is not in canonical form")
@@ -75,7 +87,7 @@ def read_artifact(folder: Path) -> Artifact:
         files = {name: _read_checked(handle, name, manifest) for name in manifest.files}
     finally:
         os.close(handle)
-    return Artifact(Path(folder), manifest, files)
+    return Artifact(folder, manifest, files)
 
 
 def _check_names(found: set[str], manifest: Manifest) -> None:
@@ -104,15 +116,18 @@ def _read(handle: int, name: str, *, limit: int) -> bytes:
         file = os.open(name, _FLAGS, dir_fd=handle)
     except OSError as error:
         raise _tampered(name, f"cannot be opened ({error.strerror})") from error
-    with os.fdopen(file, "rb") as stream:
-        status = os.fstat(stream.fileno())
+    try:
+        status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             raise _tampered(name, "is not a plain file")
         if status.st_nlink != 1:
             raise _tampered(name, "has another name elsewhere (a hard link)")
         if status.st_size > limit:
             raise _tampered(name, f"has {status.st_size} bytes, more than {limit}")
-        return stream.read(limit + 1)
+        with os.fdopen(file, "rb", closefd=False) as stream:
+            return stream.read(limit + 1)
+    finally:
+        os.close(file)
 
 
 def _parse(data: bytes, name: str) -> object:

@@ -84,16 +84,21 @@ class Predictor:
         self._threshold = manifest.threshold
 
     @classmethod
-    def load(cls, folder: Path) -> Predictor:
+    def load(cls, folder: Path, *, digest: str | None = None) -> Predictor:
         """Verify an artifact and load it into this process.
 
         Run `tenfold.artifact.probe` first on a folder that this machine has not loaded before: an
         engine's native code can crash on what passes every check.
 
+        Args:
+            folder: of the artifact.
+            digest: the artifact digest that it must have; by default what the folder's name says,
+                if that is a digest.
+
         Raises:
             ArtifactError: the artifact is not what it claims to be, or does not fit together.
         """
-        return cls.from_artifact(read_artifact(folder))
+        return cls.from_artifact(read_artifact(folder, digest=digest))
 
     @classmethod
     def from_artifact(cls, artifact: Artifact) -> Predictor:
