@@ -12,7 +12,7 @@ from tenfold.data.drivers import Driver, InProcess, RayData, choose_driver
 from tenfold.data.files import FileSource, read_batches, read_sample
 from tenfold.data.infer import Declared, Hints, infer_schema
 from tenfold.data.options import hints_of
-from tenfold.data.prepare import SourceFacts, prepare, snapshot_from_table, source_facts
+from tenfold.data.prepare import SourceFacts, prepare, snapshot_from_table, source_facts, source_of
 from tenfold.data.snapshot import FOLD, HASH, ROW, Snapshot
 from tenfold.data.source import Source
 
@@ -38,4 +38,5 @@ __all__ = [
     "read_sample",
     "snapshot_from_table",
     "source_facts",
+    "source_of",
 ]

@@ -151,10 +151,13 @@ def _rebuild(kind: str, message: str) -> TenfoldError:
 
 def _quiet() -> None:
     import logging
+    import warnings
 
     from ray.data import DataContext
 
-    context = DataContext.get_current()
+    with warnings.catch_warnings():  # made first, Ray's context warns of its own old defaults
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,36 @@ def table_file(tmp_path: Path, lines: list[str]) -> Path:
     path = tmp_path / "people.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+class RecordingProgress:
+    """Remembers every advance; may stop the world at one of them.
+
+    Args:
+        at: called after each advance with the step's name and the units done so far.
+    """
+
+    def __init__(self, at: Callable[[str, int], None] | None = None) -> None:
+        self.steps: dict[str, list[int]] = {}
+        self._at = at
+
+    def say(self, text: str) -> None:
+        """Lines are not remembered."""
+
+    @contextmanager
+    def step(self, name: str, *, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Remember the advances of one step."""
+        advances = self.steps.setdefault(name, [])
+
+        def advance(n_done: int) -> None:
+            advances.append(n_done)
+            if self._at is not None:
+                self._at(name, sum(advances))
+
+        yield advance
+
+
+@pytest.fixture
+def recording() -> RecordingProgress:
+    """A progress that remembers."""
+    return RecordingProgress()

@@ -1,0 +1,125 @@
+"""``tenfold prepare``: collect, clean, split, profile, snapshot, report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tenfold.data import Driver, Snapshot, choose_driver, prepare, source_of
+from tenfold.profile.report import write_report
+from tenfold.progress import SILENT, Progress
+from tenfold.project import Project
+from tenfold.settings import Settings
+
+__all__ = ["PrepareRecord", "run_prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareRecord:
+    """What preparing gave; `to_dict` is the JSON document of ``tenfold prepare --json``.
+
+    Attributes:
+        project: its name.
+        snapshot: digest of the rows and their schema.
+        folds_digest: digest of who is judged on what.
+        path: the snapshot's folder.
+        rows: rows kept.
+        quarantined: rows that could not be mended.
+        duplicates: equal rows that were not kept.
+        folds: rows by fold label; ``-1`` is the sealed test set.
+        ordered: whether folds are time slices.
+        driver: ``in-process`` or ``ray-data``.
+        report: the exploration report.
+        findings: what the report warns of, gravest first.
+    """
+
+    project: str
+    snapshot: str
+    folds_digest: str
+    path: str
+    rows: int
+    quarantined: int
+    duplicates: int
+    folds: dict[str, int]
+    ordered: bool
+    driver: str
+    report: str
+    findings: list[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return asdict(self)
+
+
+def run_prepare(
+    project: Project,
+    settings: Settings,
+    *,
+    progress: Progress = SILENT,
+    quiet: bool = True,
+) -> PrepareRecord:
+    """Make the snapshot and the report of a project.
+
+    Ray is started (or joined) only if the source is larger than ``settings.local_bytes``.
+
+    Raises:
+        DataError: what the source breaks; nothing is left behind.
+        StoreError: the disk refuses; a later run goes on where this one stopped.
+        ClusterError: Ray is needed and does not answer.
+    """
+    driver = choose_driver(source_of(project).size_bytes(), local_bytes=settings.local_bytes)
+    snapshot = _prepare(project, settings, driver, progress=progress, quiet=quiet)
+    with progress.step("write report"):
+        numbers = _report(project, settings, snapshot)
+    return PrepareRecord(
+        project=project.name,
+        snapshot=snapshot.digest,
+        folds_digest=snapshot.folds_digest,
+        path=str(snapshot.path),
+        rows=snapshot.n_rows,
+        quarantined=snapshot.n_quarantined,
+        duplicates=snapshot.n_duplicates,
+        folds=snapshot.manifest["fold_rows"],
+        ordered=snapshot.ordered,
+        driver=driver.name,
+        report=str(settings.reports / project.name / "report.html"),
+        findings=numbers["findings"],
+    )
+
+
+def _prepare(
+    project: Project, settings: Settings, driver: Driver, *, progress: Progress, quiet: bool
+) -> Snapshot:
+    with ExitStack() as stack:
+        if driver.name == "ray-data":
+            from tenfold_jobs.ray_rim import start_ray
+
+            stack.enter_context(start_ray(settings, quiet=quiet))
+        return prepare(project, settings=settings, driver=driver, progress=progress)
+
+
+def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
+    quarantine = snapshot.quarantine()
+    columns, reasons = quarantine["column"].to_pylist(), quarantine["reason"].to_pylist()
+    why = Counter(
+        reason if column is None else f"{column}: {reason}"
+        for column, reason in zip(columns, reasons, strict=True)
+    )
+    return write_report(
+        settings.reports / project.name / "report.html",
+        project=project.name,
+        task=project.problem.task.value,
+        schema=snapshot.schema,
+        profiles=snapshot.profiles(),
+        quarantine=dict(why.most_common()),
+        snapshot={
+            "digest": snapshot.digest,
+            "n_rows": snapshot.n_rows,
+            "n_quarantined": snapshot.n_quarantined,
+            "n_duplicates": snapshot.n_duplicates,
+            "ordered": snapshot.ordered,
+        },
+        positive_class=project.problem.positive_class,
+    )
