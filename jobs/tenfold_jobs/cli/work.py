@@ -56,10 +56,11 @@ def init(
 def check(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:
     """Validate everything that can be validated without compute."""
     with running(as_json=json, verbose=verbose) as out:
-        from tenfold.project.check import check_project
+        from tenfold.project.check import check_project, refuse_errors
 
         loaded = load_project(project)
         notices = check_project(loaded)
+        refuse_errors(notices)
         out.result(
             {"project": loaded.name, "ok": True, "notices": [n.to_dict() for n in notices]},
             [f"{project}: all laws hold", *(f"{n.level}: {n.message}" for n in notices)],

@@ -6,26 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.command import tenfold
 
-COMMANDS = tuple(
+_WORDS = (
     "init check plan prepare train run report up down status predict feedback retrain "
-    "promote rollback traffic simulate submit demo".split()
+    "promote rollback traffic simulate submit demo"
 )
-
-
-def tenfold(*words: str, home: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would, and check its exit code."""
-    import os
-
-    done = subprocess.run(
-        [sys.executable, "-m", "tenfold_jobs", *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TENFOLD_HOME": str(home)},
-        timeout=120,
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
+COMMANDS = _WORDS.split()
 
 
 def test_the_whole_surface_is_there(tmp_path: Path) -> None:

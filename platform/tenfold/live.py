@@ -1,0 +1,93 @@
+"""The live logs: where predictions and labels lie, and their join for training.
+
+Two Delta tables under ``{store}/live/{project}``. The serving wing writes them; here they are read.
+A label counts once: of several labels for one prediction the one received last wins (a correction
+is a newer label, the history stays in the table).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tenfold.errors import StoreError
+
+__all__ = ["LABEL", "join_labels", "labeled_rows", "log_tables", "read_log"]
+
+LABEL = "__label"
+"""Column of the joined table that holds the label, as text."""
+
+
+def log_tables(live: Path, project: str) -> tuple[Path, Path]:
+    """The folders of the predictions table and of the labels table."""
+    return live / project / "predictions", live / project / "labels"
+
+
+def read_log(folder: Path) -> pa.Table | None:
+    """A whole Delta table; None if nothing was ever committed.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    if not DeltaTable.is_deltatable(str(folder)):
+        return None
+    try:
+        return DeltaTable(str(folder)).to_pyarrow_dataset().to_table()
+    except (DeltaError, OSError) as error:
+        raise StoreError(f"{folder} cannot be read: {error}") from error
+
+
+def labeled_rows(live: Path, project: str) -> pa.Table:
+    """Answered rows whose truth is known, oldest first, with the label in `LABEL`.
+
+    Raises:
+        StoreError: a table cannot be read.
+    """
+    predictions, labels = (read_log(folder) for folder in log_tables(live, project))
+    if predictions is None or labels is None:
+        return pa.table({LABEL: pa.array([], pa.string())})
+    return join_labels(predictions, labels)
+
+
+def join_labels(predictions: pa.Table, labels: pa.Table) -> pa.Table:
+    """Predictions with their newest label, in the order in which they were answered.
+
+    Args:
+        predictions: with ``__id`` and ``__at``; an id that comes twice counts once.
+        labels: with ``id``, ``label`` and ``received_at``, in any order.
+
+    >>> from datetime import datetime, timedelta
+    >>> at = [datetime(2026, 1, 1) + timedelta(seconds=s) for s in range(3)]
+    >>> joined = join_labels(
+    ...     pa.table({"__id": ["b", "a"], "__at": at[1::-1], "x": [2.0, 1.0]}),
+    ...     pa.table({"id": ["a", "a", "z"], "label": ["new", "old", "?"],
+    ...               "received_at": [at[2], at[1], at[0]]}))
+    >>> joined.select(["x", "__label"]).to_pylist()
+    [{'x': 1.0, '__label': 'new'}]
+    """
+    ordered = labels.sort_by("received_at")
+    newest = dict(
+        zip(ordered.column("id").to_pylist(), ordered.column("label").to_pylist(), strict=True)
+    )
+    ids = predictions.column("__id").to_pylist()
+    first = _first_places(ids)
+    found = [newest.get(one) if place in first else None for place, one in enumerate(ids)]
+    joined = predictions.append_column(LABEL, pa.array(found, pa.string()))
+    kept = joined.filter(pc.is_valid(joined.column(LABEL)))
+    order = np.argsort(
+        kept.column("__at").cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(), kind="stable"
+    )
+    return kept.take(pa.array(order))
+
+
+def _first_places(ids: list[str]) -> set[int]:
+    seen: dict[str, int] = {}
+    for place, one in enumerate(ids):
+        seen.setdefault(one, place)
+    return set(seen.values())

@@ -1,0 +1,34 @@
+"""The ``tenfold`` command as a user types it, for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def tenfold(
+    *words: str, home: Path, code: int = 0, timeout_s: float = 300.0, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command and check its exit code."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TENFOLD_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "tenfold_jobs", *words],
+        capture_output=True,
+        text=True,
+        env={**inherited, "TENFOLD_HOME": str(home), **environ},
+        timeout=timeout_s,
+    )
+    assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr[-3000:]}"
+    return done
+
+
+def tenfold_json(*words: str, home: Path, code: int = 0, **more: Any) -> dict[str, Any]:
+    """Run the command with ``--json`` and parse its one document."""
+    document: dict[str, Any] = json.loads(
+        tenfold(*words, "--json", home=home, code=code, **more).stdout
+    )
+    return document
