@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 from tenfold.data.source import BLOCK_BYTES, RawBlock, Reject
 from tenfold.errors import DataError
 
-__all__ = ["MAX_RECORD_BYTES", "CsvHead", "CsvShard", "csv_shards", "read_head", "unique_names"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "CsvHead",
+    "CsvShard",
+    "csv_shards",
+    "read_head",
+    "record_ends",
+    "unique_names",
+]
 
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A piece without any record end for so long means that the quotes do not match."""
@@ -65,7 +73,7 @@ def read_head(path: Path, *, source: str) -> CsvHead:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     start = len(_BOM) if head.startswith(_BOM) else 0
-    ends = _record_ends(head, start)
+    ends = record_ends(head, start)
     end = int(ends[0]) if len(ends) else len(head)
     line = _utf8(head[start:end], path, start, source)
     delimiter = max(_DELIMITERS, key=lambda mark: len(_split(line, mark)))
@@ -181,7 +189,7 @@ def _cuts(path: Path, start: int) -> Iterator[int]:
         while chunk := file.read(_CHUNK_BYTES):
             end = offset + len(chunk)
             if wanted < end:
-                ends = _record_ends(chunk, 0, n_quotes=n_quotes) + offset
+                ends = record_ends(chunk, 0, n_quotes=n_quotes) + offset
                 place = int(np.searchsorted(ends, wanted))
                 while place < len(ends):
                     yield int(ends[place])
@@ -191,8 +199,17 @@ def _cuts(path: Path, start: int) -> Iterator[int]:
             offset = end
 
 
-def _record_ends(data: bytes, start: int, *, n_quotes: int = 0) -> NDArray[np.int64]:
-    """Offsets just behind the line feeds that stand outside quotes, from ``start`` on."""
+def record_ends(data: bytes, start: int, *, n_quotes: int = 0) -> NDArray[np.int64]:
+    """Offsets just behind the line feeds that stand outside quotes, from ``start`` on.
+
+    Args:
+        data: bytes of a CSV file.
+        start: where to begin; ``n_quotes`` quotes stand before it in the file.
+        n_quotes: its parity tells whether the data begins inside quotes.
+
+    >>> record_ends(b'a\n"b\nc"\n', 0).tolist()
+    [2, 8]
+    """
     view = np.frombuffer(data, np.uint8)[start:]
     feeds = np.flatnonzero(view == _LINE_FEED)
     quotes = np.flatnonzero(view == _QUOTE)

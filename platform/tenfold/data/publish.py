@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from tenfold.errors import StoreError
 if TYPE_CHECKING:
     from tenfold.profile import Profile
 
-__all__ = ["publish"]
+__all__ = ["merge_by_fold", "publish"]
 
 MERGE_BLOCKS = 16
 """Block profiles held in memory at once; the left fold over them is the same for any number."""
@@ -33,7 +34,7 @@ def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str
     Raises:
         StoreError: the disk refuses; nothing is in place then.
     """
-    profiles = _merge_profiles(work)
+    profiles = merge_by_fold(_profiles(work))
     folds = sorted(profiles)
     stored = pa.table(
         [
@@ -72,22 +73,37 @@ def _sweep(folder: Path, *, keep: set[str]) -> None:
             file.unlink()
 
 
-def _merge_profiles(work: Work) -> dict[int, Profile]:
-    """By fold, in order of the blocks."""
-    from tenfold.profile import Profile, merge_profiles
+def _profiles(work: Work) -> Iterator[tuple[int, Profile]]:
+    """(fold, profile) of all blocks in their order."""
+    from tenfold.profile import Profile
 
-    waiting: dict[int, list[Profile]] = {}
     with work.progress.step("merge profiles", total=work.n_pieces) as advance:
         for piece in range(work.n_pieces):
             stored = read_arrow(profile_file(work.folder, piece))
             pairs = zip(stored["fold"].to_pylist(), stored["profile"].to_pylist(), strict=True)
             for fold, data in pairs:
-                parts = waiting.setdefault(fold, [])
-                parts.append(Profile.from_bytes(data))
-                if len(parts) > MERGE_BLOCKS:
-                    waiting[fold] = [merge_profiles(parts)]
+                yield fold, Profile.from_bytes(data)
             advance(1)
-    return {fold: merge_profiles(parts) for fold, parts in waiting.items()}
+
+
+def merge_by_fold(
+    parts: Iterable[tuple[int, Profile]], *, held: int = MERGE_BLOCKS
+) -> dict[int, Profile]:
+    """One profile a fold: a left fold over the parts in the given order.
+
+    Args:
+        parts: (fold, profile of some rows of it).
+        held: profiles of a fold kept unmerged at most; it changes memory, not one bit.
+    """
+    from tenfold.profile import merge_profiles
+
+    waiting: dict[int, list[Profile]] = {}
+    for fold, profile in parts:
+        row = waiting.setdefault(fold, [])
+        row.append(profile)
+        if len(row) > held:
+            waiting[fold] = [merge_profiles(row)]
+    return {fold: merge_profiles(row) for fold, row in waiting.items()}
 
 
 def _write_quarantine(work: Work) -> int:

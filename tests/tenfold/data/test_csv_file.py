@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.data import csv_file
-from tenfold.data.csv_file import CsvShard, csv_shards, read_head
+from tenfold.data.csv_file import CsvShard, csv_shards, read_head, record_ends
 from tenfold.data.source import BLOCK_BYTES
 from tenfold.errors import DataError
 
@@ -111,7 +110,7 @@ def test_any_cut_at_a_record_end_reads_as_the_standard_library_does(
     sink = io.StringIO()
     csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     data = sink.getvalue().encode()
-    ends = csv_file._record_ends(data, 0)
+    ends = record_ends(data, 0)
     assert len(ends) == len(rows)
     parts = [data[: ends[cut % len(ends)]], data[ends[cut % len(ends)] :]]
     joined = [row for part in parts for row in csv.reader(io.StringIO(part.decode(), newline=""))]

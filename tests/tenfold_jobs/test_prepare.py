@@ -1,0 +1,85 @@
+"""``tenfold prepare``'s body."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tenfold.data import Snapshot
+from tenfold.errors import DataError
+from tenfold.project import Project
+from tenfold.settings import Settings
+from tenfold_jobs.prepare import run_prepare
+
+
+def _adult(data_folder: Path) -> Project:
+    return Project.from_dict(
+        {
+            "problem": {"task": "binary", "target": "salary", "positive_class": ">50K"},
+            "data": {"sources": [{"path": str(data_folder / "adult.csv")}]},
+        }
+    )
+
+
+def test_the_record_and_the_report(data_folder: Path, settings: Settings) -> None:
+    project = _adult(data_folder)
+    record = run_prepare(project, settings)
+    snapshot = Snapshot.latest(settings, project)
+    assert (record.snapshot, record.folds_digest) == (snapshot.digest, snapshot.folds_digest)
+    assert (record.rows, record.duplicates, record.quarantined) == (32_537, 24, 0)
+    assert record.driver == "in-process"
+    assert sum(record.folds.values()) == record.rows
+    report = Path(record.report)
+    assert report == settings.reports / "adult" / "report.html"
+    assert snapshot.digest[:12] in report.read_text()
+    assert json.loads(json.dumps(record.to_dict()))["rows"] == 32_537
+
+
+def test_a_bad_table_leaves_no_report(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n")
+    project = Project.from_dict(
+        {
+            "problem": {"task": "binary", "target": "y"},
+            "data": {"sources": [{"path": str(path)}]},
+        }
+    )
+    with pytest.raises(DataError, match="has no rows, only a header"):
+        run_prepare(project, settings)
+    assert not settings.reports.exists()
+
+
+def test_with_no_local_bytes_it_goes_through_ray_and_gives_the_same_digests(
+    tmp_path: Path, data_folder: Path, settings: Settings, ray_session: None
+) -> None:
+    local = run_prepare(_adult(data_folder), settings)
+    through_ray = run_prepare(
+        _adult(data_folder),
+        Settings.from_env({"TENFOLD_HOME": str(tmp_path / "ray"), "TENFOLD_LOCAL_BYTES": "0"}),
+    )
+    assert through_ray.driver == "ray-data"
+    assert through_ray.snapshot == local.snapshot
+    assert through_ray.folds_digest == local.folds_digest
+    assert through_ray.folds == local.folds
+    assert through_ray.findings == local.findings
+
+
+def test_looking_at_a_table_needs_neither_ray_nor_a_framework() -> None:
+    code = (
+        "import sys, tenfold.data\n"
+        "print([m for m in ('ray', 'torch', 'xgboost', 'pandas', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ},
+    )
+    assert done.stdout.strip() == "[]"
