@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from tenfold.models.base import Family, Fit, FitStopped, Model, Params, TargetMap, n_outputs
+from tenfold.models.engine import EngineChoice, choose_engine
 from tenfold.models.families import FAMILIES, families_for, load_model
 
 __all__ = [
     "FAMILIES",
+    "EngineChoice",
     "Family",
     "Fit",
     "FitStopped",
     "Model",
     "Params",
     "TargetMap",
+    "choose_engine",
     "families_for",
     "load_model",
     "n_outputs",

@@ -1,0 +1,282 @@
+"""From a finished model to a registered version: latency, gates, card, probe, promotion."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tenfold
+from tenfold.artifact import Lineage, ManifestDraft, probe
+from tenfold.canonical import canonical_json
+from tenfold.errors import RegistryConflict, TenfoldError
+from tenfold.evaluation import (
+    CardFacts,
+    Estimate,
+    GateResult,
+    card_html,
+    card_markdown,
+    evaluate_gates,
+)
+from tenfold.inference import Predictor, pack_artifact
+from tenfold.inference.pack import draft_predictor
+from tenfold.project import Project
+from tenfold.registry import CHAMPION, Registry, Version
+from tenfold.settings import Settings
+from tenfold.training.board import Tried
+from tenfold.training.finish import Finished, judge_rows
+from tenfold.training.question import Question
+from tenfold.training.rows import TrainingRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tenfold.data import Snapshot
+
+__all__ = ["Origin", "Packed", "pack", "promote_if_better", "staging_folder"]
+
+LATENCY_ROWS = 400
+"""Single rows timed: the 99th percentile then rests on four rows."""
+WARM_UP_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A published version with what was measured of it."""
+
+    version: Version
+    metrics: dict[str, Estimate]
+    gates: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a model came from, for manifest and card."""
+
+    snapshot: Snapshot
+    question: Question
+    seconds: float
+    tried: Sequence[Tried] = ()
+    parent: str | None = None
+    notes: Sequence[str] = ()
+
+
+def pack(project: Project, settings: Settings, finished: Finished, origin: Origin) -> Packed:
+    """Measure, write, probe and publish.
+
+    Raises:
+        ArtifactError: the probe does not reproduce the golden rows.
+        StoreError: the store cannot be written; nothing half-written stays.
+    """
+    table = next(iter(origin.snapshot.blocks()))
+    files = _files(finished)
+    draft = _draft(project, finished, origin)
+    metrics = dict(finished.metrics)
+    metrics |= _latency(draft_predictor(files, draft), table)
+    gates = evaluate_gates(project.problem.gates, {k: v.value for k, v in metrics.items()})
+    facts = _card(project, finished, origin, metrics=metrics, gates=gates)
+    files |= {"card.html": card_html(facts).encode(), "card.md": card_markdown(facts).encode()}
+    report = settings.reports / project.name / "report.html"
+    if report.is_file():
+        files["report.html"] = report.read_bytes()
+    draft = _draft(project, finished, origin, metrics=metrics, gates=gates)
+    staged = settings.artifacts / project.name / f".staged-{uuid.uuid4().hex[:12]}"
+    try:
+        pack_artifact(staged, files=files, manifest=draft, table=table)
+        probe(staged).require()
+        version = Registry(settings).publish(project.name, staged)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return Packed(version, metrics, gates)
+
+
+def _files(finished: Finished) -> dict[str, bytes]:
+    return {
+        **finished.engine.files,
+        "preprocess.json": canonical_json(finished.preprocessor.to_dict()),
+        "profile.bin": finished.profile.to_bytes(),
+        "reference.json": finished.reference,
+    }
+
+
+def _draft(
+    project: Project,
+    finished: Finished,
+    origin: Origin,
+    *,
+    metrics: Mapping[str, Estimate] | None = None,
+    gates: Sequence[GateResult] = (),
+) -> ManifestDraft:
+    return ManifestDraft(
+        project=project.to_dict(),
+        task=origin.question.task.value,
+        schema=finished.preprocessor.schema,
+        engine=finished.engine.name,
+        classes=finished.classes,
+        threshold=finished.threshold,
+        metrics={name: _json(e.to_dict()) for name, e in (metrics or {}).items()},
+        gates=[_json(gate.to_dict()) for gate in gates],
+        lineage=Lineage(
+            snapshot=origin.snapshot.digest,
+            folds=origin.snapshot.folds_digest,
+            code=tenfold.__version__,
+            seed=origin.question.seed,
+            params=finished.params,
+            family=finished.family,
+            parent=origin.parent,
+            extra={"n_tried": len(origin.tried), "engine": finished.engine.reason},
+        ),
+    )
+
+
+def _json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """NaN has no JSON: a bound that is not known is null."""
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in value.items()
+    }
+
+
+def _latency(predictor: Predictor, table: pa.Table) -> dict[str, Estimate]:
+    """Milliseconds of one JSON row through the predictor, in this process."""
+    names = [column.name for column in predictor.columns]
+    rows = [
+        {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
+        for row in table.select(names).slice(0, LATENCY_ROWS).to_pylist()
+    ]
+    for row in rows[:WARM_UP_ROWS]:
+        predictor.predict_rows([row])
+    spent = []
+    for index in range(LATENCY_ROWS):
+        began = time.perf_counter()
+        predictor.predict_rows([rows[index % len(rows)]])
+        spent.append((time.perf_counter() - began) * 1e3)
+    nan = float("nan")
+    return {
+        f"latency_p{q}_ms": Estimate(float(np.percentile(spent, q)), nan, nan) for q in (50, 99)
+    }
+
+
+def _card(
+    project: Project,
+    finished: Finished,
+    origin: Origin,
+    *,
+    metrics: Mapping[str, Estimate],
+    gates: Sequence[GateResult],
+) -> CardFacts:
+    snapshot = origin.snapshot
+    return CardFacts(
+        project=project.name,
+        task=origin.question.task.value,
+        target=project.target,
+        family=finished.family,
+        engine=finished.engine.name,
+        params=finished.params,
+        metrics=metrics,
+        cross_validation=finished.cross_validation,
+        baseline=finished.baseline,
+        gates=gates,
+        rows={
+            "training": finished.n_training,
+            "sealed test": finished.n_test,
+            "in quarantine": snapshot.n_quarantined,
+            "duplicates dropped": snapshot.n_duplicates,
+        },
+        lineage={
+            "snapshot": snapshot.digest,
+            "folds": snapshot.folds_digest,
+            "code": f"tenfold {tenfold.__version__}",
+            "seed": str(origin.question.seed),
+            "parent": origin.parent or "none",
+            "engine": finished.engine.reason,
+            "seconds": f"{origin.seconds:.0f}",
+        },
+        classes=finished.classes,
+        threshold=finished.threshold,
+        calibration=finished.calibration,
+        tried=_tried(origin),
+        notes=origin.notes,
+    )
+
+
+def _tried(origin: Origin) -> list[tuple[str, int, float]]:
+    families: dict[str, list[float]] = {}
+    for tried in origin.tried:
+        families.setdefault(tried.config.family, []).append(tried.outcome.score)
+    best = max if origin.question.maximize else min
+    return [
+        (name, len(scores), best((s for s in scores if s == s), default=float("nan")))
+        for name, scores in families.items()
+    ]
+
+
+def promote_if_better(
+    project: Project,
+    settings: Settings,
+    packed: Packed,
+    *,
+    question: Question,
+    finished: Finished,
+    test: TrainingRows,
+) -> str | None:
+    """Make a version the champion if every gate holds and it is no worse than the champion on the
+    same sealed rows; the alias it got, or None.
+
+    A champion that cannot be judged on these rows (another schema, a damaged folder) is replaced.
+    """
+    if not all(gate.holds for gate in packed.gates):
+        return None
+    registry = Registry(settings)
+    champion = registry.resolve(project.name, CHAMPION)
+    if champion is not None and champion.version == packed.version.version:
+        return CHAMPION
+    if champion is not None:
+        value = _champion_value(champion, question, finished, test)
+        new = packed.metrics[question.metric].value
+        if value is not None and question.better(value, new):
+            return None
+    try:
+        registry.promote(
+            project.name,
+            packed.version.version,
+            expected=None if champion is None else champion.version,
+        )
+    except RegistryConflict:
+        return None
+    return CHAMPION
+
+
+def _champion_value(
+    champion: Version, question: Question, finished: Finished, test: TrainingRows
+) -> float | None:
+    try:
+        predictor = Predictor.load(champion.path)
+    except TenfoldError:
+        return None
+    manifest = predictor.manifest
+    same = (
+        predictor.schema.digest() == finished.preprocessor.schema.digest()
+        and manifest.task == question.task.value
+        and tuple(manifest.classes) == finished.classes
+    )
+    if not same:
+        return None
+    scores = predictor.score_codes(test.codes)
+    judged = question.judge(test.truth, scores, manifest.threshold)
+    matrix = finished.preprocessor.transform_codes(test.codes)
+    return judge_rows(judged, matrix, seed=question.seed)[question.metric].value
+
+
+def staging_folder(settings: Settings, name: str) -> Path:
+    """A folder for files of one run under the store, reachable wherever the store is."""
+    folder = settings.artifacts.parent / "work" / f"{name}-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(parents=True)
+    return folder

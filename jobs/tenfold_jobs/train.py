@@ -1,0 +1,373 @@
+"""``tenfold train``: search, last fit, artifact, registry, promotion; and refits for retrains."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tenfold.canonical import read_json
+from tenfold.cluster import Plan, inventory_ray, make_plan
+from tenfold.cluster.connect import keeper_address
+from tenfold.data import Snapshot
+from tenfold.errors import DataError
+from tenfold.models import FAMILIES, Model
+from tenfold.progress import SILENT, Progress
+from tenfold.project import Project
+from tenfold.registry import Version
+from tenfold.settings import Settings
+from tenfold.tracking import RunFacts, Tracker
+from tenfold.training.distributed import fit_distributed
+from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
+from tenfold.training.finish import Plan as FitPlan
+from tenfold.training.question import Question, make_question
+from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
+from tenfold.training.search import Limits, Material, SearchResult, search
+from tenfold_jobs.packing import Origin, Packed, pack, promote_if_better, staging_folder
+from tenfold_jobs.ray_rim import start_ray
+
+__all__ = ["TrainRecord", "refit_artifact", "run_train"]
+
+FINISH_SHARE = 0.2
+"""Of a wall-clock budget, for the last fit, the test rows and the artifact."""
+MIN_FINISH_S = 4.0
+MIN_SEARCH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecord:
+    """What a training made; `to_dict` is what ``--json`` prints.
+
+    Attributes:
+        project: name.
+        version: number in the registry.
+        digest: model digest.
+        alias: ``champion`` if it was promoted, else None.
+        metrics: name to value, lower, upper, on the sealed test rows; bounds may be None.
+        gates: gate, value, holds.
+        family: of the model.
+        params: of the last fit.
+        engine: that answers.
+        report: path of the exploration report, or None.
+        card: path of the model card.
+        seconds: wall time.
+        n_tried: configurations, the baseline included.
+    """
+
+    project: str
+    version: int
+    digest: str
+    alias: str | None
+    metrics: dict[str, dict[str, float | None]]
+    gates: list[dict[str, Any]]
+    family: str
+    params: dict[str, Any]
+    engine: str
+    report: str | None
+    card: str
+    seconds: float
+    n_tried: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A training under way: what every step needs."""
+
+    project: Project
+    settings: Settings
+    snapshot: Snapshot
+    question: Question
+    plan: Plan
+    rows: TrainingRows
+    progress: Progress
+
+    @property
+    def material(self) -> Material:
+        return Material(
+            self.rows.training,
+            self.snapshot.profiles(),
+            self.snapshot.schema,
+            self.question,
+            self.plan.threads_per_trial,
+        )
+
+
+def run_train(
+    project: Project,
+    settings: Settings,
+    *,
+    budget_s: float | None = None,
+    progress: Progress = SILENT,
+    quiet: bool = True,
+) -> TrainRecord:
+    """Train on the newest snapshot of a project and register the model.
+
+    Args:
+        project: what is asked; its ``train.trials`` (if set, and no budget is given here) makes the
+            search repeatable, else wall time ends it.
+        settings: where things live.
+        budget_s: wall time of the whole training; overrides the project's.
+        progress: is told of steps and findings.
+        quiet: keep Ray's own chatter off the terminal.
+
+    Raises:
+        DataError: the project was not prepared, or prepared with another target.
+        OurError: no configuration could be fitted.
+    """
+    began = time.monotonic()
+    tracker = Tracker(settings)
+    snapshot = _snapshot(project, settings)
+    with start_ray(settings, quiet=quiet):
+        job = _job(project, settings, snapshot, progress=progress)
+        seconds = _search_seconds(project, budget_s, began)
+        found = _search(job, seconds)
+        best = found.best
+        progress.say(
+            f"best of {len(found.tried)}: {best.config.family}, "
+            f"{job.question.metric} {best.outcome.score:.4f} in cross-validation"
+        )
+        with progress.step("last fit"):
+            finished = _finish(job, found)
+    origin = Origin(
+        snapshot, job.question, time.monotonic() - began, found.tried, notes=_notes(job)
+    )
+    return _publish(job, finished, origin, tracker=tracker, began=began)
+
+
+def _snapshot(project: Project, settings: Settings) -> Snapshot:
+    snapshot = Snapshot.latest(settings, project)
+    target = None if snapshot.schema.target is None else snapshot.schema.target.name
+    if target != project.target:
+        raise DataError(
+            f"the snapshot of {project.name!r} was prepared for target {target!r}, the project "
+            f"asks for {project.target!r}; run tenfold prepare again"
+        )
+    return snapshot
+
+
+def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: Progress) -> _Job:
+    question = make_question(project, snapshot.schema, ordered=snapshot.ordered)
+    question = replace(question, n_folds=snapshot.n_folds)
+    plan = make_plan(
+        project,
+        inventory_ray(),
+        n_rows=snapshot.n_rows,
+        n_columns=len(snapshot.schema.features),
+        size_bytes=sum(block["size_bytes"] for block in snapshot.manifest["blocks"]),
+        local_bytes=settings.local_bytes,
+    )
+    limit = SEARCH_ROWS if plan.mode == "ray-data" else None
+    rows = load_rows(snapshot, question, max_rows=limit)
+    return _Job(project, settings, snapshot, question, plan, rows, progress)
+
+
+def _search_seconds(project: Project, budget_s: float | None, began: float) -> float | None:
+    """What is left for the search, or None when only the number of trials counts."""
+    if budget_s is None and project.train.trials is not None:
+        return None
+    budget = project.train.budget_s if budget_s is None else budget_s
+    reserve = max(MIN_FINISH_S, FINISH_SHARE * budget)
+    return max(MIN_SEARCH_S, budget - reserve - (time.monotonic() - began))
+
+
+def _search(job: _Job, seconds: float | None) -> SearchResult:
+    plan = job.plan
+    beside = keeper_address(job.settings) is not None
+    limits = Limits(
+        trials=job.project.train.trials,
+        seconds=seconds,
+        sessions=plan.retrain_trials_at_once if beside else plan.trials_at_once,
+        cpus=plan.trial_cpus,
+    )
+    storage = staging_folder(job.settings, "search")
+    total = limits.trials + 1 if limits.trials is not None and seconds is None else None
+    try:
+        with job.progress.step("search", total=total) as advance:
+            return search(
+                job.material, limits, storage=storage, on_result=lambda _result: advance(1)
+            )
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def _finish(job: _Job, found: SearchResult) -> Finished:
+    config, outcome = found.best.config, found.best.outcome
+    return finish(
+        job.material,
+        job.rows.test,
+        family=config.family,
+        params=config.params,
+        rounds=outcome.rounds,
+        oof=found.oof,
+        block_rows=job.project.monitor.block_rows,
+        last_fit=_last_fit(job, config.family),
+    )
+
+
+def _last_fit(job: _Job, family: str) -> LastFit:
+    """In this process, or by Ray Train where the plan asks for workers and the family can."""
+    if not _is_distributed(job, family):
+        return fit_in_process
+
+    def fit(plan: FitPlan, rows: TrainingRows) -> Model:
+        storage = staging_folder(job.settings, "fit")
+        try:
+            return fit_distributed(
+                plan,
+                job.snapshot,
+                rows,
+                n_workers=job.plan.n_workers,
+                cpus=job.plan.worker_cpus,
+                storage=storage,
+            )
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+
+    return fit
+
+
+def _is_distributed(job: _Job, family: str) -> bool:
+    return job.plan.mode == "ray-data" and job.plan.n_workers > 1 and FAMILIES[family].distributed
+
+
+def _notes(job: _Job) -> list[str]:
+    held = job.rows.n_rows
+    if held >= job.snapshot.n_rows:
+        return []
+    return [
+        f"Configurations were compared, and the test measures taken, on {held:,} of "
+        f"{job.snapshot.n_rows:,} rows, chosen by row hash."
+    ]
+
+
+def _publish(
+    job: _Job, finished: Finished, origin: Origin, *, tracker: Tracker | None, began: float
+) -> TrainRecord:
+    settings, project = job.settings, job.project
+    with job.progress.step("artifact"):
+        packed = pack(project, settings, finished, origin)
+        alias = promote_if_better(
+            project,
+            settings,
+            packed,
+            question=job.question,
+            finished=finished,
+            test=job.rows.test,
+        )
+    record = _record(job, finished, packed, alias, seconds=time.monotonic() - began, origin=origin)
+    if tracker is not None:
+        with job.progress.step("mirror to MLflow"):
+            fault = tracker.log(_run_facts(record, packed, origin))
+        if fault is not None:
+            job.progress.say(
+                f"MLflow was not told ({fault}); the registry has version {record.version}"
+            )
+    return record
+
+
+def _record(
+    job: _Job,
+    finished: Finished,
+    packed: Packed,
+    alias: str | None,
+    *,
+    seconds: float,
+    origin: Origin,
+) -> TrainRecord:
+    report = job.settings.reports / job.project.name / "report.html"
+    return TrainRecord(
+        project=job.project.name,
+        version=packed.version.version,
+        digest=packed.version.model_digest,
+        alias=alias,
+        metrics={
+            name: {k: v if math.isfinite(v) else None for k, v in e.to_dict().items()}
+            for name, e in packed.metrics.items()
+        },
+        gates=[
+            gate.to_dict() | {"value": gate.value if math.isfinite(gate.value) else None}
+            for gate in packed.gates
+        ],
+        family=finished.family,
+        params=finished.params,
+        engine=finished.engine.name,
+        report=str(report) if report.exists() else None,
+        card=str(packed.version.path / "card.html"),
+        seconds=seconds,
+        n_tried=len(origin.tried),
+    )
+
+
+def _run_facts(record: TrainRecord, packed: Packed, origin: Origin) -> RunFacts:
+    return RunFacts(
+        project=record.project,
+        version=record.version,
+        alias=record.alias,
+        params={"family": record.family, "engine": record.engine, **record.params},
+        metrics={name: e.value for name, e in packed.metrics.items()},
+        tags={
+            "tenfold.digest": record.digest,
+            "tenfold.snapshot": origin.snapshot.digest,
+            "tenfold.parent": origin.parent or "",
+        },
+        folder=packed.version.path,
+    )
+
+
+def refit_artifact(
+    project: Project,
+    snapshot: Snapshot,
+    *,
+    settings: Settings,
+    parent: Version,
+    progress: Progress = SILENT,
+) -> tuple[Version, Packed, Finished]:
+    """Fit a version's own recipe on another snapshot and publish it, without a search or Ray.
+
+    The threshold is chosen anew on out-of-fold rows of the new snapshot. Nothing is promoted: the
+    policy decides.
+
+    Args:
+        project: gates and costs.
+        snapshot: of the newer rows, with the parent's schema.
+        settings: where things live.
+        parent: the version whose family and parameters are used.
+        progress: is told of steps.
+    """
+    from tenfold.training.evaluate import Config, evaluate
+
+    began = time.monotonic()
+    lineage = read_json(parent.path / "manifest.json")["lineage"]
+    question = make_question(project, snapshot.schema, ordered=snapshot.ordered)
+    question = replace(question, n_folds=snapshot.n_folds)
+    rows = load_rows(snapshot, question, max_rows=SEARCH_ROWS)
+    material = Material(
+        rows.training, snapshot.profiles(), snapshot.schema, question, _refit_threads()
+    )
+    with progress.step("refit"):
+        outcome = evaluate(
+            material.workspace(), Config(0, lineage["family"], lineage["params"], must=True)
+        )
+        finished = finish(
+            material,
+            rows.test,
+            family=lineage["family"],
+            params=lineage["params"],
+            rounds=0,
+            oof=outcome.oof,
+            block_rows=project.monitor.block_rows,
+        )
+        origin = Origin(snapshot, question, time.monotonic() - began, parent=parent.model_digest)
+        packed = pack(project, settings, finished, origin)
+    return packed.version, packed, finished
+
+
+def _refit_threads() -> int:
+    return max(1, min(2, os.cpu_count() or 1))

@@ -1,0 +1,127 @@
+"""MLflow as a mirror for people: runs, metrics, files, versions and aliases. Nothing reads it back.
+
+Logged from the driver only, with the client API: MLflow gets files, never `log_model`, which would
+pickle. The mirror must not break a training: a failure is answered with a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tenfold.settings import Settings
+
+__all__ = ["RunFacts", "Tracker"]
+
+MAX_VALUE = 500
+"""MLflow refuses longer parameter values."""
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is mirrored of one training."""
+
+    project: str
+    version: int
+    alias: str | None
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    folder: Path
+    """The published artifact; its files are logged as they are."""
+
+
+class Tracker:
+    """Opens MLflow in the background (its first database takes seconds) and logs at the end.
+
+    Args:
+        settings: ``mlflow_uri`` says where.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+        self._fault: str | None = None
+        self._opening = threading.Thread(target=self._open, name="mlflow", daemon=True)
+        self._opening.start()
+
+    def _open(self) -> None:
+        try:
+            os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+            self._settings.home.mkdir(parents=True, exist_ok=True)
+            import logging
+
+            from mlflow import MlflowClient
+
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            client = MlflowClient(tracking_uri=self._settings.mlflow_uri)
+            client.search_experiments(max_results=1)
+            self._client = client
+        except Exception as error:  # noqa: BLE001 - a mirror must not break what it mirrors
+            self._fault = f"{type(error).__name__}: {error}"
+
+    def log(self, facts: RunFacts) -> str | None:
+        """Mirror one run and its version; None, or why it was not mirrored."""
+        self._opening.join()
+        if self._client is None:
+            return self._fault
+        try:
+            self._log(facts)
+        except Exception as error:  # noqa: BLE001 - a mirror must not break what it mirrors
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _log(self, facts: RunFacts) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        client = self._client
+        run = client.create_run(self._experiment(facts.project), run_name=f"v{facts.version}")
+        run_id = run.info.run_id
+        stamp = run.info.start_time
+        client.log_batch(
+            run_id,
+            metrics=[
+                Metric(name, value, stamp, 0)
+                for name, value in facts.metrics.items()
+                if math.isfinite(value)
+            ],
+            params=[Param(k, str(v)[:MAX_VALUE]) for k, v in facts.params.items()],
+            tags=[RunTag(k, str(v)) for k, v in facts.tags.items()],
+        )
+        client.log_artifacts(run_id, str(facts.folder), artifact_path="model")
+        client.set_terminated(run_id)
+        self._register(facts, run_id)
+
+    def _experiment(self, project: str) -> str:
+        found = self._client.get_experiment_by_name(project)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None
+        if self._settings.mlflow_uri.startswith("sqlite:"):
+            location = (self._settings.home / "mlartifacts" / project).as_uri()
+        return str(self._client.create_experiment(project, artifact_location=location))
+
+    def _register(self, facts: RunFacts, run_id: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        client = self._client
+        try:
+            client.create_registered_model(facts.project)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(
+            facts.project,
+            source=facts.folder.as_uri(),
+            run_id=run_id,
+            tags={"tenfold.version": str(facts.version)},
+        )
+        if facts.alias:
+            client.set_registered_model_alias(facts.project, facts.alias, made.version)

@@ -1,0 +1,241 @@
+"""From the best configuration to a model: the last fit, the threshold, the engine, the test rows.
+
+The threshold comes from out-of-fold rows, the engine from a comparison on all training rows; the
+sealed test rows are touched once, at the end, by the engine that will answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.evaluation import (
+    CalibrationBin,
+    Estimate,
+    Judged,
+    calibration_table,
+    estimate_all,
+    measure_all,
+    silhouette,
+)
+from tenfold.features import Preprocessor, Recipe
+from tenfold.models import FAMILIES, EngineChoice, Fit, Model, choose_engine
+from tenfold.monitor import FrozenBins, LossRule, build_reference
+from tenfold.profile import Profile, merge_profiles
+from tenfold.project.measures import Task, measures_for
+from tenfold.training.evaluate import n_classes_of
+from tenfold.training.folds import TEST_FOLD
+from tenfold.training.question import Question
+from tenfold.training.rows import TrainingRows
+from tenfold.training.search import Material
+
+__all__ = ["Finished", "LastFit", "Plan", "class_names", "finish", "fit_in_process", "judge_rows"]
+
+ROUNDS_FOR_ALL_ROWS = 1.1
+"""The last fit has more rows than a fold's: it may keep a tenth more rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the last fit is to do: everything a fit in process or on many workers needs."""
+
+    family: str
+    params: Mapping[str, Any]
+    preprocessor: Preprocessor
+    question: Question
+    threads: int
+
+
+LastFit = Callable[[Plan, TrainingRows], Model]
+"""Fits the plan; gets the training rows at hand (a sample when the table is large)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A model with everything that its artifact and card say about it.
+
+    Attributes:
+        family: name in the table of families.
+        params: of the last fit.
+        preprocessor: fitted on all training rows.
+        engine: the scoring engine with the files.
+        classes: names of the score columns, () for regression.
+        threshold: binary only.
+        metrics: on the sealed test rows.
+        baseline: the dummy's, on the same rows.
+        cross_validation: means of the folds' out-of-fold rows.
+        calibration: of the positive class (binary) or the answered class, on the test rows.
+        profile: of all training rows.
+        reference: bytes of ``reference.json``.
+        n_training: rows the last fit's statistics come from.
+        n_test: sealed rows judged.
+    """
+
+    family: str
+    params: dict[str, Any]
+    preprocessor: Preprocessor
+    engine: EngineChoice
+    classes: tuple[str, ...]
+    threshold: float | None
+    metrics: dict[str, Estimate]
+    baseline: dict[str, float]
+    cross_validation: dict[str, float]
+    calibration: tuple[CalibrationBin, ...]
+    profile: Profile
+    reference: bytes
+    n_training: int
+    n_test: int
+
+
+def fit_in_process(plan: Plan, rows: TrainingRows) -> Model:
+    """The last fit on rows at hand."""
+    return FAMILIES[plan.family].fit(
+        Fit(
+            matrix=plan.preprocessor.transform_codes(rows.codes),
+            target=rows.truth,
+            task=plan.question.task.value,
+            n_classes=n_classes_of(plan.question, plan.params),
+            params=plan.params,
+            seed=plan.question.seed,
+            threads=plan.threads,
+            weights=rows.weights,
+        )
+    )
+
+
+def finish(
+    material: Material,
+    test: TrainingRows,
+    *,
+    family: str,
+    params: Mapping[str, Any],
+    rounds: int,
+    oof: NDArray[np.float32] | None,
+    block_rows: int = 500,
+    last_fit: LastFit = fit_in_process,
+) -> Finished:
+    """Make the model.
+
+    Args:
+        material: training rows in hash order, profiles, question.
+        test: the sealed rows.
+        family: name in the table of families.
+        params: of the best configuration.
+        rounds: mean rounds of its folds, 0 if ``params`` are those of a last fit already.
+        oof: its out-of-fold scores (n_rows, k), NaN where no fold judged; None keeps .5.
+        block_rows: of the monitor's reference.
+        last_fit: in this process, or on many workers.
+    """
+    question, rows = material.question, material.rows
+    chosen = FAMILIES[family]
+    final = dict(params)
+    if rounds and chosen.stops_early:
+        final = dict(chosen.freeze(params, round(rounds * ROUNDS_FOR_ALL_ROWS)))
+    folds = [fold for fold in sorted(material.profiles) if fold != TEST_FOLD]
+    profile = merge_profiles([material.profiles[fold] for fold in folds])
+    recipe = Recipe(**chosen.recipe(final))
+    prep = Preprocessor.fit(material.schema, profile, recipe=recipe)
+    plan = Plan(family, final, prep, question, material.threads)
+    engine = choose_engine(last_fit(plan, rows), prep.transform_codes(rows.codes))
+    threshold, cross = _from_oof(question, rows, oof)
+    scores = engine.score(prep.transform_codes(test.codes))
+    judged = question.judge(test.truth, scores, threshold)
+    return Finished(
+        family=family,
+        params=final,
+        preprocessor=prep,
+        engine=engine,
+        classes=class_names(question, final),
+        threshold=threshold,
+        metrics=judge_rows(judged, prep.transform_codes(test.codes), seed=question.seed),
+        baseline=_baseline(question, rows, test),
+        cross_validation=cross,
+        calibration=_calibration(judged),
+        profile=profile,
+        reference=_reference(material, profile, test, judged, block_rows=block_rows),
+        n_training=profile.n_rows,
+        n_test=test.n_rows,
+    )
+
+
+def class_names(question: Question, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the score columns: classes, or segments numbered by size."""
+    if question.task is Task.CLUSTERING:
+        return tuple(f"segment-{number + 1}" for number in range(int(params["k"])))
+    return question.classes
+
+
+def judge_rows(
+    judged: Judged, matrix: NDArray[np.float32], *, seed: int = 0
+) -> dict[str, Estimate]:
+    """Every measure of held-out rows with its interval; for segments, the silhouette."""
+    if judged.task is Task.CLUSTERING:
+        value = silhouette(matrix, judged.scores.argmax(axis=1))
+        return {"silhouette": Estimate(value, float("nan"), float("nan"))}
+    names = [name for name in measures_for(judged.task) if not name.startswith("latency")]
+    return estimate_all(tuple(names), judged, seed=seed)
+
+
+def _from_oof(
+    question: Question, rows: TrainingRows, oof: NDArray[np.float32] | None
+) -> tuple[float | None, dict[str, float]]:
+    """Threshold and pooled measures of the out-of-fold rows."""
+    if question.task is Task.CLUSTERING:
+        return None, {}
+    if oof is None:
+        return (0.5 if question.task is Task.BINARY else None), {}
+    known = ~np.isnan(oof[:, 0])
+    scores = oof[known].astype(np.float64)
+    threshold = question.threshold(scores, rows.truth[known])
+    return threshold, measure_all(question.judge(rows.truth[known], scores, threshold))
+
+
+def _baseline(question: Question, rows: TrainingRows, test: TrainingRows) -> dict[str, float]:
+    """What an answer without features is worth on the test rows."""
+    dummy = FAMILIES["dummy"]
+    if question.task.value not in dummy.tasks:
+        return {}
+    nothing = np.zeros((rows.n_rows, 1), dtype=np.float32)
+    k = len(question.classes)
+    model = dummy.fit(
+        Fit(nothing, rows.truth, question.task.value, k, {}, 0, 1, None, rows.weights)
+    )
+    scores = model.predict(np.zeros((test.n_rows, 1), dtype=np.float32))
+    threshold = 0.5 if question.task is Task.BINARY else None
+    return measure_all(question.judge(test.truth, scores, threshold))
+
+
+def _calibration(judged: Judged) -> tuple[CalibrationBin, ...]:
+    if judged.task is Task.BINARY:
+        return calibration_table(judged.scores[:, 1], judged.truth == 1)
+    if judged.task is Task.MULTICLASS:
+        answered = judged.scores.argmax(axis=1)
+        return calibration_table(judged.scores.max(axis=1), answered == judged.truth)
+    return ()
+
+
+def _reference(
+    material: Material, profile: Profile, test: TrainingRows, judged: Judged, *, block_rows: int
+) -> bytes:
+    """The monitor's reference: features of the training rows, scores and losses of the sealed rows,
+    all in the order of the source."""
+    training = material.rows.take(np.argsort(material.rows.position, kind="stable"))
+    order = np.argsort(test.position, kind="stable")
+    rule, losses = None, None
+    if judged.task is not Task.CLUSTERING:
+        answered: NDArray[Any] = judged.scores[:, 0] if judged.decided is None else judged.decided
+        rule = LossRule.fit(judged.task.value, answered[order], judged.truth[order])
+        losses = rule.losses(answered[order], judged.truth[order])
+    made = build_reference(
+        FrozenBins.freeze(material.schema, profile),
+        training.codes,
+        scores=judged.scores[order],
+        losses=losses,
+        rule=rule,
+        block_rows=block_rows,
+    )
+    return made.to_bytes()
