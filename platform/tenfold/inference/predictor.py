@@ -53,6 +53,10 @@ class Predictor:
 
     Use `load`; the constructor is for tests and for makers of artifacts.
 
+    Measured (adult.csv, 14 columns, 200 trees, one core of a 2-core box): one JSON row in 17 us
+    with ONNX (24 us from body to answer) and 296 us with the booster; a row of a large table in
+    5 us with either, nearly all of it in the trees.
+
     Args:
         manifest: what the model is.
         preprocessor: codes to matrix.
