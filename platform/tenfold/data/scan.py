@@ -41,7 +41,7 @@ class ColumnScan:
         n_integers: values that read as whole numbers without a fraction part.
         n_codes: digits that are a code (leading zeros, too long).
         n_booleans: values that are ``true`` or ``false`` in any case.
-        n_datetimes: values that read as points in time.
+        n_datetimes: values that read as points in time and not as numbers.
         n_words: words in all values.
         minimum: smallest number; None without any.
         maximum: largest number.
@@ -178,23 +178,28 @@ def scan_table(
 
 
 def _scan_coded(coded: Coded, word: str) -> ColumnScan:
+    """Each value is tried as a number first; only what is none is tried as anything else.
+
+    So a column of numbers costs one pass; the rule is per value, and no cut can change it.
+    """
     values, weights = coded.values, coded.weights()
     numbers, is_number = parse.parse_numbers(values)
-    stamps, is_stamp = parse.parse_datetimes(values)
-    is_integer = parse.whole_numbers(values)
-    is_boolean = pc.is_in(pc.utf8_lower(values), value_set=pa.array(["true", "false"]))
+    digits, digit_weights = values.filter(pa.array(is_number)), weights[is_number]
+    texts, text_weights = values.filter(pa.array(~is_number)), weights[~is_number]
+    stamps, is_stamp = parse.parse_datetimes(texts)
+    is_boolean = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(["true", "false"]))
+    words = pc.add(pc.count_substring_regex(texts, r"\s+"), 1).to_numpy(zero_copy_only=False)
     numbers, times = numbers[is_number], stamps[is_stamp] / 1e6
-    words = pc.add(pc.count_substring_regex(values, r"\s+"), 1)
-    n_values = int(weights.sum())
+    n_values, n_numbers = int(weights.sum()), int(digit_weights.sum())
     return ColumnScan(
         n_rows=len(coded.codes),
         n_missing=len(coded.codes) - n_values,
-        n_numbers=int(weights[is_number].sum()),
-        n_integers=int(weights[is_integer].sum()),
-        n_codes=int(weights[parse.looks_like_code(values)].sum()),
-        n_booleans=int(weights[is_boolean.to_numpy(zero_copy_only=False)].sum()),
-        n_datetimes=int(weights[is_stamp].sum()),
-        n_words=int((words.to_numpy(zero_copy_only=False) * weights).sum()),
+        n_numbers=n_numbers,
+        n_integers=int(digit_weights[parse.whole_numbers(digits)].sum()),
+        n_codes=int(digit_weights[parse.looks_like_code(digits)].sum()),
+        n_booleans=int(text_weights[is_boolean.to_numpy(zero_copy_only=False)].sum()),
+        n_datetimes=int(text_weights[is_stamp].sum()),
+        n_words=n_numbers + int((words * text_weights).sum()),
         minimum=min(numbers.tolist(), default=None),
         maximum=max(numbers.tolist(), default=None),
         earliest=min(times.tolist(), default=None),
