@@ -39,7 +39,10 @@ def histogram(facts: dict[str, Any], *, kind: str) -> Markup:
         facts: ``histogram`` of `tenfold.profile.shapes.number_facts`.
         kind: of the column, for the labels.
     """
-    edges = [as_value(edge, kind=kind) for edge in facts["edges"]]
+    # Bins of whole numbers begin half a step below the first that they hold.
+    inset = 0.5 if kind in ("integer", "boolean") else 0.0
+    lows = [as_value(edge + inset, kind=kind) for edge in facts["edges"][:-1]]
+    highs = [as_value(edge - inset, kind=kind) for edge in facts["edges"][1:]]
     shares = _shares(facts["counts"])
     test_shares = _shares(facts["test_counts"] or [])
     highest = max([*shares, *test_shares, 1e-12])
@@ -47,13 +50,14 @@ def histogram(facts: dict[str, Any], *, kind: str) -> Markup:
     parts = []
     for i, share in enumerate(shares):
         height = ROOM * share / highest
-        says = f"{edges[i]} to {edges[i + 1]}: {as_percent(share)}"
+        span = lows[i] if lows[i] == highs[i] else f"{lows[i]} to {highs[i]}"
+        says = f"{span}: {as_percent(share)}"
         x = LEFT + i * slot + 0.5
         parts.append(rect(x, FLOOR - height, max(1.0, slot - 1), height, says=says))
     for i, share in enumerate(test_shares):
         x = LEFT + i * slot + 0.5
         parts.append(horizontal(x, FLOOR - ROOM * share / highest, x + slot - 1, style="t"))
-    body = join(parts) + _axis(edges[0], edges[-1])
+    body = join(parts) + _axis(lows[0], highs[-1])
     return picture("histogram", body, width=WIDTH, height=HEIGHT)
 
 
@@ -225,8 +229,9 @@ def heatmap(names: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> M
     for j, name in enumerate(names):
         parts.append(turned.format(short(margin + (j + 0.5) * cell + 4), below, shorten(name)))
     width, height = margin + len(names) * cell + 8, below + 88
-    frame = Markup('<svg class="heat" role="img" aria-label="correlations" viewBox="0 0 {} {}"')
-    return frame.format(width, height) + Markup(' width="{}">{}</svg>').format(width, join(parts))
+    frame = Markup('<svg class="{}" role="img" aria-label="correlations" viewBox="0 0 {} {}"')
+    head = frame.format("heat" if numbered else "heat big", width, height)
+    return head + Markup(' width="{}">{}</svg>').format(width, join(parts))
 
 
 def _on_heat(x: float, y: float, value: float) -> Markup:

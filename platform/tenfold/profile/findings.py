@@ -16,6 +16,7 @@ from tenfold.profile.association import CategoryAssociation
 from tenfold.profile.grid import Floats
 from tenfold.profile.profile import Profile
 from tenfold.profile.strength import missing_tells, predicts_alone
+from tenfold.profile.words import as_value
 from tenfold.schema import Column, Kind, Role, Schema
 
 __all__ = ["Finding", "Law", "Level", "findings"]
@@ -28,6 +29,9 @@ NEAR_CONSTANT = 0.995
 """Share of one value above which a fold may not see any other."""
 NEAR_UNIQUE = 0.9
 """Distinct categories per row above which a column names rows instead of describing them."""
+NUMBERED, NUMBERED_WIDTH = 0.99, 2.0
+"""Integers that hardly repeat although their range is at most this many times the rows: a count
+of rows, with gaps where rows went to the test set. Drawn at random, 21 % would repeat."""
 HIGH_CARDINALITY = 50
 """Categories from which one-hot columns cost more than target or frequency encoding."""
 FEW_VALUES = 10
@@ -144,7 +148,10 @@ def _constant(schema: Schema, profile: Profile) -> Found:
         if number is not None and number.count:
             at = int(np.argmax(number.counts))
             count, distinct = number.count, number.n_distinct
-            value, most = f"{number.values[at]:.6g}", int(number.counts[at])
+            value, most = (
+                as_value(float(number.values[at]), kind=column.kind),
+                int(number.counts[at]),
+            )
         elif category is not None and category.counts:
             (value, most), count = category.top(1)[0], category.count
             value, distinct = repr(value), category.n_distinct
@@ -183,8 +190,8 @@ def _cardinality(schema: Schema, profile: Profile) -> Found:
                 )
         elif number is not None and column.kind is Kind.INTEGER and number.count >= MIN_ROWS:
             width = number.maximum - number.minimum + 1
-            numbered = number.n_distinct >= NEAR_UNIQUE * number.count
-            if numbered and width <= number.count / NEAR_UNIQUE:
+            numbered = number.n_distinct >= NUMBERED * number.count
+            if numbered and width <= NUMBERED_WIDTH * number.count:
                 yield _names_rows(column, number.n_distinct, number.count)
 
 
@@ -201,7 +208,7 @@ def _names_rows(column: Column, distinct: int, count: int) -> Finding:
 def _tails(schema: Schema, profile: Profile) -> Found:
     for column in schema.columns:
         number = profile.numbers.get(column.name)
-        if number is None or number.count < MIN_ROWS or column.kind is Kind.BOOLEAN:
+        if number is None or number.count < MIN_ROWS or column.kind is Kind.DATETIME:
             continue
         low, median, high = (float(q) for q in number.quantiles([0.25, 0.5, 0.75]))
         reach = FENCE * (high - low)
@@ -215,8 +222,8 @@ def _tails(schema: Schema, profile: Profile) -> Found:
                 column.name,
                 Law.SKEW,
                 f"column {column.name!r} has a long tail (skewness {number.skewness:.1f}, median "
-                f"{median:.4g}, largest {number.maximum:.4g}): a logarithm or ranks help linear "
-                "models",
+                f"{as_value(median)}, largest {as_value(number.maximum)}): a logarithm or ranks "
+                "help linear models",
             )
         elif reach > 0 and 0 < n_outside <= FAR_OUT_SHARE * number.count:
             yield Finding(
@@ -224,8 +231,8 @@ def _tails(schema: Schema, profile: Profile) -> Found:
                 column.name,
                 Law.OUTLIERS,
                 f"column {column.name!r} has {n_outside} of {number.count} values further than "
-                f"{FENCE:g} interquartile ranges from the middle half ({low:.4g} to {high:.4g}): "
-                "check whether they are errors",
+                f"{FENCE:g} interquartile ranges from the middle half ({as_value(low)} to "
+                f"{as_value(high)}): check whether they are errors",
             )
 
 

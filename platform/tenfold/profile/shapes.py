@@ -27,6 +27,8 @@ N_TARGET_BINS = 10
 """Tenths of the rows: enough to see a bend, few enough for narrow intervals."""
 N_TARGET_CLASSES = 6
 """Classes shown one by one; more colors are not told apart."""
+ROUNDABLE, TINY = 1e300, 1e-300
+"""Ranges and steps beyond these leave float64 while edges are computed."""
 TRIM = 4.0
 """A range this many times wider than the middle 98 % of the rows is cut there in the picture."""
 
@@ -78,24 +80,35 @@ def histogram_edges(number: NumberProfile, *, kind: Kind) -> Floats:
     first, last = (float(q) for q in number.quantiles([0.01, 0.99]))
     if last > first and high - low > TRIM * (last - first):
         low, high = max(low, first), min(high, last)
-    whole = kind in (Kind.INTEGER, Kind.BOOLEAN)
+    edges = _round_edges(low, high, whole=kind in (Kind.INTEGER, Kind.BOOLEAN))
+    holds = len(edges) > 1 and edges[0] <= low and edges[-1] >= high
+    return edges if holds and bool(np.all(np.diff(edges) > 0)) else _plain_edges(low, high)
+
+
+def _round_edges(low: float, high: float, *, whole: bool) -> Floats:
+    """Edges on multiples of 1, 2 or 5; none where float64 has no room for them."""
+    if not max(abs(low), abs(high)) < ROUNDABLE:
+        return np.zeros(0)
     step = _round_step((high - low) / N_BARS, whole=whole)
-    if whole:
-        start = math.floor(low / step) * step - 0.5
-        return np.asarray(start + step * np.arange(math.floor((high - start) / step) + 2))
-    if not (math.isfinite(step) and low + step > low and high + step > high):
-        return np.array([low, np.nextafter(high, math.inf)])
-    start = math.floor(low / step) * step
+    start = math.floor(low / step) * step - (0.5 if whole else 0.0)
     n_bins = max(1, math.ceil((high - start) / step))
-    return np.unique(start + step * np.arange(n_bins + 1))
+    return np.asarray(start + step * np.arange(n_bins + 1)) if n_bins <= 2 * N_BARS else np.zeros(0)
+
+
+def _plain_edges(low: float, high: float) -> Floats:
+    if low == high:
+        return np.sort([low / 2.0, high]) if low else np.array([0.0, 1.0])
+    part = np.linspace(0.0, 1.0, N_BARS + 1)
+    edges = low * (1.0 - part) + high * part  # no difference, which could overflow
+    return np.unique(np.clip(np.append(edges, (low, high)), low, high))
 
 
 def _round_step(width: float, *, whole: bool) -> float:
-    if not 1e-300 < width < 1e300:
+    if not width > TINY:
         return 1.0
     power = 10.0 ** math.floor(math.log10(width))
     step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= width * (1 - 1e-9))
-    return max(1.0, round(step)) if whole else step
+    return max(1.0, float(round(step))) if whole else step
 
 
 def _histogram(

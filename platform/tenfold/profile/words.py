@@ -47,8 +47,10 @@ def as_value(value: float | None, *, kind: str = "number") -> str:
         return _as_date(value)
     if kind == "boolean" and value in (0.0, 1.0):
         return "true" if value else "false"
-    if value == 0 or (1000 <= abs(value) < 1e9):
+    if value == 0 or 10_000 <= abs(value) < 1e9:
         return as_count(value)
+    if 1000 <= abs(value) < 10_000:
+        return f"{value:.0f}"  # no comma: it may be a year
     if abs(value) >= 1e9 or abs(value) < 1e-4:
         return f"{value:.3g}"
     return f"{value:.4g}"

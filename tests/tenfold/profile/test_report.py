@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tenfold.profile import Profile
+from tenfold.profile.report import render_report, report_numbers, write_report
+from tenfold.schema import Column, Kind, Role, Schema
+
+MakeTable = Callable[..., pa.Table]
+EVIL = "<script>alert('x')</script>\"&{{7*7}}"
+LARGEST_BYTES = 3_000_000
+
+
+class Page(HTMLParser):
+    """The elements, attributes and words of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def write(path: Path, schema: Schema, table: pa.Table, **more: object) -> Page:
+    cut = table.num_rows // 4
+    profiles = {
+        -1: Profile.from_table(table.slice(0, cut), schema),
+        0: Profile.from_table(table.slice(cut), schema),
+    }
+    numbers = write_report(
+        path, project="p", task="binary", schema=schema, profiles=profiles, **more
+    )  # type: ignore[arg-type]
+    assert json.loads(path.with_suffix(".json").read_bytes()) == json.loads(json.dumps(numbers))
+    return Page(path.read_text())
+
+
+@pytest.mark.parametrize("which", ["class_schema", "number_schema", "bare_schema"])
+@pytest.mark.parametrize("n_rows", [4, 400])
+def test_a_page_for_every_kind_of_table(
+    request: pytest.FixtureRequest, make_table: MakeTable, tmp_path: Path, which: str, n_rows: int
+) -> None:
+    schema: Schema = request.getfixturevalue(which)
+    table = make_table(schema, n_rows)
+    page = write(tmp_path / "new" / "report.html", schema, table, snapshot={"n_duplicates": 3})
+    text = " ".join(page.words)
+    for name in ("Findings", "Correlations", "Splits", "Quarantine", "city", "No row was set"):
+        assert name in text
+
+
+def test_no_text_of_the_data_becomes_markup(tmp_path: Path) -> None:
+    schema = Schema((
+        Column(EVIL, Kind.CATEGORY),
+        Column("n" + EVIL, Kind.NUMBER),
+        Column("gone", Kind.TEXT, Role.IGNORED, evidence=EVIL),
+        Column("y", Kind.CATEGORY, Role.TARGET, domain=(EVIL, "no")),
+    ))  # fmt: skip
+    table = pa.table({
+        EVIL: [EVIL, "b", None, "c"] * 30,
+        "n" + EVIL: pa.array([1.0, None, 2.0, 3.0] * 30),
+        "y": [EVIL, "no"] * 60,
+    })  # fmt: skip
+    path = tmp_path / "r.html"
+    page = write(
+        path, schema, table,
+        quarantine={EVIL: 2}, snapshot={EVIL: EVIL}, positive_class=EVIL,
+    )  # fmt: skip
+    assert "script" not in page.tags
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    assert "<script" not in path.read_text() and "7*7" in path.read_text()
+    assert sum(EVIL in words for words in page.words) >= 5
+
+
+def test_a_page_reaches_for_nothing_outside(
+    class_schema: Schema, make_table: MakeTable, tmp_path: Path
+) -> None:
+    page = write(tmp_path / "r.html", class_schema, make_table(class_schema, 100))
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    reaching = [v for n, v in page.attributes if n in ("href", "src") and not v.startswith("#")]
+    assert reaching == []
+    assert "http" not in (tmp_path / "r.html").read_text().replace("http-equiv", "")
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") in (
+        page.attributes
+    )
+
+
+def test_every_inner_link_has_its_place(
+    class_schema: Schema, make_table: MakeTable, tmp_path: Path
+) -> None:
+    page = write(tmp_path / "r.html", class_schema, make_table(class_schema, 300))
+    places = {value for name, value in page.attributes if name == "id"}
+    links = {value[1:] for name, value in page.attributes if name == "href"}
+    assert links <= places and "findings" in links
+
+
+def test_fifty_columns_stay_far_below_the_size_law(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers = {f"number {i}": rng.lognormal(size=2000) for i in range(25)}
+    cities = np.array([f"a rather long category name {i}" for i in range(40)])
+    categories = {f"category {i}": cities[rng.integers(0, 40, 2000)] for i in range(24)}
+    classes = tuple(f"class {i}" for i in range(6))
+    target = {"y": np.array(classes)[rng.integers(0, 6, 2000)]}
+    schema = Schema((
+        *(Column(name, Kind.NUMBER) for name in numbers),
+        *(Column(name, Kind.CATEGORY) for name in categories),
+        Column("y", Kind.CATEGORY, Role.TARGET, domain=classes),
+    ))  # fmt: skip
+    write(tmp_path / "r.html", schema, pa.table(numbers | categories | target))
+    assert (tmp_path / "r.html").stat().st_size < LARGEST_BYTES / 3
+
+
+def test_the_page_shows_the_numbers_it_is_given(
+    class_schema: Schema, make_table: MakeTable
+) -> None:
+    profile = Profile.from_table(make_table(class_schema, 321), class_schema)
+    numbers = report_numbers(project="p", task="binary", schema=class_schema, profiles={0: profile})
+    numbers["rows"]["train"] = 987_654
+    numbers["findings"] = [
+        {"level": "error", "column": "age", "law": "leakage", "message": "said by the numbers"}
+    ]
+    text = re.sub(r"\s+", " ", " ".join(Page(render_report(numbers)).words))
+    assert "987,654" in text and "error: leakage said by the numbers" in text
