@@ -160,4 +160,5 @@ def _quiet() -> None:
         context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logger = logging.getLogger("ray.data")
+    logger.setLevel(max(logger.level, logging.WARNING))
