@@ -168,7 +168,8 @@ class Preprocessor:
         try:
             schema = Schema.from_dict(value["schema"])
             names = tuple(str(name) for name in value["feature_names"])
-            ops = [op_from_dict(op, n_columns=len(schema.features)) for op in value["ops"]]
+            sizes = tuple(len(column.domain or ()) for column in schema.features)
+            ops = [op_from_dict(op, sizes=sizes) for op in value["ops"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"preprocess.json is broken ({error!r}); publish the model again"

@@ -28,7 +28,7 @@ class Engine(Protocol):
         """Scores of some rows.
 
         Args:
-            matrix: float32 (n_rows, n_features).
+            matrix: float32 (n_rows, n_features), at least one row.
 
         Returns:
             float64 (n_rows, n_scores); the same bits for a row alone and in a batch.

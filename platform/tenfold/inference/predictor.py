@@ -155,6 +155,8 @@ class Predictor:
         Raises:
             ArtifactError: the engine answers in another shape than the manifest says.
         """
+        if not len(codes):  # engines differ on nothing, so none is asked
+            return np.empty((0, self.manifest.n_scores))
         scores = self._engine.predict(self.preprocessor.transform_codes(codes))
         if scores.shape != (len(codes), self.manifest.n_scores):
             raise ArtifactError(

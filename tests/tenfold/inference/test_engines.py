@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,4 +40,30 @@ def test_a_graph_with_two_inputs_is_refused() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(ArtifactError, match="one input and an output 'scores'"):
+        load_engine("onnx", files={"model.onnx": model.SerializeToString()}, family="linear")
+
+
+@pytest.mark.parametrize("location", ["secret.bin", "../secret.bin", "{folder}/secret.bin"])
+def test_a_graph_that_reads_another_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    from onnx import TensorProto, helper
+
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for folder in (tmp_path, inner):
+        (folder / "secret.bin").write_bytes(np.arange(4, dtype=np.float32).tobytes())
+    monkeypatch.chdir(inner)
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1, 4])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location.format(folder=inner))
+    x, scores = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 4])
+        for name in ("x", "scores")
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["scores"])], "g", [x], [scores], [tensor]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(ArtifactError, match="was refused by onnxruntime"):
         load_engine("onnx", files={"model.onnx": model.SerializeToString()}, family="linear")

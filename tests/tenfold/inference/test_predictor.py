@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.errors import ArtifactError, DataError, RequestError
-from tenfold.features import encode_table
+from tenfold.errors import ArtifactError
 from tenfold.inference import Predictor
 from tenfold.inference.pack import draft_predictor
 from tenfold.testing.artifacts import small_artifact, small_files
-from tenfold.testing.mixed import CITIES, COLORS, json_rows, mixed_table
+from tenfold.testing.mixed import CITIES, COLORS, mixed_table
+from tenfold.testing.predicting import PredictorConformance
 from tenfold.testing.preprocessing import same_bits
 
 KINDS = [
@@ -48,19 +47,39 @@ rows = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_all_doors_give_the_same_bits(kind: tuple[str, str]) -> None:
-    predictor = PREDICTORS[kind]
-    table = mixed_table(300, seed=3)
-    whole = predictor.predict_table(table)
-    sent = json_rows(predictor.schema, table)
-    together = predictor.predict_rows(sent)
-    codes = encode_table(predictor.schema, table)
-    alone = [predictor.predict_codes(codes[i : i + 1]) for i in range(50)]
-    assert same_bits(whole.scores, together.scores)
-    assert whole.values == together.values
-    assert same_bits(whole.scores[:50], np.vstack([answer.scores for answer in alone]))
-    assert whole.values[:50] == [answer.values[0] for answer in alone]
+class TestBoostingOnnx(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["boosting", "onnx"]
+
+
+class TestBoostingNative(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["boosting", "xgboost"]
+
+
+class TestLinearOnnx(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["linear", "onnx"]
+
+
+class TestLinearArrays(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["linear", "arrays"]
+
+
+class TestDummyArrays(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["dummy", "arrays"]
+
+
+class TestClustersOnnx(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["kmeans", "onnx"]
+
+
+class TestClustersArrays(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return PREDICTORS["kmeans", "arrays"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,39 +130,6 @@ def test_regression_answers_numbers_and_clustering_segments() -> None:
     answer = PREDICTORS["kmeans", "arrays"].predict_table(mixed_table(50))
     assert answer.values == [str(k) for k in answer.scores.argmax(axis=1)]
     assert set(answer.values) <= {"0", "1", "2"}
-
-
-def test_doors_refuse_what_they_cannot_read() -> None:
-    predictor = PREDICTORS["linear", "onnx"]
-    with pytest.raises(DataError, match="the table lacks 'age'"):
-        predictor.predict_table(mixed_table(2).drop_columns(["age"]))
-    with pytest.raises(RequestError, match="row 0, column 'age': the column is missing"):
-        predictor.predict_rows([{"amount": 1.0}])
-
-
-def test_no_rows_no_answers() -> None:
-    answer = PREDICTORS["boosting", "onnx"].predict_table(mixed_table(3).slice(0, 0))
-    assert answer.scores.shape == (0, 2)
-    assert answer.values == []
-
-
-def test_threads_share_a_predictor() -> None:
-    predictor = PREDICTORS["boosting", "onnx"]
-    table = mixed_table(100, seed=6)
-    expected = predictor.predict_table(table).scores
-    wrong: list[int] = []
-
-    def work() -> None:
-        for _ in range(20):
-            if not same_bits(predictor.predict_table(table).scores, expected):
-                wrong.append(1)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

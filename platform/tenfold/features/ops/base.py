@@ -57,8 +57,12 @@ class Op(ABC):
         """
 
     @abstractmethod
-    def check(self) -> str | None:
-        """What is wrong with the fitted numbers, or None."""
+    def check(self, sizes: tuple[int, ...]) -> str | None:
+        """What is wrong with the fitted numbers, or None.
+
+        Args:
+            sizes: categories in the domain of each column of the codes; 0 for other kinds.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; NaN is null."""
@@ -66,8 +70,12 @@ class Op(ABC):
         return {"op": self.kind, **values}
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any], *, n_columns: int) -> Self:
+    def from_dict(cls, value: dict[str, Any], *, sizes: tuple[int, ...]) -> Self:
         """The inverse of `to_dict`, for JSON that nobody should trust.
+
+        Args:
+            value: what `to_dict` gave.
+            sizes: categories in the domain of each column of the codes; 0 for other kinds.
 
         Raises:
             ArtifactError: a field is missing, unknown, of a wrong type or out of range.
@@ -79,9 +87,9 @@ class Op(ABC):
             op = cls(**{name: read(value[name]) for name, read in wanted.items()})
         except (TypeError, ValueError) as error:
             raise _broken(cls.kind, f"holds numbers: {error}") from error
-        if not all(0 <= column < n_columns for column in op.columns):
-            raise _broken(cls.kind, f"reads columns below {n_columns}, got {op.columns}")
-        fault = op.check()
+        if not all(0 <= column < len(sizes) for column in op.columns):
+            raise _broken(cls.kind, f"reads columns below {len(sizes)}, got {op.columns}")
+        fault = op.check(sizes)
         if fault is not None:
             raise _broken(cls.kind, fault)
         return op

@@ -48,9 +48,9 @@ class Lookup(Op):
         places, starts, table = self._arrays
         out[...] = table.take(_indices(codes, places, starts))
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
-        return _check_tables(self.columns, self.tables)
+        return _check_tables(self.columns, self.tables, sizes)
 
     @cached_property
     def _arrays(self) -> tuple[npt.NDArray[np.intp], Codes, Features]:
@@ -84,9 +84,9 @@ class OneHot(Op):
         chosen = table.take(_indices(codes, places, starts))
         np.equal(chosen.take(owners, axis=1), slots, out=out, casting="unsafe")
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
-        fault = _check_tables(self.columns, self.slots)
+        fault = _check_tables(self.columns, self.slots, sizes)
         if fault is not None:
             return fault
         used = [slot for slots in self.slots for slot in sorted({s for s in slots if s >= 0})]
@@ -127,10 +127,12 @@ def _indices(codes: Codes, places: npt.NDArray[np.intp], starts: Codes) -> npt.N
 
 
 def _check_tables(
-    columns: tuple[int, ...], tables: tuple[tuple[float, ...], ...] | tuple[tuple[int, ...], ...]
+    columns: tuple[int, ...],
+    tables: tuple[tuple[float, ...], ...] | tuple[tuple[int, ...], ...],
+    sizes: tuple[int, ...],
 ) -> str | None:
     if len(columns) != len(tables) or not columns:
         return "has one table per column, and a column"
-    if any(len(table) < _SHIFT for table in tables):
-        return "has tables that open with the answers for missing and unseen"
+    if any(len(t) != _SHIFT + sizes[c] for c, t in zip(columns, tables, strict=True)):
+        return "has an answer for missing, for unseen and for each category of the domain"
     return None

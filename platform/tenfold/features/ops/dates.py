@@ -78,7 +78,7 @@ class Calendar(Op):
         if absent.any():
             np.copyto(out, missing, where=absent.take(back, axis=1))
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
         if not len(self.columns) == len(self.parts) == len(self.missing) or not self.columns:
             return "has one part and one missing per column, and a column"

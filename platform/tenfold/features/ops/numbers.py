@@ -41,7 +41,7 @@ class Take(Op):
         values = codes.take(self._places, axis=1)
         out[...] = _bound(values)
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """Nothing is fitted, nothing can be wrong."""
         return None
 
@@ -91,7 +91,7 @@ class Scale(Op):
         np.divide(values, bend, out=values)
         out[...] = values
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
         if not len(self.columns) == len(self.impute) == len(self.center) == len(self.scale):
             return "has one impute, center and scale per column"
@@ -143,10 +143,11 @@ class Quantile(Op):
         np.add(x, levels.take(at), out=x)
         out[...] = x
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
-        if not len(self.columns) == len(self.impute) == len(self.knots) == len(self.values):
-            return "has one impute, knots and values per column"
+        lengths = {len(x) for x in (self.columns, self.impute, self.knots, self.values)}
+        if len(lengths) != 1 or not self.columns:
+            return "has one impute, knots and values per column, and a column"
         for knots, values in zip(self.knots, self.values, strict=True):
             if len(knots) < 2 or len(knots) != len(values):
                 return "has at least 2 knots per column and as many values"
@@ -198,7 +199,7 @@ class Missing(Op):
         """See `Op.apply`."""
         out[...] = np.isnan(codes.take(self._places, axis=1))
 
-    def check(self) -> str | None:
+    def check(self, sizes: tuple[int, ...]) -> str | None:
         """Nothing is fitted, nothing can be wrong."""
         return None
 

@@ -15,13 +15,17 @@ OPS: dict[str, type[Op]] = {
 }
 
 
-def op_from_dict(value: object, *, n_columns: int) -> Op:
+def op_from_dict(value: object, *, sizes: tuple[int, ...]) -> Op:
     """Read one operation.
+
+    Args:
+        value: what `Op.to_dict` gave.
+        sizes: categories in the domain of each column of the codes; 0 for other kinds.
 
     Raises:
         ArtifactError: it is not in the table, or its numbers do not fit together.
 
-    >>> op_from_dict({"op": "os.system", "columns": [0]}, n_columns=1)
+    >>> op_from_dict({"op": "os.system", "columns": [0]}, sizes=(0,))
     Traceback (most recent call last):
         ...
     tenfold.errors.ArtifactError: preprocess.json: 'os.system' is not one of the operations ...
@@ -32,4 +36,4 @@ def op_from_dict(value: object, *, n_columns: int) -> Op:
             f"preprocess.json: {name!r} is not one of the operations {', '.join(sorted(OPS))}; "
             "upgrade tenfold or publish the model again"
         )
-    return OPS[name].from_dict(value, n_columns=n_columns)
+    return OPS[name].from_dict(value, sizes=sizes)

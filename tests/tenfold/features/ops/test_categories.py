@@ -19,6 +19,7 @@ rows = st.lists(
     min_size=1,
     max_size=20,
 )
+SIZES = (1, 2)
 
 
 def run(op: Op, codes: np.ndarray) -> np.ndarray:
@@ -59,6 +60,8 @@ def test_onehot_lights_at_most_one_place_per_column(batch: list[tuple[float, flo
         {"slots": [[2, 1, 0, 1], [-1, -1, 2]]},
         {"slots": [[2, 1, 0, 1]]},
         {"slots": [[2], [-1, -1, 3]]},
+        {"slots": [[2, 1, 0], [-1, -1, 3]], "n_slots": 4},
+        {"slots": [[2, 1, 0, 1, 1], [-1, -1, 3]]},
         {"slots": [[2, 1, 0, 1.5], [-1, -1, 3]]},
         {"n_slots": 10**9},
         {"n_slots": -1},
@@ -67,12 +70,12 @@ def test_onehot_lights_at_most_one_place_per_column(batch: list[tuple[float, flo
 )
 def test_broken_slots_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ArtifactError, match="op 'onehot'"):
-        op_from_dict(ONEHOT.to_dict() | change, n_columns=2)
+        op_from_dict(ONEHOT.to_dict() | change, sizes=SIZES)
 
 
 def test_round_trip() -> None:
     for op in (LOOKUP, ONEHOT):
-        again = op_from_dict(op.to_dict(), n_columns=2)
+        again = op_from_dict(op.to_dict(), sizes=SIZES)
         assert again.to_dict() == op.to_dict()
         codes = np.array([[0.0, 1.0], [math.nan, math.nan]])
         assert same_bits(run(again, codes), run(op, codes))

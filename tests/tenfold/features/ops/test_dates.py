@@ -13,6 +13,7 @@ from tenfold.features.ops import CALENDAR_FIELDS, Calendar, op_from_dict
 
 PLAIN = Calendar((0,) * 4, tuple(f"{f}.plain" for f in CALENDAR_FIELDS), (math.nan,) * 4)
 CYCLIC = Calendar((1, 1), ("hour.sin", "hour.cos"), (0.0, 0.0))
+SIZES = (0, 0)
 
 
 def run(op: Calendar, codes: np.ndarray) -> np.ndarray:
@@ -50,8 +51,8 @@ def test_cycles_close_and_missing_times_get_their_value() -> None:
 )
 def test_broken_parts_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ArtifactError, match="op 'calendar'"):
-        op_from_dict(CYCLIC.to_dict() | change, n_columns=2)
+        op_from_dict(CYCLIC.to_dict() | change, sizes=SIZES)
 
 
 def test_round_trip() -> None:
-    assert op_from_dict(CYCLIC.to_dict(), n_columns=2).to_dict() == CYCLIC.to_dict()
+    assert op_from_dict(CYCLIC.to_dict(), sizes=SIZES).to_dict() == CYCLIC.to_dict()

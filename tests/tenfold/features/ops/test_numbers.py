@@ -17,6 +17,7 @@ columns = st.lists(st.tuples(values, values), min_size=1, max_size=30)
 
 SCALE = Scale((0, 1), (1.0, math.nan), (0.5, -2.0), (2.0, 1e-3), clip=3.0)
 QUANTILE = Quantile((1, 0), (0.0, 1.0), ((0.0, 1.0, 4.0), (-1.0, 1.0)), ((-1.0, 0.0, 2.0), (0, 1)))
+SIZES = (0, 0)
 
 
 def run(op: Op, codes: np.ndarray) -> np.ndarray:
@@ -85,7 +86,7 @@ def test_take_keeps_order_given_and_bounds() -> None:
 )
 def test_broken_numbers_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ArtifactError, match=r"op 'scale' .*publish the model again"):
-        op_from_dict(SCALE.to_dict() | change, n_columns=2)
+        op_from_dict(SCALE.to_dict() | change, sizes=SIZES)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +100,9 @@ def test_broken_numbers_are_refused(change: dict[str, object]) -> None:
 )
 def test_broken_knots_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ArtifactError, match="op 'quantile'"):
-        op_from_dict(QUANTILE.to_dict() | change, n_columns=2)
+        op_from_dict(QUANTILE.to_dict() | change, sizes=SIZES)
 
 
 def test_round_trip() -> None:
     for op in (SCALE, QUANTILE, Take((0,)), Missing((1,))):
-        assert op_from_dict(op.to_dict(), n_columns=2).to_dict() == op.to_dict()
+        assert op_from_dict(op.to_dict(), sizes=SIZES).to_dict() == op.to_dict()
