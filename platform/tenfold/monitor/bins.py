@@ -115,7 +115,7 @@ class FrozenBins:
     def offsets(self) -> Counts:
         """First cell of every column, ``(n_columns,)``."""
         sizes = [column.n_cells for column in self.columns]
-        return np.cumsum([0, *sizes[:-1]], dtype=np.int64)
+        return np.cumsum([0, *sizes], dtype=np.int64)[:-1]
 
     @property
     def n_cells(self) -> int:

@@ -30,12 +30,16 @@ class Channel:
         streams: what each stream is called, e.g. ``"age"`` or ``"age:missing"``.
         mixture: the evidence.
         first_alarm_s: when it first alarmed; stays for the life of the model version.
+        change: step and time where the alarmed stream began to rise, as estimated when the present
+            alarm began (later, mild bets that wandered up before the change take the lead); None
+            without an alarm.
     """
 
     name: str
     streams: tuple[str, ...]
     mixture: ChangeMixture
     first_alarm_s: float | None = None
+    change: tuple[int, float] | None = None
 
     @property
     def active(self) -> bool:
@@ -49,17 +53,25 @@ class Channel:
         order = np.argsort(-evidence, kind="stable")
         return tuple(self.streams[i] for i in order if evidence[i] >= self.mixture.level)
 
-    @property
-    def change(self) -> tuple[int, float] | None:
-        """Step and time where the strongest alarmed stream began to rise; None without alarm."""
-        if not self.active:
-            return None
-        return self.mixture.change(int(self.mixture.log_evidence().argmax()))
-
     def latch(self, now_s: float) -> None:
-        """Remember the first alarm."""
-        if self.first_alarm_s is None and self.active:
+        """Look at the evidence after a step: remember when an alarm began, forget when it ended."""
+        if not self.active:
+            self.change = None
+            return
+        if self.first_alarm_s is None:
             self.first_alarm_s = now_s
+        if self.change is None:
+            self.change = self.mixture.change(int(self.mixture.log_evidence().argmax()))
+
+    def state(self) -> dict[str, Any]:
+        """What is remembered, as JSON values."""
+        return {"first_alarm_s": self.first_alarm_s, "change": self.change}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state of `state`."""
+        self.first_alarm_s = state["first_alarm_s"]
+        change = state["change"]
+        self.change = None if change is None else (int(change[0]), float(change[1]))
 
     def snapshot(self) -> dict[str, Any]:
         """For status, exporter and journal; the units of evidence and level are nats.
@@ -69,14 +81,13 @@ class Channel:
         price = math.log(max(len(self.streams), 1))
         evidence = self.mixture.log_evidence()
         top = float(evidence.max()) - price if len(evidence) else 0.0
-        change = self.change
         return {
             "evidence": top if math.isfinite(top) else 0.0,
             "level": self.mixture.level - price,
             "active": self.active,
             "first_alarm_s": self.first_alarm_s,
             "named": list(self.named),
-            "change_s": None if change is None else change[1],
+            "change_s": None if self.change is None else self.change[1],
             "false_alarm": self.mixture.alpha,
         }
 

@@ -143,7 +143,7 @@ class ChangeMixture:
         return {
             "step": self.step,
             "log": pack(self._log),
-            "cusum": pack(self._cusum.astype(np.float32)),
+            "cusum": pack(self._cusum),
             "since": pack(self._since),
             "first": pack(self._first),
         }
@@ -152,7 +152,7 @@ class ChangeMixture:
         """Take over a state of `state`."""
         self.step = int(state["step"])
         self._log = unpack(state["log"])
-        self._cusum = unpack(state["cusum"]).astype(np.float64)
+        self._cusum = unpack(state["cusum"])
         self._since = unpack(state["since"])
         self._first = unpack(state["first"])
 

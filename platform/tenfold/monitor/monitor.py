@@ -306,7 +306,7 @@ class Monitor:
             "feedback": [[*key, count] for key, count in self._feedback.items()],
             "busy_s": self._busy_s,
             "updated_s": self._updated_s,
-            "first_alarms": {name: c.first_alarm_s for name, c in self.channels.items()},
+            "channels": {name: channel.state() for name, channel in self.channels.items()},
         }
 
     @classmethod
@@ -345,5 +345,5 @@ class Monitor:
         self._feedback = Counter({(s, status): n for s, status, n in state["feedback"]})
         self._busy_s = float(state["busy_s"])
         self._updated_s = float(state["updated_s"])
-        for name, when in state["first_alarms"].items():
-            self.channels[name].first_alarm_s = when
+        for name, channel in self.channels.items():
+            channel.restore(state["channels"][name])

@@ -218,6 +218,8 @@ def _summarize(bins: FrozenBins, rows: Floats, *, block_rows: int) -> tuple[Coun
     """Totals, shape and bag of one group of columns."""
     totals = _count(bins, rows)
     bag = np.zeros((len(bins.columns), SCORE_CELLS), dtype=np.int64)
+    if not bins.columns:
+        return totals, totals.astype(np.float64), bag
     blocks = [
         _count(bins, rows[start : start + block_rows])
         for start in range(0, len(rows) - block_rows + 1, block_rows)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.monitor import FeatureBins, FrozenBins
+from tenfold.monitor.blocks import BlockCutter, block_scores
+
+BINS = FrozenBins(
+    (
+        FeatureBins.of_numbers("x", [0.0], -1.0, 1.0),
+        FeatureBins.of_categories("c", ("a", "b"), {"a": 2, "b": 1}),
+    )
+)
+
+
+def rows_of(n: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return np.column_stack([generator.uniform(-1, 1, n), generator.integers(-1, 2, n)])
+
+
+@given(st.lists(st.integers(0, 35), max_size=12), st.integers(1, 20))
+def test_blocks_are_exact_and_no_row_is_lost(sizes: list[int], block_rows: int) -> None:
+    cutter = BlockCutter(BINS, block_rows=block_rows, seed=3)
+    total = np.zeros(BINS.n_cells, dtype=np.int64)
+    cut = np.zeros(BINS.n_cells, dtype=np.int64)
+    for index, size in enumerate(sizes):
+        counts = BINS.count(rows_of(size, index))
+        total += counts
+        for block in cutter.add(counts):
+            assert [part.sum() for part in BINS.split(block)] == [block_rows] * 2
+            assert (block >= 0).all()
+            cut += block
+    assert cutter.n_blocks == sum(sizes) // block_rows
+    assert cutter.open_rows == sum(sizes) % block_rows
+    assert (cut + cutter.open_counts == total).all()
+
+
+def test_a_restart_cuts_as_the_first_run_did() -> None:
+    parts = [BINS.count(rows_of(17, seed)) for seed in range(9)]
+    whole = BlockCutter(BINS, block_rows=25, seed=3)
+    expected = [block.tolist() for part in parts for block in whole.add(part)]
+    first = BlockCutter(BINS, block_rows=25, seed=3)
+    found = [block.tolist() for part in parts[:4] for block in first.add(part)]
+    second = BlockCutter(BINS, block_rows=25, seed=3)
+    second.restore(json.loads(json.dumps(first.state())))
+    found += [block.tolist() for part in parts[4:] for block in second.add(part)]
+    assert found == expected
+    assert (second.ties() == whole.ties()).all()
+
+
+def test_a_random_split_is_fair() -> None:
+    counts = FrozenBins((BINS.features[0],)).count(np.linspace(-1, 1, 2000)[:, None])
+    drawn = []
+    for seed in range(200):
+        cutter = BlockCutter(FrozenBins((BINS.features[0],)), block_rows=100, seed=seed)
+        drawn.append(next(iter(cutter.add(counts)))[1])
+    assert np.mean(drawn) == pytest.approx(50.0, abs=1.0)
+    assert np.std(drawn) == pytest.approx(4.9, abs=0.8)  # hypergeometric
+
+
+def test_ties_are_uniform_and_differ_from_block_to_block() -> None:
+    cutter = BlockCutter(BINS, block_rows=1, seed=3)
+    drawn = []
+    for _ in range(500):
+        list(cutter.add(BINS.count(rows_of(1, 0))))
+        drawn.append(cutter.ties())
+    ties = np.concatenate(drawn)
+    assert ((ties > 0.0) & (ties <= 1.0)).all() and len(set(ties)) == len(ties)
+    assert np.mean(ties) == pytest.approx(0.5, abs=0.03)
+
+
+def test_scores_are_distances_to_the_shape() -> None:
+    shape = np.array([0, 0.5, 0.5, 0, 0, 0.6, 0.4, 0, 0, 0.0])
+    same = np.array([0, 5, 5, 0, 0, 6, 4, 0, 0, 0])
+    assert block_scores(BINS, same, shape).tolist() == pytest.approx([0.0, 0.0])
+    moved = np.array([0, 2, 8, 0, 0, 6, 0, 0, 4, 0])
+    assert block_scores(BINS, moved, shape).tolist() == pytest.approx([0.3, 0.4])
+    missing = np.array([0, 0, 0, 0, 10, 0, 0, 0, 0, 10])
+    assert block_scores(BINS, missing, shape).tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_a_column_without_rows_is_at_no_distance() -> None:
+    shape = np.array([0, 0.5, 0.5, 0, 0, 0.6, 0.4, 0, 0, 0.0])
+    assert block_scores(BINS, np.zeros(10, dtype=np.int64), shape).tolist() == [0.0, 0.0]
