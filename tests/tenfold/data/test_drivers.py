@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -59,6 +61,28 @@ def test_ray_runs_every_piece_and_brings_errors_home(tmp_path: Path, ray_session
     with pytest.raises(StoreError, match="piece 2 refused"):
         list(driver.run(_Touch(tmp_path, bad=(5, 2)), [0, 2, 5]))
     assert list(driver.run(_Touch(tmp_path), [])) == []
+
+
+class _DieOnce:
+    """A job whose process is killed in the middle of one piece, the first time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, piece: int) -> None:
+        died = self._folder / "died"
+        if piece == 2 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self._folder / str(piece)).touch()
+
+
+def test_a_killed_worker_costs_its_piece_and_nothing_else(
+    tmp_path: Path, ray_session: None
+) -> None:
+    driver = RayData(cpus_per_task=0.5)
+    assert sorted(driver.run(_DieOnce(tmp_path), range(4))) == [0, 1, 2, 3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3", "died"]
 
 
 def test_an_unknown_error_stays_itself_in_this_process(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tenfold.data import (
 )
 from tenfold.data.prepare import source_of
 from tenfold.errors import ClusterError, DataError, NotYet
+from tenfold.project import Project
 from tenfold.schema import Kind, Role
 from tenfold.settings import Settings
 
@@ -166,20 +167,26 @@ def test_one_block_at_a_time_and_four_at_once_are_bit_identical(
     assert _files(one) == _files(four)
 
 
+def _kill_in(step: str, project: Project, folder: Path) -> Path:
+    """Prepare in a child that is killed after two pieces of a step; returns its home."""
+    file = folder / "project.yaml"
+    file.write_bytes(canonical_json(project.to_dict()))  # JSON is YAML
+    home = folder / "killed"
+    command = [sys.executable, str(KILLED), str(file), str(home), step, "2"]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    with pytest.raises(DataError, match="must be prepared first"):
+        Snapshot.latest(_settings(home), project)
+    return home
+
+
 @pytest.mark.parametrize("step", ["read", "clean", "split and profile", "merge profiles"])
 def test_killed_in_the_middle_and_run_again_is_bit_identical(
     tmp_path: Path, big_file: Path, make_project: Any, recording: Any, step: str
 ) -> None:
     project = make_project(big_file)
     whole = prepare(project, settings=_settings(tmp_path / "whole"))
-    file = tmp_path / "project.yaml"
-    file.write_bytes(canonical_json(project.to_dict()))  # JSON is YAML
-    home = tmp_path / "killed"
-    command = [sys.executable, str(KILLED), str(file), str(home), step, "2"]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    with pytest.raises(DataError, match="must be prepared first"):
-        Snapshot.latest(_settings(home), project)
+    home = _kill_in(step, project, tmp_path)
     again = prepare(project, settings=_settings(home), progress=recording)
     n_blocks = len(whole.manifest["blocks"])
     if step != "merge profiles":
@@ -188,6 +195,17 @@ def test_killed_in_the_middle_and_run_again_is_bit_identical(
     assert _files(again) == _files(whole)
     left = sorted(path.name for path in again.path.parent.iterdir())
     assert left == sorted([".lock", "latest.json", again.path.name])
+
+
+def test_killed_here_and_finished_by_ray_is_bit_identical(
+    tmp_path: Path, big_file: Path, make_project: Any, recording: Any, ray_session: None
+) -> None:
+    project = make_project(big_file)
+    whole = prepare(project, settings=_settings(tmp_path / "whole"))
+    home = _kill_in("clean", project, tmp_path)
+    again = prepare(project, settings=_settings(home), driver=RayData(), progress=recording)
+    assert recording.steps["clean"][0] == 2
+    assert _files(again) == _files(whole)
 
 
 def test_asked_again_the_work_is_not_done_again(
