@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tenfold.profile.categories import CategoryProfile
-from tenfold.profile.findings import Finding, Law, Level
+from tenfold.profile.finding import Finding, Law, Level
 from tenfold.profile.numbers import NumberProfile
 from tenfold.profile.profile import Profile
 

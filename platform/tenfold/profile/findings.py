@@ -7,15 +7,13 @@ profile; each threshold has a name and a reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 
 import numpy as np
 
-from tenfold.profile.association import CategoryAssociation
+from tenfold.profile.finding import Finding, Law, Level
 from tenfold.profile.grid import Floats
+from tenfold.profile.leakage import leaks, sums
 from tenfold.profile.profile import Profile
-from tenfold.profile.strength import missing_tells, predicts_alone
 from tenfold.profile.words import as_value
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -44,60 +42,8 @@ FAR_OUT_SHARE = 0.02
 """More than this beyond the fence is a tail, not outliers."""
 RARE_CLASS, FEW_ROWS = 0.05, 50
 """Share and rows of a class below which its metrics have wide intervals."""
-LEAK_AUC, LEAK_R2 = 0.99, 0.97
-"""No single honest column of the tables we know comes near: adult 0.83, diamonds 0.88."""
-SUM_R2 = 0.9999
-"""A numeric target that is a weighted sum of other columns, but for rounding."""
-MISSING_TELLS, MISSING_IS_TARGET = 0.3, 0.9
-"""Association of missingness with the target: informative; and nearly one and the same."""
 TWINS = 0.9999
 """Correlation of two columns that say the same."""
-
-
-class Level(StrEnum):
-    """How much it matters."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-class Law(StrEnum):
-    """Which expectation about a table is broken."""
-
-    LEAKAGE = "leakage"
-    MISSING_IS_TARGET = "missing-is-target"
-    MISSING = "missing"
-    CONSTANT = "constant"
-    NEAR_UNIQUE = "near-unique"
-    HIGH_CARDINALITY = "high-cardinality"
-    SKEW = "skew"
-    OUTLIERS = "outliers"
-    IMBALANCE = "imbalance"
-    TWINS = "twins"
-    LEFT_OUT = "left-out"
-    SHIFT = "shift"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know.
-
-    Attributes:
-        level: how much it matters.
-        column: where; None for the whole table.
-        law: which expectation is broken.
-        message: what was seen, with numbers, and what to do.
-    """
-
-    level: Level
-    column: str | None
-    law: Law
-    message: str
-
-    def to_dict(self) -> dict[str, str | None]:
-        """The finding as JSON values."""
-        return asdict(self)
 
 
 Found = Iterator[Finding]
@@ -253,79 +199,6 @@ def _imbalance(schema: Schema, profile: Profile) -> Found:
             )
 
 
-def _leakage(schema: Schema, profile: Profile) -> Found:
-    if schema.target is None or profile.n_rows < MIN_ROWS:
-        return
-    target = schema.target.name
-    for name, association in profile.associations.items():
-        tells = missing_tells(association)
-        if tells >= MISSING_TELLS:
-            certain = tells >= MISSING_IS_TARGET
-            yield Finding(
-                Level.ERROR if certain else Level.WARNING,
-                name,
-                Law.MISSING_IS_TARGET,
-                f"whether column {name!r} is missing goes with {target!r} (association "
-                f"{tells:.2f} of 1): it may be filled in after the outcome; leave it out unless "
-                "it is equally missing at prediction time",
-            )
-        if _names(association, profile.n_rows) or tells >= MISSING_IS_TARGET:
-            continue
-        alone = predicts_alone(association)
-        value = max(alone.value, _straight(profile, target, name) if alone.measure == "r2" else 0)
-        if value >= (LEAK_AUC if alone.measure == "roc_auc" else LEAK_R2):
-            yield Finding(
-                Level.ERROR,
-                name,
-                Law.LEAKAGE,
-                f"column {name!r} alone predicts {target!r} ({alone.measure} {value:.4f}): it may "
-                "be known only after the outcome; leave it out unless it is known at prediction "
-                "time",
-            )
-
-
-def _names(association: object, n_rows: int) -> bool:
-    if not isinstance(association, CategoryAssociation):
-        return False
-    return len(association.categories) >= NEAR_UNIQUE * n_rows
-
-
-def _straight(profile: Profile, target: str, name: str) -> float:
-    """Squared Pearson correlation with a numeric target; 0 where it is not known."""
-    names = profile.comoments.names
-    if name not in names or target not in names:
-        return 0.0
-    r = profile.comoments.pearson()[names.index(target), names.index(name)]
-    return 0.0 if np.isnan(r) else float(r * r)
-
-
-def _sums(schema: Schema, profile: Profile) -> Found:
-    moments = profile.comoments
-    target = schema.target
-    if target is None or not moments.names or moments.names[0] != target.name:
-        return
-    complete = np.flatnonzero(moments.n[0] == moments.n[0, 0])
-    if len(complete) < 3 or profile.n_rows < 10 * len(complete):
-        return
-    correlations = moments.pearson()[np.ix_(complete, complete)]
-    varying = ~np.isnan(np.diag(correlations))
-    if not varying[0]:
-        return
-    r = correlations[np.ix_(varying, varying)]
-    names = [moments.names[i] for i in complete[varying]]
-    weights, *_ = np.linalg.lstsq(r[1:, 1:], r[1:, 0], rcond=1e-10)
-    share = float(weights @ r[1:, 0])
-    matter = [n for n, w in zip(names[1:], weights, strict=True) if abs(w) > 0.01]
-    if share >= SUM_R2 and len(matter) > 1:
-        yield Finding(
-            Level.ERROR,
-            None,
-            Law.LEAKAGE,
-            f"{target.name!r} is a weighted sum of the columns {matter} (r2 {share:.6f}): the "
-            "answer is in the question; leave at least one of them out",
-        )
-
-
 def _twins(schema: Schema, profile: Profile) -> Found:
     names = profile.comoments.names
     target = None if schema.target is None else schema.target.name
@@ -350,8 +223,8 @@ def _left_out(schema: Schema, profile: Profile) -> Found:
 
 
 _RULES: tuple[Callable[[Schema, Profile], Found], ...] = (
-    _leakage,
-    _sums,
+    leaks,
+    sums,
     _missing,
     _constant,
     _cardinality,

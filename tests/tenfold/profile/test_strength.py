@@ -105,6 +105,16 @@ def test_noise_predicts_nothing() -> None:
     assert strength(CategoryAssociation.from_array(ids, class_target(codes)))[1] == 0.0
 
 
+def test_a_rare_class_in_the_tail_is_seen_and_noise_beside_it_is_not() -> None:
+    rng = np.random.default_rng(3)
+    codes = (np.arange(4000) < 60).astype(int)
+    tail = NumberAssociation.from_values(codes * 5.0 + rng.random(4000), class_target(codes))
+    assert predicts_alone(tail).value == 1.0
+    noise = [rng.standard_cauchy(4000) for _ in range(20)]
+    found = [predicts_alone(NumberAssociation.from_values(x, class_target(codes))) for x in noise]
+    assert np.mean([alone.value for alone in found]) < 0.59
+
+
 def test_missing_that_is_the_target_is_told() -> None:
     codes = np.arange(200) % 2
     values = np.where(codes == 1, np.nan, 1.0)

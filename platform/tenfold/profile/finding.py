@@ -1,0 +1,54 @@
+"""A finding: one thing that a person should know about a table, in words and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+__all__ = ["Finding", "Law", "Level"]
+
+
+class Level(StrEnum):
+    """How much it matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Law(StrEnum):
+    """Which expectation about a table is broken."""
+
+    LEAKAGE = "leakage"
+    MISSING_IS_TARGET = "missing-is-target"
+    MISSING = "missing"
+    CONSTANT = "constant"
+    NEAR_UNIQUE = "near-unique"
+    HIGH_CARDINALITY = "high-cardinality"
+    SKEW = "skew"
+    OUTLIERS = "outliers"
+    IMBALANCE = "imbalance"
+    TWINS = "twins"
+    LEFT_OUT = "left-out"
+    SHIFT = "shift"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know.
+
+    Attributes:
+        level: how much it matters.
+        column: where; None for the whole table.
+        law: which expectation is broken.
+        message: what was seen, with numbers, and what to do.
+    """
+
+    level: Level
+    column: str | None
+    law: Law
+    message: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The finding as JSON values."""
+        return asdict(self)
