@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.artifact.manifest import (
+from tenfold.artifact.layout import (
     ENGINE_FILES,
     FORMAT_VERSION,
     GOLDEN_FILE,
@@ -11,9 +11,8 @@ from tenfold.artifact.manifest import (
     REFERENCE_FILE,
     FileEntry,
     Lineage,
-    Manifest,
-    ManifestDraft,
 )
+from tenfold.artifact.manifest import Manifest, ManifestDraft
 from tenfold.artifact.probe import ProbeResult, probe
 from tenfold.artifact.read import Artifact, read_artifact
 from tenfold.artifact.write import file_entries, write_artifact

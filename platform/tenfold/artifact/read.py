@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenfold.artifact.manifest import MANIFEST_FILE, Manifest
+from tenfold.artifact.layout import MANIFEST_FILE
+from tenfold.artifact.manifest import Manifest
 from tenfold.canonical import sha256_hex
 from tenfold.errors import ArtifactError
 

@@ -9,14 +9,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from tenfold.artifact.manifest import (
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    FileEntry,
-    Manifest,
-    ManifestDraft,
-    check_name,
-)
+from tenfold.artifact.layout import GOLDEN_FILE, MANIFEST_FILE, FileEntry, check_name
+from tenfold.artifact.manifest import Manifest, ManifestDraft
 from tenfold.canonical import fsync_folder, sha256_hex, write_atomic
 from tenfold.errors import ArtifactError, StoreError
 

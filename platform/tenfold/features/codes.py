@@ -18,15 +18,14 @@ Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-cor
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.errors import DataError, RequestError
+from tenfold.features.readers import READERS, UNSEEN, Refused, category_reader, listed, shown
 from tenfold.schema import Column, Kind, Role, Schema
 
 if TYPE_CHECKING:
@@ -36,21 +35,8 @@ __all__ = ["MAX_FAULTS", "UNSEEN", "Codes", "RowEncoder", "encode_table"]
 
 Codes = npt.NDArray[np.float64]
 
-UNSEEN = -1.0
-"""Code of a category that is not in the column's domain."""
-
 MAX_FAULTS = 20
 """Faults listed in one answer: enough to mend a client, too few to be an amplifier."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_SHOWN_CHARACTERS = 40
-
-Reader = Callable[[Any], float]
-
-
-class _Refused(Exception):
-    """A value is not of the column's kind; the text is the reason."""
 
 
 def encode_table(schema: Schema, table: pa.Table) -> Codes:
@@ -80,7 +66,7 @@ def encode_table(schema: Schema, table: pa.Table) -> Codes:
     if missing:
         raise DataError(
             f"the model needs {len(schema.features)} columns and the table lacks "
-            f"{_listed(missing)}; add {'it' if len(missing) == 1 else 'them'} "
+            f"{listed(missing)}; add {'it' if len(missing) == 1 else 'them'} "
             "(an empty column counts as missing values)"
         )
     codes = np.empty((table.num_rows, len(schema.features)), dtype=np.float64)
@@ -138,7 +124,7 @@ def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
     encoded = values.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
         return np.full(len(values), np.nan)
-    read = _category_reader(column)
+    read = category_reader(column)
     table = np.array([read(text) for text in encoded.dictionary.to_pylist()] + [np.nan])
     places = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
     return np.asarray(table[places], dtype=np.float64)
@@ -164,7 +150,7 @@ class RowEncoder:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.names: tuple[str, ...] = tuple(column.name for column in schema.features)
-        self._readers = tuple((c.name, _READERS[c.kind](c)) for c in schema.features)
+        self._readers = tuple((c.name, READERS[c.kind](c)) for c in schema.features)
         self._n_columns = len(self._readers)
         self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
 
@@ -191,8 +177,8 @@ class RowEncoder:
             for row in rows:
                 values.append([read(row[name]) for name, read in readers])
                 if len(row) != n_columns and not row.keys() <= self._known:
-                    raise _Refused
-        except (_Refused, KeyError, TypeError, AttributeError, IndexError):
+                    raise Refused
+        except (Refused, KeyError, TypeError, AttributeError, IndexError):
             raise self._explained(rows) from None
         return np.array(values, dtype=np.float64).reshape(len(values), n_columns)
 
@@ -212,7 +198,7 @@ class RowEncoder:
 
     def _faults(self, row: object) -> list[tuple[str | None, str]]:
         if not isinstance(row, Mapping):
-            return [(None, f"{_shown(row)} is not an object; send {{column: value}}")]
+            return [(None, f"{shown(row)} is not an object; send {{column: value}}")]
         faults: list[tuple[str | None, str]] = []
         for name, read in self._readers:
             if name not in row:
@@ -220,7 +206,7 @@ class RowEncoder:
                 continue
             try:
                 read(row[name])
-            except _Refused as refused:
+            except Refused as refused:
                 faults.append((name, str(refused)))
         faults.extend((str(key), self._unknown(key)) for key in row if key not in self._known)
         return faults
@@ -228,124 +214,4 @@ class RowEncoder:
     def _unknown(self, name: object) -> str:
         if name in self.schema:
             return "this is what the model predicts; leave it out"
-        return f"the model has no such column; it has {_listed(self.names)}"
-
-
-def _number_reader(column: Column) -> Reader:
-    whole = column.kind is Kind.INTEGER
-
-    def read(value: Any) -> float:
-        kind = value.__class__
-        if kind is int or kind is float:
-            try:
-                number = float(value)
-            except OverflowError:
-                raise _Refused("the number is too large for a 64-bit float") from None
-            if not math.isfinite(number):
-                if number != number:
-                    return number
-                raise _Refused(f"{number} is not finite; send a number or null")
-            if whole and kind is float and not number.is_integer():
-                raise _Refused(f"{number} is not whole; send an integer")
-            return number
-        if value is None:
-            return math.nan
-        if isinstance(value, (np.integer, np.floating)):
-            return read(value.item())
-        raise _Refused(_not_number(value, whole=whole))
-
-    return read
-
-
-def _not_number(value: object, *, whole: bool) -> str:
-    wanted = "an integer" if whole else "a number"
-    if isinstance(value, bool):
-        return f"{str(value).lower()} is a boolean; send {wanted}"
-    if isinstance(value, str):
-        try:
-            meant = math.isfinite(float(value))
-        except ValueError:
-            meant = False
-        if meant:
-            return f"{_shown(value)} is text; send the number {value.strip()[:_SHOWN_CHARACTERS]}"
-        return f"{_shown(value)} is text; send {wanted} or null"
-    return f"{_shown(value)} is not a number; send {wanted} or null"
-
-
-def _boolean_reader(column: Column) -> Reader:
-    def read(value: Any) -> float:
-        if value is True:
-            return 1.0
-        if value is False:
-            return 0.0
-        if value is None:
-            return math.nan
-        raise _Refused(f"{_shown(value)} is not a boolean; send true, false or null")
-
-    return read
-
-
-def _datetime_reader(column: Column) -> Reader:
-    def read(value: Any) -> float:
-        if value is None:
-            return math.nan
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                raise _Refused(f"{_shown(value)} {_NO_TIME}") from None
-        elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-        if not isinstance(value, datetime):
-            raise _Refused(f"{_shown(value)} {_NO_TIME}")
-        moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-        return float((moment - _EPOCH) // _MICROSECOND) / 1e6
-
-    return read
-
-
-_NO_TIME = "is not a time; send ISO 8601 text such as '2031-05-04T13:30:00Z' or null"
-
-
-def _category_reader(column: Column) -> Reader:
-    codes = {text: float(index) for index, text in enumerate(column.domain or ())}
-
-    def read(value: Any) -> float:
-        if value.__class__ is str:
-            code = codes.get(value)
-            # Domains are trimmed when the project says so; a client's blanks are then not a new
-            # category. A domain that kept its blanks is hit before this line.
-            return code if code is not None else codes.get(value.strip(), UNSEEN)
-        if value is None:
-            return math.nan
-        raise _Refused(f"{_shown(value)} is not text; send text or null")
-
-    return read
-
-
-_READERS: dict[Kind, Callable[[Column], Reader]] = {
-    Kind.NUMBER: _number_reader,
-    Kind.INTEGER: _number_reader,
-    Kind.BOOLEAN: _boolean_reader,
-    Kind.DATETIME: _datetime_reader,
-    Kind.CATEGORY: _category_reader,
-    Kind.TEXT: _category_reader,
-    Kind.IDENTIFIER: _category_reader,
-    Kind.CONSTANT: _category_reader,
-}
-
-
-def _shown(value: object) -> str:
-    """A value as it may stand in an error: short, on one line, no control characters."""
-    if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS:
-        return repr(value[:_SHOWN_CHARACTERS] + "…")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    return repr(value)[: _SHOWN_CHARACTERS + 2]
-
-
-def _listed(names: Sequence[str], *, most: int = 8) -> str:
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+        return f"the model has no such column; it has {listed(self.names)}"

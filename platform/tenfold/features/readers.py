@@ -1,0 +1,157 @@
+"""How one JSON value becomes one code, per kind: strict, and with a reason when it does not.
+
+Categories of tables go through the same function as those of JSON rows (see `codes`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from tenfold.schema import Column, Kind
+
+__all__ = ["READERS", "UNSEEN", "Reader", "Refused", "category_reader", "listed", "shown"]
+
+UNSEEN = -1.0
+"""Code of a category that is not in the column's domain."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SHOWN_CHARACTERS = 40
+
+Reader = Callable[[Any], float]
+
+
+class Refused(Exception):
+    """A value is not of the column's kind; the text is the reason."""
+
+
+def _number_reader(column: Column) -> Reader:
+    whole = column.kind is Kind.INTEGER
+
+    def read(value: Any) -> float:
+        kind = value.__class__
+        if kind is int or kind is float:
+            try:
+                number = float(value)
+            except OverflowError:
+                raise Refused("the number is too large for a 64-bit float") from None
+            if not math.isfinite(number):
+                if number != number:
+                    return number
+                raise Refused(f"{number} is not finite; send a number or null")
+            if whole and kind is float and not number.is_integer():
+                raise Refused(f"{number} is not whole; send an integer")
+            return number
+        if value is None:
+            return math.nan
+        if isinstance(value, (np.integer, np.floating)):
+            return read(value.item())
+        raise Refused(_not_number(value, whole=whole))
+
+    return read
+
+
+def _not_number(value: object, *, whole: bool) -> str:
+    wanted = "an integer" if whole else "a number"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} is a boolean; send {wanted}"
+    if isinstance(value, str):
+        try:
+            meant = math.isfinite(float(value))
+        except ValueError:
+            meant = False
+        if meant:
+            return f"{shown(value)} is text; send the number {value.strip()[:_SHOWN_CHARACTERS]}"
+        return f"{shown(value)} is text; send {wanted} or null"
+    return f"{shown(value)} is not a number; send {wanted} or null"
+
+
+def _boolean_reader(column: Column) -> Reader:
+    def read(value: Any) -> float:
+        if value is True:
+            return 1.0
+        if value is False:
+            return 0.0
+        if value is None:
+            return math.nan
+        raise Refused(f"{shown(value)} is not a boolean; send true, false or null")
+
+    return read
+
+
+def _datetime_reader(column: Column) -> Reader:
+    def read(value: Any) -> float:
+        if value is None:
+            return math.nan
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                raise Refused(f"{shown(value)} {_NO_TIME}") from None
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if not isinstance(value, datetime):
+            raise Refused(f"{shown(value)} {_NO_TIME}")
+        moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        return float((moment - _EPOCH) // _MICROSECOND) / 1e6
+
+    return read
+
+
+_NO_TIME = "is not a time; send ISO 8601 text such as '2031-05-04T13:30:00Z' or null"
+
+
+def category_reader(column: Column) -> Reader:
+    """Text to its place in the domain; built once per column."""
+    codes = {text: float(index) for index, text in enumerate(column.domain or ())}
+
+    def read(value: Any) -> float:
+        if value.__class__ is str:
+            code = codes.get(value)
+            # Domains are trimmed when the project says so; a client's blanks are then not a new
+            # category. A domain that kept its blanks is hit before this line.
+            return code if code is not None else codes.get(value.strip(), UNSEEN)
+        if value is None:
+            return math.nan
+        raise Refused(f"{shown(value)} is not text; send text or null")
+
+    return read
+
+
+READERS: dict[Kind, Callable[[Column], Reader]] = {
+    Kind.NUMBER: _number_reader,
+    Kind.INTEGER: _number_reader,
+    Kind.BOOLEAN: _boolean_reader,
+    Kind.DATETIME: _datetime_reader,
+    Kind.CATEGORY: category_reader,
+    Kind.TEXT: category_reader,
+    Kind.IDENTIFIER: category_reader,
+    Kind.CONSTANT: category_reader,
+}
+"""By kind: a column to the function that reads its values."""
+
+
+def shown(value: object) -> str:
+    """A value as it may stand in an error: short, on one line, no control characters."""
+    if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS:
+        return repr(value[:_SHOWN_CHARACTERS] + "…")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    return repr(value)[: _SHOWN_CHARACTERS + 2]
+
+
+def listed(names: Sequence[str], *, most: int = 8) -> str:
+    """The first names, and how many more.
+
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
