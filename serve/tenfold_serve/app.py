@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import ray
-from ray import serve
-from ray.serve.config import BackpressureConfig
 
 from tenfold.errors import UserError
 from tenfold.registry import CHAMPION, Registry
@@ -29,12 +27,15 @@ from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
+from tenfold_serve.lineups import DEPLOYMENT
+from tenfold_serve.ray_rim import import_serve
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.spool import new_app, spool_folder
 
-__all__ = ["DEPLOYMENT", "build", "limits_from"]
+serve = import_serve()
 
-DEPLOYMENT: Final = "EndpointReplica"
+__all__ = ["build", "limits_from"]
+
 _AGGREGATOR_TIMEOUT_S: Final = 5.0
 _MAX_ONGOING: Final = 64
 _MAX_QUEUED: Final = 512
@@ -77,7 +78,7 @@ class AggregatorLink:
     name=DEPLOYMENT,
     max_ongoing_requests=_MAX_ONGOING,
     max_queued_requests=_MAX_QUEUED,
-    backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
+    backpressure_config=serve.config.BackpressureConfig(status_code=429, retry_after_s=1),
     graceful_shutdown_timeout_s=10,
     health_check_period_s=2,
     max_surge_percent=100,

@@ -163,7 +163,7 @@ def _known_numbers(folder: Path, apps: set[str]) -> dict[str, int]:
 
     if not DeltaTable.is_deltatable(str(folder)):
         return {}
-    table = DeltaTable(str(folder), without_files=True)
+    table = DeltaTable(str(folder))
     found = {app: table.transaction_version(app) for app in apps}
     return {app: number for app, number in found.items() if number is not None}
 

@@ -124,8 +124,9 @@ class Endpoint:
         if scope["type"] == "http":
             start = time.perf_counter()
             answer = await self._answer(scope, receive)
-            self._recorder.stats.add(answer.status, time.perf_counter() - start)
-            await send_answer(answer, send)
+            if scope["method"] == "POST":  # pages and probes are no traffic
+                self._recorder.stats.add(answer.status, time.perf_counter() - start)
+            await send_answer(answer, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:

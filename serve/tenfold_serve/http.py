@@ -10,6 +10,8 @@ mapped here and nowhere else.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,6 +41,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
 
 JSON: Final = b"application/json"
+_DRAIN_BYTES: Final = 256 * 1024 * 1024
+_DRAIN_S: Final = 5.0
+"""How much of a refused body is read and forgotten, so that its sender sees the answer."""
 _RETRY_AFTER: Final = (b"retry-after", b"1")
 
 
@@ -49,6 +54,7 @@ class HttpError(Exception):
         status: HTTP status code.
         law: a stable word for programs.
         message: a sentence for people: law, values, remedy.
+        drain: the body was not read: read on and forget it, see `send_answer`.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class HttpError(Exception):
         *,
         items: Sequence[Mapping[str, object]] = (),
         headers: Sequence[tuple[bytes, bytes]] = (),
+        drain: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -66,6 +73,7 @@ class HttpError(Exception):
         self.message = message
         self.items = list(items)
         self.headers = list(headers)
+        self.drain = drain
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class Answer:
     body: bytes
     content_type: bytes = JSON
     headers: Sequence[tuple[bytes, bytes]] = field(default=())
+    drain: bool = False
 
 
 def answer_json(value: Any, *, status: int = 200) -> Answer:
@@ -114,7 +123,8 @@ def error_answer(error: BaseException) -> Answer:
     if items:
         body["items"] = items
     answer = answer_json({"error": body}, status=status)
-    return Answer(status, answer.body, headers=headers)
+    drain = isinstance(error, HttpError) and error.drain
+    return Answer(status, answer.body, headers=headers, drain=drain)
 
 
 async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> bytes:
@@ -126,7 +136,11 @@ async def read_body(headers: Headers, receive: Receive, *, max_bytes: int) -> by
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding.lower() != b"identity":
         raise HttpError(
-            415, "encoding", "bodies are sent as they are, without content-encoding", headers=_CLOSE
+            415,
+            "encoding",
+            "bodies are sent as they are, without content-encoding",
+            headers=_CLOSE,
+            drain=True,
         )
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
@@ -160,6 +174,7 @@ def _too_large(max_bytes: int, *, shown: str) -> HttpError:
         f"a body has at most {max_bytes} bytes and {shown}; send fewer rows at a time, "
         "or use `tenfold predict` for whole tables",
         headers=_CLOSE,
+        drain=True,
     )
 
 
@@ -176,12 +191,30 @@ async def read_json_body(headers: Headers, receive: Receive, *, max_bytes: int) 
         raise HttpError(400, "json", f"the body must be JSON in UTF-8: {error}") from error
 
 
-async def send_answer(answer: Answer, send: Send) -> None:
-    """Send an answer whole."""
+async def send_answer(answer: Answer, receive: Receive, send: Send) -> None:
+    """Send an answer whole.
+
+    An answer to a body that was not read is sent at once; then the rest of the body is read and
+    forgotten, within bounds. Most clients look at the answer only after they have sent everything:
+    closed on early, they would report a broken pipe and never see the reason.
+    """
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", str(len(answer.body)).encode()),
         *answer.headers,
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": answer.drain})
+    if answer.drain:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_drain(receive), _DRAIN_S)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _drain(receive: Receive) -> None:
+    size = 0
+    more = True
+    while more and size < _DRAIN_BYTES:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = bool(message.get("more_body"))

@@ -121,7 +121,7 @@ class Keeper:
         dashboard = os.environ.get("TENFOLD_DASHBOARD", "1") != "0"
         with start_serve(host=LOOPBACK, port=self._port, dashboard=dashboard) as host:
             self._listen()  # ray.init puts a handler of its own in place
-            self._record |= _addresses()
+            self._record |= host.addresses()
             self._write()
             aggregator = _RemoteAggregator()
             supervisor = Supervisor(
@@ -270,16 +270,6 @@ def _ask_ready(url: str) -> str:
         return error.read().decode(errors="replace")[:500]
     except (OSError, ValueError, KeyError) as error:
         return str(error) or type(error).__name__
-
-
-def _addresses() -> dict[str, Any]:
-    import ray
-
-    dashboard = ray._private.worker.global_worker.node.address_info.get("webui_url")
-    return {
-        "ray_address": ray.get_runtime_context().gcs_address,
-        "dashboard_url": f"http://{dashboard}" if dashboard else None,
-    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

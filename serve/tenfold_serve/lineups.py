@@ -10,10 +10,10 @@ from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Version
 from tenfold_serve.arms import arm_config
 
-__all__ = ["IMPORT_PATH", "Wanted", "application", "arms_of"]
+__all__ = ["DEPLOYMENT", "IMPORT_PATH", "Wanted", "application", "arms_of"]
 
 IMPORT_PATH: Final = "tenfold_serve.app:build"
-_DEPLOYMENT: Final = "EndpointReplica"
+DEPLOYMENT: Final = "EndpointReplica"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, A
         },
         "deployments": [
             {
-                "name": _DEPLOYMENT,
+                "name": DEPLOYMENT,
                 "num_replicas": serve.replicas,
                 "user_config": dict(user_config),
             }

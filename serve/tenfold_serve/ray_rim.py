@@ -23,6 +23,7 @@ import shlex
 import shutil
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ __all__ = [
     "AppStatus",
     "ServeHost",
     "haproxy_binary",
+    "import_serve",
     "private_folder",
     "require_free_port",
     "serve_environment",
@@ -68,6 +70,14 @@ fi
 exec {binary} "$@"
 """
 _NO_READ_AHEAD = "http-request set-header x-request-disconnect-disabled ?1"
+
+
+def import_serve() -> Any:
+    """``ray.serve``, without the deprecation warnings of its own pydantic models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from ray import serve
+    return serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +215,24 @@ class ServeHost:
         except Exception as error:  # Ray wraps whatever went wrong in types of its own
             raise ClusterError(f"Ray Serve refused the configuration: {error}") from error
 
+    def addresses(self) -> dict[str, str | None]:
+        """``ray_address`` of the control store and ``dashboard_url``, None without a dashboard."""
+        import ray
+
+        dashboard = ray._private.worker.global_worker.node.address_info.get("webui_url")
+        return {
+            "ray_address": str(ray.get_runtime_context().gcs_address),
+            "dashboard_url": f"http://{dashboard}" if dashboard else None,
+        }
+
     def statuses(self) -> dict[str, AppStatus]:
         """The state of every application by name.
 
         Raises:
             ClusterError: Serve does not answer.
         """
-        from ray import serve
-
         try:
-            found = serve.status().applications
+            found = import_serve().status().applications
         except Exception as error:
             raise ClusterError(f"Ray Serve does not answer: {error}") from error
         return {
@@ -242,8 +260,8 @@ def start_serve(
     Raises:
         ClusterError: Ray or Serve does not start.
     """
+    serve = import_serve()
     import ray
-    from ray import serve
     from ray.serve._private.api import serve_start
 
     try:

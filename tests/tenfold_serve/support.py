@@ -119,5 +119,7 @@ async def call(
         "headers": list(headers),
     }
     await app(scope, receive, send)
-    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-    return Reply(sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"])
+    assert sent[0]["type"] == "http.response.start"
+    assert [message.get("more_body", False) for message in sent[1:]][-1] is False
+    whole = b"".join(message["body"] for message in sent[1:])
+    return Reply(sent[0]["status"], dict(sent[0]["headers"]), whole)

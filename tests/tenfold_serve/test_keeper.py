@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tenfold.canonical import canonical_json, write_atomic
+from tenfold.cluster.sessions import record
+from tenfold.settings import Settings
+from tenfold_serve.keeper import main, read_record
+
+
+def run(project_file: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    monkeypatch.setenv("TENFOLD_HOME", str(settings.home))
+    return main(["--project", str(project_file), *more])
+
+
+def test_a_taken_port_ends_with_2_before_anything_starts(
+    project_file: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert run(project_file, settings, monkeypatch, "--port", port) == 2
+        assert f"error: port {port}" in capsys.readouterr().err
+        free = ("--port", "0", "--mlflow-port", port)
+        assert run(project_file, settings, monkeypatch, *free) == 2
+    assert not (settings.keeper / "keeper.json").exists()
+
+
+def test_a_missing_project_file_ends_with_2(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path / "absent.yaml", settings, monkeypatch) == 2
+
+
+def test_a_running_keeper_is_not_disturbed(
+    project_file: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if os.getsid(0) == os.getpid():
+        pytest.skip("this process leads its session, so it would be the keeper itself")
+    body = {**record().to_dict(), "port": 1, "projects": ["mixed"], "folder": "/nowhere"}
+    write_atomic(settings.keeper / "keeper.json", canonical_json(body))
+    assert run(project_file, settings, monkeypatch) == 2
+    assert "one keeper runs at a time" in capsys.readouterr().err
+    assert read_record(settings) == body
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": "x"}'])
+def test_a_damaged_record_is_no_record(settings: Settings, text: bytes) -> None:
+    assert read_record(settings) is None
+    write_atomic(settings.keeper / "keeper.json", text)
+    assert read_record(settings) is None

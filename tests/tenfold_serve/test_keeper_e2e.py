@@ -1,0 +1,371 @@
+"""The real thing: keeper, Ray, Serve, HAProxy, one replica. Ordered: the last test ends the keeper.
+
+Contract tests of `tenfold_serve.ray_rim` against the pinned Ray stand here too: in-place swap, open
+ports, killed HAProxy, token.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from tests.tenfold_serve.support import PROJECT, make_artifact
+
+from tenfold.cluster.sessions import SessionRecord, alive, end_session, members
+from tenfold.registry import Registry
+from tenfold.settings import Settings
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.keeper import read_record
+
+pytestmark = pytest.mark.e2e
+
+ROWS = json_rows(mixed_schema(), mixed_table(20))
+START_S = 150.0
+
+
+@dataclass
+class Running:
+    settings: Settings
+    registry: Registry
+    project_file: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        found = read_record(self.settings)
+        assert found is not None
+        return found
+
+    @property
+    def session(self) -> SessionRecord:
+        return SessionRecord.from_dict(self.record)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mixed"
+
+    def publish(self, seed: int) -> int:
+        folder = self.settings.home / f"artifact-{seed}"
+        make_artifact(folder, seed=seed)
+        return self.registry.publish("mixed", folder).version
+
+    def promote(self, version: int) -> None:
+        before = self.registry.alias("mixed", "champion")
+        self.registry.promote("mixed", version, expected=before)
+
+    def answering(self) -> int | None:
+        try:
+            reply = httpx.post(f"{self.url}/predict", json={"rows": ROWS[:1]}, timeout=5)
+            return int(reply.json()["version"])
+        except (httpx.HTTPError, ValueError, KeyError):
+            return None
+
+    def pids(self, words: str) -> list[int]:
+        return [pid for pid in members(self.session) if words in command_line(pid)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def eventually(condition: Callable[[], object], *, within_s: float) -> float:
+    """Seconds until the condition held."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < within_s, "it did not come true in time"
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def start_keeper(settings: Settings, project_file: Path, port: int) -> subprocess.Popen[bytes]:
+    settings.keeper.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tenfold_serve.keeper", "--project", str(project_file)]
+    with (settings.keeper / "keeper.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings.to_env()},
+            start_new_session=True,
+        )
+
+    def ready() -> bool:
+        assert process.poll() is None, (settings.keeper / "keeper.log").read_text()[-3000:]
+        record = read_record(settings)
+        return record is not None and record["ready"] and record["pid"] == process.pid
+
+    eventually(ready, within_s=START_S)
+    return process
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("served")
+    settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home")})
+    project_file = folder / "project.yaml"
+    project_file.write_text(yaml.safe_dump(PROJECT))
+    (folder / "mixed.csv").write_text("label\nyes\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    registry = Registry(settings)
+    make_artifact(folder / "first", seed=0)
+    registry.publish("mixed", folder / "first")
+    registry.promote("mixed", 1, expected=None)
+    process = start_keeper(settings, project_file, port)
+    made = Running(settings, registry, project_file, port, process)
+    session = made.session
+    try:
+        yield made
+    finally:
+        record = read_record(settings)
+        for each in (session, None if record is None else SessionRecord.from_dict(record)):
+            if each is not None:
+                end_session(each, grace_s=20)
+        made.process.wait(10)
+
+
+def test_it_answers_and_keeps_labels_and_echoes_the_request_id(running: Running) -> None:
+    reply = httpx.post(
+        f"{running.url}/predict", json={"rows": ROWS}, headers={"x-request-id": "mine-1"}
+    )
+    assert (reply.status_code, reply.headers["x-request-id"]) == (200, "mine-1")
+    ids = [item["id"] for item in reply.json()["predictions"]]
+    labels = [{"id": one, "label": "yes"} for one in ids]
+    reply = httpx.post(f"{running.url}/feedback", json={"labels": labels})
+    assert (reply.status_code, reply.json()["accepted"]) == (202, len(ids))
+
+    def counted() -> bool:
+        text = httpx.get(f"{running.url}/metrics").text
+        return f'tenfold_labels_total{{project="mixed",version="1"}} {len(ids)}.0' in text
+
+    eventually(counted, within_s=15)
+    status = json.loads((running.settings.keeper / "status.json").read_bytes())
+    assert status["mixed"]["arms"][0]["version"] == 1
+
+
+def test_a_hundred_megabytes_get_a_413(running: Running) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+    try:
+        client.request("POST", "/mixed/predict", body=b"x" * 100_000_000)
+        answer = client.getresponse()
+        assert answer.status == 413
+        assert json.loads(answer.read())["error"]["law"] == "body-size"
+    finally:
+        client.close()
+    assert running.answering() == 1
+
+
+def test_everything_for_clients_listens_on_loopback_only(running: Running) -> None:
+    listening = listening_sockets(members(running.session))
+    ports = {port for _, port, _ in listening}
+    assert running.port in ports
+    for words in ("haproxy", "ServeReplica", "ProxyActor", "dashboard/dashboard.py"):
+        assert any(words in command for _, _, command in listening), words
+    public = [
+        (command, port)
+        for address, port, command in listening
+        if address != "127.0.0.1" and is_ours(command, port)
+    ]
+    assert public == []
+    haproxy = {port for _, port, command in listening if "haproxy" in command}
+    assert len(haproxy) == 3
+
+
+def is_ours(command: str, port: int) -> bool:
+    """What clients, people or scrapers talk to; Ray's internal ports are guarded by the token."""
+    if "haproxy" in command or "mlflow" in command:
+        return True
+    if "ServeReplica" in command:
+        return 30000 <= port <= 31000  # the others are its core worker's gRPC ports
+    if "ProxyActor" in command:
+        return 8000 <= port < 10000
+    return "dashboard/dashboard.py" in command and 8265 <= port < 8300
+
+
+def listening_sockets(pids: list[int]) -> list[tuple[str, int, str]]:
+    """Address, port and command of every listening TCP socket of the processes."""
+    owners = {}
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                owners[str(handle.readlink())] = pid
+            except OSError:
+                continue
+    found = []
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            owner = owners.get(f"socket:[{fields[9]}]")
+            if fields[3] == "0A" and owner is not None:
+                address, port = fields[1].split(":")
+                words = [int(address[i : i + 8], 16) for i in range(0, len(address), 8)]
+                raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+                shown = socket.inet_ntop(family, raw)
+                found.append((shown, int(port, 16), command_line(owner)))
+    return found
+
+
+def test_rays_internal_ports_demand_the_token(running: Running) -> None:
+    program = f"import ray; ray.init(address={running.record['ray_address']!r})"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}
+    stranger = {
+        **env,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "0" * 64,
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=stranger, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert b"oken" in done.stderr
+    dashboard = running.record["dashboard_url"]
+    assert httpx.get(f"{dashboard}/api/jobs/").status_code == 401
+    put = httpx.put(f"{dashboard}/api/serve/applications/", json={"applications": []})
+    assert put.status_code == 401
+    assert running.answering() == 1
+
+
+def test_a_promotion_fails_no_request(running: Running) -> None:
+    second = running.publish(1)
+    stop = threading.Event()
+    failures: list[str] = []
+    seen: list[list[int]] = []
+
+    def load() -> None:
+        versions: list[int] = []
+        seen.append(versions)
+        with httpx.Client(timeout=10) as client:
+            while not stop.is_set():
+                try:
+                    reply = client.post(f"{running.url}/predict", json={"rows": ROWS[:2]})
+                    if reply.status_code == 200:
+                        versions.append(int(reply.json()["version"]))
+                    else:
+                        failures.append(reply.text)
+                except httpx.HTTPError as error:
+                    failures.append(repr(error))
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    running.promote(second)
+    try:
+        eventually(lambda: all(v and v[-1] == second for v in seen), within_s=30)
+        running.registry.rollback("mixed")
+        eventually(lambda: all(v[-1] == 1 for v in seen), within_s=30)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    # Each client saw the versions change once forth and once back, never in between.
+    for versions in seen:
+        changes = [b for a, b in itertools.pairwise(versions) if a != b]
+        assert changes == [second, 1]
+
+
+def test_a_poisoned_model_never_answers(running: Running) -> None:
+    poisoned = running.publish(2)
+    folder = running.registry.require("mixed", poisoned).path
+    model = folder / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(bytes(data))
+    running.promote(poisoned)
+    journal = running.registry.state.journal
+    eventually(lambda: journal.tail("mixed", 5, kind="swap_refused"), within_s=30)
+    assert running.answering() == 1
+    running.registry.rollback("mixed")
+
+
+def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
+    from tenfold.traffic import write_canary
+
+    running.registry.set_alias("mixed", "challenger", 2)
+    write_canary(running.registry.state, "mixed", 50)
+
+    def arms() -> set[str]:
+        found = set()
+        for key in range(30):
+            headers = {"x-tenfold-key": f"k{key}"}
+            reply = httpx.post(
+                f"{running.url}/predict", json={"rows": ROWS[:1]}, headers=headers
+            ).json()
+            found.add(f"{reply['arm']} {reply['version']}")
+        return found
+
+    eventually(lambda: arms() == {"champion 1", "challenger 2"}, within_s=30)
+    running.registry.set_alias("mixed", "challenger", None)
+    eventually(lambda: arms() == {"champion 1"}, within_s=30)
+
+
+def test_a_killed_haproxy_comes_back(running: Running) -> None:
+    for pid in running.pids("bin/haproxy -db"):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: running.answering() is None, within_s=5)
+    eventually(lambda: running.answering() == 1, within_s=15)
+
+
+def test_a_killed_aggregator_comes_back_with_its_totals(running: Running) -> None:
+    (pid,) = running.pids("ray::Aggregator")
+    os.kill(pid, signal.SIGKILL)
+
+    def total() -> float:
+        text = httpx.get(f"{running.url}/metrics").text
+        lines = [line for line in text.splitlines() if line.startswith("tenfold_labels_total{")]
+        return sum(float(line.split()[-1]) for line in lines)
+
+    assert running.answering() == 1
+    eventually(lambda: total() >= len(ROWS), within_s=30)
+
+
+def test_a_second_keeper_is_refused_in_one_line(running: Running) -> None:
+    command = [sys.executable, "-m", "tenfold_serve.keeper", "--project", str(running.project_file)]
+    env = {**os.environ, **running.settings.to_env()}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "one keeper runs at a time" in done.stderr.splitlines()[-1]
+    assert alive(running.session)
+    other = {**env, "TENFOLD_HOME": str(running.settings.home / "other")}
+    command += ["--port", str(running.port)]
+    done = subprocess.run(command, env=other, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"port {running.port} on 127.0.0.1 must be free" in done.stderr.splitlines()[-1]
+
+
+def test_what_a_killed_keeper_leaves_is_reaped_by_the_next(running: Running) -> None:
+    before = running.session
+    folder = Path(running.record["folder"])
+    os.kill(before.pid, signal.SIGKILL)
+    running.process.wait(10)
+    eventually(lambda: not alive(before), within_s=5)
+    running.process = start_keeper(running.settings, running.project_file, running.port)
+    assert members(before) == []
+    assert not folder.exists()
+    assert running.answering() == 1
+    after = running.session
+    os.kill(after.pid, signal.SIGTERM)
+    running.process.wait(60)
+    eventually(lambda: members(after) == [], within_s=10)
+    assert read_record(running.settings) is None

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import runpy
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tenfold.errors import UserError
+from tenfold_serve.ray_rim import (
+    haproxy_binary,
+    private_folder,
+    require_free_port,
+    serve_environment,
+    write_haproxy_wrapper,
+)
+
+
+def rendered_template() -> str:
+    """The parts of Ray's own template that the wrapper rewrites, with values filled in."""
+    import ray
+
+    path = Path(ray.__file__).parent / "serve/_private/haproxy_templates.py"
+    text = str(runpy.run_path(str(path))["HAPROXY_CONFIG_TEMPLATE"])
+    for name, value in {
+        "config.metrics_port": "9101",
+        "config.stats_port": "8404",
+        "config.frontend_host": "127.0.0.1",
+        "config.frontend_port": "8000",
+    }.items():
+        text = text.replace(f"{{{{ {name} }}}}", value)
+    return text
+
+
+def test_the_wrapper_closes_every_bind_and_runs_the_real_program(tmp_path: Path) -> None:
+    wrapper, config = tmp_path / "haproxy", tmp_path / "h.cfg"
+    config.write_text(rendered_template())
+    write_haproxy_wrapper(wrapper, binary="/bin/echo")
+    command = [str(wrapper), "-db", "-f", str(config), "-sf", "1 2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"-db -f {config} -sf 1 2\n"
+    lines = [line.split() for line in config.read_text().splitlines()]
+    binds = [words[1] for words in lines if words[:1] == ["bind"] and words[1] != "{{"]
+    assert binds == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
+    assert config.read_text().count("x-request-disconnect-disabled ?1") == 1
+
+
+def test_a_second_run_changes_nothing_more(tmp_path: Path) -> None:
+    wrapper, config = tmp_path / "haproxy", tmp_path / "h.cfg"
+    write_haproxy_wrapper(wrapper, binary="/bin/true")
+    results = []
+    for _ in range(2):
+        config.write_text(rendered_template())
+        subprocess.run([str(wrapper), "-f", str(config)], check=True)
+        results.append(config.read_text())
+    assert results[0] == results[1]
+
+
+def test_an_unreadable_config_stops_the_start(tmp_path: Path) -> None:
+    wrapper = tmp_path / "haproxy"
+    write_haproxy_wrapper(wrapper, binary="/bin/true")
+    command = [str(wrapper), "-f", str(tmp_path / "absent")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    assert subprocess.run([str(wrapper), "-v"], check=False).returncode == 0
+
+
+def test_the_bundled_program_is_found_and_flags_name_the_wrapper() -> None:
+    assert haproxy_binary() is not None
+    folder = private_folder()
+    try:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        flags = serve_environment(folder)
+        assert flags["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+        wrapper = Path(flags["RAY_SERVE_HAPROXY_BINARY_PATH"])
+        assert os.access(wrapper, os.X_OK)
+        # 56 characters of node id and the socket's name must fit into the kernel's 107.
+        sockets = [Path(v) for k, v in flags.items() if k.endswith("SOCKET_PATH")]
+        assert max(len(str(path)) for path in sockets) + 57 + 12 < 108
+        assert all(path.parent == folder for path in sockets)
+    finally:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def test_every_flag_is_one_that_this_ray_reads(tmp_path: Path) -> None:
+    import ray
+
+    sources = Path(ray.__file__).parent
+    text = (sources / "serve/_private/constants.py").read_text()
+    text += (sources / "_common/usage/usage_constants.py").read_text()
+    flags = serve_environment(tmp_path)
+    assert [name for name in flags if name not in text] == []
+
+
+def test_a_taken_port_is_refused_with_a_remedy() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} on 127.0.0.1 must be free"):
+            require_free_port(port)
+    require_free_port(port)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.test_recorder import entry
+
+from tenfold.project import Project
+from tenfold.registry import Registry
+from tenfold.settings import Settings
+from tenfold.traffic import write_canary
+from tenfold_serve.aggregator import Aggregator
+from tenfold_serve.prediction_log import write_segment
+from tenfold_serve.spool import frame, segment_name, spool_folder
+from tenfold_serve.supervisor import Supervisor
+
+
+class Host:
+    """Serve, as far as the supervisor sees it."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def apply(self, applications: Sequence[Mapping[str, Any]]) -> None:
+        (application,) = applications
+        self.sent.append(dict(application))
+
+    def arms(self) -> list[tuple[str, int, float]]:
+        config = self.sent[-1]["deployments"][0]["user_config"]
+        return [(arm["arm"], arm["version"], arm["weight"]) for arm in config["arms"]]
+
+
+class Scene:
+    def __init__(self, settings: Settings, project: Project, path: Path, command: str) -> None:
+        self.settings = settings
+        self.host = Host()
+        self.aggregator = Aggregator(settings)
+        self.registry = Registry(settings)
+        self.journal = self.registry.state.journal
+        self.supervisor = Supervisor(
+            [(project, path)],
+            settings=settings,
+            host=self.host,
+            aggregator=self.aggregator,
+            retrain_command=[sys.executable, "-c", command],
+        )
+
+    def kinds(self) -> list[str]:
+        return [row.kind for row in self.journal.tail("mixed", 100)]
+
+    def spool(self, publish: Publish, *, label: str, n_rows: int = 1000, app: str = "a.1") -> None:
+        folder = spool_folder(self.settings.live, "mixed")
+        one = entry(publish, n_rows)
+        one = one._replace(values=["yes"] * n_rows)
+        write_segment(folder / segment_name("predictions", app, 1), [one], replica="r")
+        moment = "2023-11-14T22:14:00+00:00"
+        record = {"label": label, "observed_at": moment, "received_at": moment, "source": "t"}
+        frames = b"".join(frame(orjson.dumps({"id": one_id, **record})) for one_id in one.ids)
+        (folder / segment_name("labels", app, 1)).write_bytes(frames)
+
+
+DONE = 'print(\'{"version": 2, "alias": "champion", "reason": "it helped"}\')'
+
+
+@pytest.fixture
+def scene(settings: Settings, project: Project, project_file: Path) -> Scene:
+    return Scene(settings, project, project_file, DONE)
+
+
+def test_the_whole_config_follows_the_aliases(scene: Scene, publish: Publish) -> None:
+    scene.supervisor.start()
+    assert scene.host.arms() == []
+    publish(0, promote=True)
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 1.0)]
+    publish(1)
+    scene.registry.set_alias("mixed", "challenger", 2)
+    scene.supervisor.step()
+    assert len(scene.host.sent) == 2
+    write_canary(scene.registry.state, "mixed", 25)
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 0.75), ("challenger", 2, 0.25)]
+    scene.registry.promote("mixed", 2, expected=1)
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 2, 1.0)]
+    assert scene.kinds().count("swap") == 2
+    configs = [sent["deployments"][0].pop("user_config") for sent in scene.host.sent]
+    assert [config["generation"] for config in configs] == [1, 2, 3, 4]
+    assert all(sent == scene.host.sent[0] for sent in scene.host.sent)
+
+
+def test_a_model_that_fails_its_probe_is_never_sent(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    bad = publish(1, promote=True)
+    (bad.path / "model.onnx").write_bytes(b"poison")
+    scene.supervisor.step()
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 1.0)]
+    assert scene.kinds() == ["swap_refused"]
+    assert "version 2 failed its probe" in scene.supervisor.status()["mixed"]["refused"]
+    scene.registry.rollback("mixed")
+    scene.supervisor.step()
+    assert len(scene.host.sent) == 1
+
+
+def test_labels_that_prove_harm_start_one_retrain(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    scene.spool(publish, label="no")
+    scene.supervisor.step()
+    assert scene.kinds()[:2] == ["alarm", "decision"]
+    assert "retrain_started" in scene.kinds()
+    deadline = time.monotonic() + 20
+    while "retrain_done" not in scene.kinds() and time.monotonic() < deadline:
+        scene.supervisor.step()
+        time.sleep(0.02)
+    assert scene.kinds().count("retrain_started") == 1
+    done = scene.journal.tail("mixed", 1, kind="retrain_done")[0]
+    assert done.body == {"reason": "it helped", "version": 2, "alias": "champion"}
+    decision = scene.journal.tail("mixed", 1, kind="decision")
+    assert decision[0].body["evidence"]["harm"] is True
+    assert scene.supervisor.status()["mixed"]["labels"] == {"accepted": 1000}
+
+
+def test_right_answers_start_nothing_and_are_no_news(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    scene.spool(publish, label="yes")
+    for _ in range(3):
+        scene.supervisor.step()
+    assert scene.kinds() == []
+    model = scene.supervisor.status()["mixed"]["monitor"]["models"]["1"]
+    assert (model["labels"], model["quality"]["accuracy"]["value"]) == (1000, 1.0)
+
+
+def test_a_failed_retrain_is_journaled_and_the_cooldown_holds(
+    settings: Settings, project: Project, project_file: Path, publish: Publish
+) -> None:
+    scene = Scene(settings, project, project_file, "import sys; sys.exit('out of luck')")
+    publish(0, promote=True)
+    scene.supervisor.start()
+    scene.spool(publish, label="no")
+    deadline = time.monotonic() + 20
+    while "retrain_failed" not in scene.kinds() and time.monotonic() < deadline:
+        scene.supervisor.step()
+        time.sleep(0.02)
+    failed = scene.journal.tail("mixed", 1, kind="retrain_failed")[0]
+    assert failed.body["reason"] == "the command ended with 1: out of luck"
+
+
+def test_an_interrupted_retrain_is_closed_by_the_next_keeper(
+    settings: Settings, project: Project, project_file: Path, publish: Publish
+) -> None:
+    publish(0, promote=True)
+    slow = Scene(settings, project, project_file, "import time; time.sleep(600)")
+    slow.supervisor.start()
+    slow.spool(publish, label="no")
+    slow.supervisor.step()
+    assert slow.supervisor.status()["mixed"]["retrain_running"]
+    slow.supervisor.stop()
+    assert slow.kinds()[-1] == "retrain_failed"
+    slow.journal.append("mixed", "retrain_started", {"reason": "a keeper that was killed"})
+    Scene(settings, project, project_file, DONE).supervisor.start()
+    last = slow.journal.tail("mixed", 1)[0]
+    assert (last.kind, last.body["reason"][:11]) == ("retrain_failed", "interrupted")
+    Scene(settings, project, project_file, DONE).supervisor.start()
+    assert slow.kinds().count("retrain_failed") == 2
+
+
+def test_one_parts_trouble_does_not_stop_the_others(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    live = scene.settings.live / "mixed"
+    scene.spool(publish, label="yes", n_rows=50)
+    (live / "labels").write_text("in the way")
+    scene.supervisor.step()
+    status = scene.supervisor.status()["mixed"]
+    assert "labels" in status["logs_trouble"]
+    assert status["decision"]["action"] == "wait"
+    (live / "labels").unlink()
+    scene.supervisor.step()
+    status = scene.supervisor.status()["mixed"]
+    assert "logs_trouble" not in status
