@@ -72,6 +72,8 @@ class Outcome:
         label: what is true, of the same kind.
         score: probability of the positive class, or the number; None if unknown.
         revised: the label replaces an earlier one: live quality takes it, evidence does not.
+        at_s: when the prediction was answered, seconds since 1970; the change point is told in this
+            time, not in that of the labels, which may come days later. None if unknown.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Outcome:
     label: str
     score: float | None = None
     revised: bool = False
+    at_s: float | None = None
 
 
 class SeenMessages:

@@ -109,6 +109,7 @@ class Monitor:
         self.channels = self._make_channels()
         self._live = LiveQuality(settings.task)
         self._pending: list[float] = []
+        self._pending_s = 0.0  # when the first of them was answered
         self._seen = SeenMessages()
         self._window: list[Counts] = []
         self._totals: Counter[str] = Counter()
@@ -204,9 +205,11 @@ class Monitor:
             self._live.add(outcome.id, score=score, target=target, loss=value)
             self._totals["labels"] += 0 if outcome.revised else 1
             if not outcome.revised:
+                if not self._pending:
+                    self._pending_s = now_s if outcome.at_s is None else outcome.at_s
                 self._pending.append(value)
             if len(self._pending) == LABEL_BATCH:
-                self._harm.update_losses(np.array(self._pending), now_s=now_s)
+                self._harm.update_losses(np.array(self._pending), now_s=self._pending_s)
                 self._pending = []
                 self.channels["harm"].latch(now_s)
         self._updated_s = max(self._updated_s, now_s)
@@ -299,6 +302,7 @@ class Monitor:
             "harm": self._harm.state(),
             "live": self._live.state(),
             "pending": self._pending,
+            "pending_s": self._pending_s,
             "seen": self._seen.state(),
             "window": [pack(block.astype(np.int32)) for block in self._window],
             "totals": dict(self._totals),
@@ -338,6 +342,7 @@ class Monitor:
         self._harm.restore(state["harm"])
         self._live.restore(state["live"])
         self._pending = [float(loss) for loss in state["pending"]]
+        self._pending_s = float(state["pending_s"])
         self._seen.restore(state["seen"])
         self._window = [unpack(block).astype(np.int64) for block in state["window"]]
         self._totals = Counter(state["totals"])

@@ -40,9 +40,10 @@ def healthy_stream(
     """
     noise = generator.normal(size=(n_rows, n_features))
     if kind == "ar":
-        scale = np.sqrt(1.0 - RHO**2)
-        for row in range(1, n_rows):
-            noise[row] = RHO * noise[row - 1] + scale * noise[row]
+        from scipy.signal import lfilter
+
+        noise[1:] *= np.sqrt(1.0 - RHO**2)
+        noise = np.asarray(lfilter([1.0], [1.0, -RHO], noise, axis=0))
     if kind == "season":
         phase = 2.0 * np.pi * (start + np.arange(n_rows)) / DAY_ROWS
         noise += SWING * np.sin(phase)[:, None]

@@ -157,6 +157,14 @@ def test_harm_is_proven_and_its_start_is_known(monitor: Monitor) -> None:
     assert monitor.labels_since_change == pytest.approx(400, abs=2 * LABEL_BATCH)
 
 
+def test_the_change_is_told_in_the_time_of_the_predictions(monitor: Monitor) -> None:
+    for hour in range(12):
+        labels = outcomes(100, wrong=9 if hour < 8 else 50, prefix=f"{hour}-")
+        answered = [replace(label, at_s=3600.0 * hour) for label in labels]
+        monitor.labels(answered, now_s=1e6)  # all labels come at once, days later
+    assert monitor.snapshot()["channels"]["harm"]["change_s"] == pytest.approx(8 * 3600, abs=3600)
+
+
 def test_a_revised_label_moves_quality_but_not_evidence(monitor: Monitor) -> None:
     monitor.labels(outcomes(50, wrong=5), now_s=1.0)
     before = monitor.snapshot()["channels"]["harm"]["evidence"]
