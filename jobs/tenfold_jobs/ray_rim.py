@@ -2,7 +2,8 @@
 
 `start_ray` is the one entrance. Facts it rests on, each with a contract test:
 
-- environment variables are read when Ray is imported or started, so they are set first;
+- environment variables are read when Ray is imported or started, so they are set first, and what
+  it read of authentication before is read again;
 - token authentication is stated, never left to the default of the version;
 - Train's controller polls every `RAY_TRAIN_HEALTH_CHECK_INTERVAL_S` and a report waits for the
   poll: the default of 2 s costs 2 s a report;
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +45,9 @@ QUIET_ENVIRONMENT = {
     "RAY_LOG_TO_STDERR": "0",
 }
 """Ray's own chatter stays out of the user's sight."""
+
+KNOCK_TIMEOUT_S = 10.0
+"""A healthy head accepts a connection in milliseconds, over a bad network in a second or two."""
 
 NOISY_LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune", "ray.serve")
 
@@ -80,7 +85,10 @@ def start_ray(
     if ray.is_initialized():
         yield _address(ray)
         return
+    _refresh_authentication()
     address = settings.ray_address or keeper_address(settings)
+    if address:
+        _knock(address)
     local: dict[str, Any] = {"address": address} if address else _local(num_cpus, dashboard)
     _quiet_logs(quiet)
     try:
@@ -103,6 +111,31 @@ def start_ray(
         yield _address(ray)
     finally:
         ray.shutdown()
+
+
+def _refresh_authentication() -> None:
+    """Ray reads mode and token once, at its import, which may have been before they were set."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _knock(address: str) -> None:
+    """Fails within seconds where nothing listens: Ray itself tries for minutes.
+
+    Raises:
+        ClusterError: nobody answers at the address.
+    """
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_TIMEOUT_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"a Ray must listen at {address}: {error}; check RAY_ADDRESS, or unset it"
+        ) from error
 
 
 def _local(num_cpus: int | None, dashboard: bool) -> dict[str, Any]:  # noqa: FBT001

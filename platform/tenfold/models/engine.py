@@ -16,8 +16,10 @@ ONNX_FILE = "model.onnx"
 NATIVE_ENGINES = {"boosting": "xgboost"}
 """By family; every other family is arrays."""
 NOISE = 1e-5
-"""Largest difference, absolute or relative, that float32 sums in another order explain: some
-hundred trees differ by 1e-6, a wrong conversion by 1e-2 and more."""
+"""Largest difference that float32 sums in another order explain, as a share of the score or of the
+scores' spread (sums near zero cancel): some hundred trees differ by 1e-6, a wrong conversion by
+1e-2 and more."""
+TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def choose_engine(model: Model, matrix: Matrix) -> EngineChoice:
 def _difference(native: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     if native.shape != other.shape:
         return float("inf")
-    gap = np.abs(native - other) / np.maximum(np.abs(native), 1.0)
+    scale = np.maximum(np.abs(native), native.std(axis=0)) + TINY
+    gap = np.abs(native - other) / scale
     return float(gap.max(initial=0.0)) if np.isfinite(gap).all() else float("inf")
 
 

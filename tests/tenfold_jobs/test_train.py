@@ -1,0 +1,144 @@
+"""A training end to end: same digest twice, promotion by gates and comparison, refit, mirror."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenfold.data import Snapshot, prepare
+from tenfold.errors import DataError
+from tenfold.inference import Predictor
+from tenfold.monitor import Reference
+from tenfold.project import Project
+from tenfold.registry import Registry
+from tenfold.settings import Settings
+from tenfold_jobs.train import refit_artifact, run_train
+
+pytestmark = [
+    pytest.mark.usefixtures("ray_session"),
+    pytest.mark.timeout(240),
+    # MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
+]
+
+N_ROWS = 900
+
+
+def write_table(folder: Path, *, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=(2, N_ROWS))
+    city = rng.choice(["bern", "oslo", "rome"], N_ROWS)
+    p = 1 / (1 + np.exp(-(2 * x + (city == "oslo") - 0.5)))
+    left = np.where(rng.random(N_ROWS) < p, "yes", "no")
+    lines = [f"{a:.6f},{b:.6f},{c},{d}" for a, b, c, d in zip(x, z, city, left, strict=True)]
+    path = folder / "churn.csv"
+    path.write_text("x,z,city,left\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def make_project(folder: Path, **changes: object) -> Project:
+    body: dict[str, object] = {
+        "problem": {"task": "binary", "target": "left", "gates": ["roc_auc >= 0.7"]},
+        "data": {"sources": [{"path": "churn.csv"}]},
+        "train": {"trials": 4, "folds": 3, "families": ["linear", "boosting"]},
+    }
+    return Project.from_dict(body | changes).at(folder)
+
+
+def settings_of(folder: Path, name: str) -> Settings:
+    return Settings.from_env({"TENFOLD_HOME": str(folder / name)})
+
+
+def test_the_same_budget_of_trials_gives_the_same_model(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    project = make_project(tmp_path)
+    records = []
+    for home in ("one", "two"):
+        settings = settings_of(tmp_path, home)
+        prepare(project, settings=settings)
+        records.append(run_train(project, settings))
+    first, second = records
+    assert first.digest == second.digest
+    assert first.n_tried == 5
+    assert first.alias == "champion"
+    assert 0.7 < (first.metrics["roc_auc"]["value"] or 0) < 1.0
+    _look_at_artifact(settings_of(tmp_path, "one"), project)
+
+
+def _look_at_artifact(settings: Settings, project: Project) -> None:
+    version = Registry(settings).require(project.name)
+    predictor = Predictor.load(version.path)
+    assert predictor.check_golden() >= 64
+    assert predictor.manifest.engine == "onnx"
+    assert predictor.classes[-1] == predictor.manifest.positive_class
+    snapshot = Snapshot.latest(settings, project)
+    assert predictor.manifest.lineage.snapshot == snapshot.digest
+    reference = Reference.from_bytes((version.path / "reference.json").read_bytes())
+    assert reference.loss is not None
+    assert reference.loss.n == sum(p.n_rows for k, p in snapshot.profiles().items() if k == -1)
+    for name in ("card.html", "card.md", "profile.bin", "model.onnx"):
+        assert (version.path / name).stat().st_size > 0
+    _look_at_mirror(settings, project)
+
+
+def _look_at_mirror(settings: Settings, project: Project) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings.mlflow_uri)
+    mirrored = client.get_model_version_by_alias(project.name, "champion")
+    run = client.get_run(mirrored.run_id)
+    assert run.data.metrics["roc_auc"] > 0.7
+    names = {file.path for file in client.list_artifacts(mirrored.run_id, "model")}
+    assert "model/manifest.json" in names
+
+
+def test_a_missed_gate_is_registered_and_not_promoted(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    problem = {"task": "binary", "target": "left", "gates": ["roc_auc >= 0.999"]}
+    train = {"trials": 1, "folds": 2, "families": ["linear"]}
+    project = make_project(tmp_path, problem=problem, train=train)
+    settings = settings_of(tmp_path, "home")
+    prepare(project, settings=settings)
+    record = run_train(project, settings)
+    assert record.alias is None
+    assert [gate["holds"] for gate in record.gates] == [False]
+    assert Registry(settings).resolve(project.name) is None
+    assert [v.version for v in Registry(settings).versions(project.name)] == [1]
+
+
+def test_a_worse_model_does_not_replace_the_champion_and_a_refit_keeps_the_recipe(
+    tmp_path: Path,
+) -> None:
+    write_table(tmp_path)
+    project = make_project(tmp_path)
+    settings = settings_of(tmp_path, "home")
+    snapshot = prepare(project, settings=settings)
+    first = run_train(project, settings)
+    baseline = make_project(tmp_path, train={"trials": 0 + 1, "folds": 3, "families": ["dummy"]})
+    worse = run_train(baseline, settings)
+    assert worse.family == "dummy"
+    registry = Registry(settings)
+    assert registry.require(project.name).version == first.version
+    parent = registry.require(project.name, first.version)
+    version, packed, finished = refit_artifact(project, snapshot, settings=settings, parent=parent)
+    assert version.model_digest == first.digest
+    assert finished.params == first.params
+    assert packed.metrics["roc_auc"].value == first.metrics["roc_auc"]["value"]
+    assert registry.require(project.name).version == first.version
+
+
+def test_training_before_preparing_is_the_users_fault(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    with pytest.raises(DataError, match="must be prepared first"):
+        run_train(make_project(tmp_path), settings_of(tmp_path, "home"))
+
+
+def test_a_snapshot_of_another_target_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    settings = settings_of(tmp_path, "home")
+    prepare(make_project(tmp_path), settings=settings)
+    other = make_project(tmp_path, problem={"task": "multiclass", "target": "city"})
+    with pytest.raises(DataError, match="target 'left', the project asks for 'city'"):
+        run_train(other, settings)
