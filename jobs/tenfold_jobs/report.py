@@ -17,9 +17,7 @@ def find_reports(project: Project, settings: Settings) -> dict[str, str | None]:
     """
     report = settings.reports / project.name / "report.html"
     registry = Registry(settings)
-    newest = registry.resolve(project.name) or next(
-        reversed(registry.versions(project.name)), None
-    )
+    newest = registry.resolve(project.name) or next(reversed(registry.versions(project.name)), None)
     card = None if newest is None else newest.path / "card.html"
     return {
         "project": project.name,

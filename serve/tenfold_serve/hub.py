@@ -247,4 +247,5 @@ def _outcome(item: Joined) -> Outcome | None:
         label=item.label.value,
         score=item.predicted.score,
         revised=item.status is LabelStatus.REVISED,
+        at_s=item.predicted.at_s,
     )

@@ -1,0 +1,266 @@
+"""``tenfold retrain``: the champion's recipe on newer rows, judged beside it, promoted if it helps.
+
+Labeled live rows come from the logs. The window is chosen on the newest of them; the refit seals a
+part of the window away as every training does; champion and challenger are compared on those sealed
+live rows, which neither was fitted on; the policy, a pure function, decides; the registry's
+conditional write makes it so. A running endpoint follows the registry.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tenfold.artifact import REFERENCE_FILE
+from tenfold.data import FOLD, ROW, Snapshot, clean_table, snapshot_from_table
+from tenfold.errors import DataError, RegistryConflict
+from tenfold.evaluation.paired import PairedDifference, paired_difference
+from tenfold.inference import Predictor
+from tenfold.live import LABEL, labeled_rows
+from tenfold.monitor import Action, Challenger, Decision, Evidence, Rules, decide
+from tenfold.monitor.reference import Reference
+from tenfold.progress import SILENT, Progress
+from tenfold.project import Project
+from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
+from tenfold.schema import Kind, Role, Schema
+from tenfold.settings import Settings
+from tenfold.training.question import make_question
+from tenfold_jobs.train import refit_artifact
+from tenfold_jobs.windows import MIN_WINDOW_ROWS, Chosen, candidate_windows, choose_window
+
+__all__ = ["RetrainRecord", "live_table", "run_retrain"]
+
+MAX_BASE_ROWS = 200_000
+"""Rows of the prepared table that a refit takes along; more are thinned by row hash."""
+
+_REFIT_THREADS = 1
+"""Beside a serving replica on two cores, one thread leaves it its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainRecord:
+    """What a retrain made and what became of it; `to_dict` is what ``--json`` prints.
+
+    Attributes:
+        project: name.
+        version: number in the registry.
+        digest: model digest.
+        alias: ``champion`` if it was promoted, else ``challenger``.
+        window: the rows learned from: ``everything``, ``live`` or ``since-change``.
+        windows: the metric of each candidate window on the newest labels.
+        rows: rows of the window.
+        labels: labeled live rows that were there.
+        reason: the policy's sentence.
+        comparison: both losses in [0, 1] on sealed live rows and the interval of their difference.
+        metrics: on the sealed rows of the window, as in training.
+        gates: gate, value, holds.
+        seconds: wall time.
+    """
+
+    project: str
+    version: int
+    digest: str
+    alias: str
+    window: str
+    windows: dict[str, float | None]
+    rows: int
+    labels: int
+    reason: str
+    comparison: dict[str, float | None]
+    metrics: dict[str, dict[str, float | None]]
+    gates: list[dict[str, Any]]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return asdict(self)
+
+
+def run_retrain(
+    project: Project, settings: Settings, *, progress: Progress = SILENT, quiet: bool = True
+) -> RetrainRecord:
+    """Refit on newer rows, compare, decide.
+
+    Args:
+        project: gates, metric and the rules of the loop.
+        settings: where the logs and the registry are.
+        progress: is told of steps.
+        quiet: kept for the surface that all training commands share; no Ray is started.
+
+    Raises:
+        UserError: there is no champion yet.
+        DataError: too few labeled live rows.
+    """
+    began = time.monotonic()
+    registry = Registry(settings)
+    champion = registry.require(project.name, CHAMPION)
+    predictor = Predictor.load(champion.path)
+    with progress.step("labeled live rows"):
+        live, times = live_table(settings, project, predictor.schema)
+    if live.num_rows < MIN_WINDOW_ROWS:
+        raise DataError(
+            f"a retrain needs {MIN_WINDOW_ROWS} labeled live rows and {live.num_rows} are there; "
+            "send labels with `tenfold feedback`, or train on a newer table with `tenfold run`"
+        )
+    chosen = _choose(project, settings, predictor, live, times, registry, progress)
+    window = chosen.window
+    with progress.step("snapshot"):
+        snapshot = snapshot_from_table(
+            window.table, predictor.schema, project=project, settings=settings
+        )
+    version, packed, _finished = refit_artifact(
+        project, snapshot, settings=settings, parent=champion, progress=progress
+    )
+    compared = _compare(predictor, Predictor.load(version.path), snapshot, window.n_live)
+    gates_hold = all(gate.holds for gate in packed.gates)
+    decision = _decide(project, version, compared, gates_hold=gates_hold)
+    alias = _obey(registry, project.name, champion, version, decision)
+    return RetrainRecord(
+        project=project.name,
+        version=version.version,
+        digest=version.model_digest,
+        alias=alias,
+        window=window.name,
+        windows={name: _finite(score) for name, score in chosen.scores.items()},
+        rows=window.table.num_rows,
+        labels=live.num_rows,
+        reason=decision.reason,
+        comparison=compared.to_dict(),
+        metrics={
+            name: {key: _finite(value) for key, value in estimate.to_dict().items()}
+            for name, estimate in packed.metrics.items()
+        },
+        gates=[gate.to_dict() | {"value": _finite(gate.value)} for gate in packed.gates],
+        seconds=time.monotonic() - began,
+    )
+
+
+def live_table(
+    settings: Settings, project: Project, schema: Schema
+) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Labeled live rows as a cleaned table, oldest first, and when each was answered.
+
+    Rows whose label the schema does not know (another class, text for a number) are left out.
+    """
+    joined = labeled_rows(settings.live, project.name)
+    if joined.num_rows == 0 or schema.target is None:
+        return schema.arrow_schema().empty_table(), pa.chunked_array([], pa.timestamp("us", "UTC"))
+    names = [name for name in joined.column_names if name in schema]
+    raw = joined.select(names).append_column(schema.target.name, joined.column(LABEL))
+    for column in schema.columns:  # what a log row has in place of the table's own
+        if column.name not in raw.column_names:
+            if column.role is Role.TIME and column.kind is Kind.DATETIME:
+                raw = raw.append_column(column.name, joined.column("__at"))
+            elif column.role in (Role.KEY, Role.GROUP) and column.kind is not Kind.INTEGER:
+                raw = raw.append_column(column.name, joined.column("__id"))
+    table, _problems = clean_table(raw, schema)
+    known = pc.is_valid(table.column(schema.target.name))
+    if schema.target.domain is not None:
+        domain = pa.array(schema.target.domain, pa.string())
+        known = pc.and_(known, pc.is_in(table.column(schema.target.name), value_set=domain))
+    return table.filter(known), joined.column("__at").filter(known)
+
+
+def _choose(
+    project: Project,
+    settings: Settings,
+    predictor: Predictor,
+    live: pa.Table,
+    times: pa.ChunkedArray,
+    registry: Registry,
+    progress: Progress,
+) -> Chosen:
+    schema = predictor.schema
+    snapshot = Snapshot.latest(settings, project)
+    base, _ = clean_table(_thinned(snapshot), schema)
+    lineage = predictor.manifest.lineage
+    windows = candidate_windows(base, live, change=_change_index(registry, project.name, times))
+    with progress.step("choosing the window", total=len(windows)):
+        return choose_window(
+            windows,
+            question=make_question(project, schema, ordered=snapshot.ordered),
+            schema=schema,
+            family=lineage.family,
+            params=lineage.params,
+            threads=_REFIT_THREADS,
+        )
+
+
+def _thinned(snapshot: Snapshot) -> pa.Table:
+    """The prepared rows, thinned by row hash to what one process holds."""
+    if snapshot.n_rows <= MAX_BASE_ROWS:
+        return snapshot.table().drop_columns([ROW, FOLD])
+    share = MAX_BASE_ROWS / snapshot.n_rows
+    kept = []
+    for block in snapshot.blocks():
+        raw = b"".join(value[:8] for value in block.column("__hash").to_pylist())
+        below = np.frombuffer(raw, dtype=">u8") < share * 2.0**64
+        kept.append(block.filter(pa.array(below)))
+    return pa.concat_tables(kept).drop_columns([ROW, FOLD])
+
+
+def _change_index(registry: Registry, project: str, times: pa.ChunkedArray) -> int | None:
+    """Where the newest harm alarm saw the change begin, as an index of the live rows."""
+    for entry in reversed(registry.state.journal.tail(project, 50, kind="alarm")):
+        change_s = entry.body.get("change_s")
+        if entry.body.get("channel") == "harm" and change_s is not None:
+            moment = pa.scalar(datetime.fromtimestamp(change_s, UTC), times.type)
+            return int(pc.sum(pc.less(times, moment)).as_py() or 0)
+    return None
+
+
+def _compare(old: Predictor, new: Predictor, snapshot: Snapshot, n_live: int) -> PairedDifference:
+    """Losses of both models on the sealed rows that came live."""
+    table = snapshot.table()
+    first_live = int(pc.max(table.column(ROW)).as_py()) + 1 - n_live
+    sealed = table.filter(
+        pc.and_(pc.equal(table.column(FOLD), -1), pc.greater_equal(table.column(ROW), first_live))
+    )
+    loss = Reference.from_bytes(old.files[REFERENCE_FILE]).loss
+    target = old.schema.target
+    if loss is None or target is None or sealed.num_rows == 0:
+        return paired_difference([], [])
+    truth = sealed.column(target.name).to_pylist()
+    return paired_difference(
+        *(loss.rule.losses(model.predict_table(sealed).values, truth) for model in (old, new))
+    )
+
+
+def _decide(
+    project: Project, version: Version, compared: PairedDifference, *, gates_hold: bool
+) -> Decision:
+    retrain = project.retrain
+    rules = Rules(retrain.enabled, retrain.min_labels, retrain.cooldown_s)
+    challenger = Challenger(
+        version.version, gates_hold, compared.n_rows, compared.lower, compared.upper
+    )
+    return decide(Evidence(now_s=time.time(), challenger=challenger), rules)
+
+
+def _obey(
+    registry: Registry, project: str, champion: Version, version: Version, decision: Decision
+) -> str:
+    body = {**json.loads(json.dumps(decision.to_dict())), "champion": champion.version}
+    if decision.action is Action.PROMOTE and version.version != champion.version:
+        try:
+            registry.promote(project, version.version, expected=champion.version)
+        except RegistryConflict as conflict:
+            registry.state.journal.append(project, "promote_refused", {"reason": str(conflict)})
+        else:
+            registry.state.journal.append(project, "promote", body)
+            return CHAMPION
+    if version.version != champion.version:
+        registry.set_alias(project, CHALLENGER, version.version)
+    registry.state.journal.append(project, "decision", body)
+    return CHALLENGER
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

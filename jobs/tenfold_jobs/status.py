@@ -1,0 +1,125 @@
+"""``tenfold status``: versions, aliases, traffic, drift, live quality, the last decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from tenfold.canonical import read_json
+from tenfold.errors import StoreError, UserError
+from tenfold.registry import CHALLENGER, CHAMPION, Registry
+from tenfold.settings import Settings
+from tenfold.state import tables
+from tenfold.traffic import read_canary
+from tenfold_jobs.keeper_record import running_keeper
+
+__all__ = ["collect_status", "status_lines"]
+
+N_DECISIONS = 8
+"""The newest journal rows that are shown."""
+
+
+def collect_status(settings: Settings, *, project: str | None) -> dict[str, Any]:
+    """Everything that is known, as JSON values.
+
+    Args:
+        settings: where the registry and the keeper's record are.
+        project: one project's name, or None for all that have a version.
+
+    Returns:
+        ``keeper`` (``running``, and what it wrote down) and ``projects`` by name, each with
+        ``champion``, ``challenger``, ``canary_percent``, ``versions``, ``decisions``, ``url`` and
+        ``live`` (what the supervisor last knew; None where nothing runs).
+
+    Raises:
+        UserError: the named project has no version yet.
+    """
+    registry = Registry(settings)
+    keeper = running_keeper(settings)
+    names = [project] if project is not None else _projects(registry)
+    if project is not None and not registry.versions(project):
+        raise UserError(f"project {project!r} has no trained model yet; run `tenfold run` first")
+    live = _live(settings) if keeper is not None else {}
+    shown = ("pid", "port", "urls", "dashboard_url", "mlflow_url", "ready")
+    return {
+        "keeper": {"running": keeper is not None}
+        | {name: keeper[name] for name in shown if keeper is not None and name in keeper},
+        "projects": {name: _project(registry, name, keeper, live.get(name)) for name in names},
+    }
+
+
+def status_lines(document: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    keeper = document["keeper"]
+    lines = [f"endpoint: {'running, pid ' + str(keeper['pid']) if keeper['running'] else 'down'}"]
+    for name, facts in document["projects"].items():
+        lines.append(
+            f"{name}: champion {facts['champion']}, challenger {facts['challenger']}, "
+            f"canary {facts['canary_percent']} %, {len(facts['versions'])} versions"
+        )
+        if facts["url"]:
+            lines.append(f"  url: {facts['url']}")
+        lines += [f"  {line}" for line in _live_lines(facts["live"])]
+        lines += [
+            f"  {row['at'][:19]} {row['kind']}: {row['reason']}".rstrip(": ")
+            for row in facts["decisions"]
+        ]
+    if not document["projects"]:
+        lines.append("no project has a trained model yet; run `tenfold run PROJECT`")
+    return lines
+
+
+def _projects(registry: Registry) -> list[str]:
+    query = select(tables.versions.c.project).distinct().order_by(tables.versions.c.project)
+    with registry.state.engine.connect() as connection:
+        return [str(name) for name in connection.execute(query).scalars()]
+
+
+def _project(
+    registry: Registry, name: str, keeper: dict[str, Any] | None, live: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "champion": registry.alias(name, CHAMPION),
+        "challenger": registry.alias(name, CHALLENGER),
+        "canary_percent": read_canary(registry.state, name),
+        "versions": [
+            {"version": v.version, "digest": v.model_digest, "created": v.created}
+            for v in registry.versions(name)
+        ],
+        "decisions": [
+            {"at": e.at, "kind": e.kind, "reason": e.body.get("reason", "")}
+            for e in registry.state.journal.tail(name, N_DECISIONS)
+        ],
+        "url": None if keeper is None else keeper["urls"].get(name),
+        "live": live,
+    }
+
+
+def _live(settings: Settings) -> dict[str, Any]:
+    path = settings.keeper / "status.json"
+    try:
+        document: dict[str, Any] = read_json(path) if path.exists() else {}
+    except StoreError:  # it is being replaced, or the disk is full: the rest is still worth showing
+        return {}
+    return document
+
+
+def _live_lines(live: dict[str, Any] | None) -> list[str]:
+    if live is None:
+        return []
+    lines = [f"answers: {', '.join(_arm(arm) for arm in live.get('arms', []))}"]
+    for part in ("aliases_trouble", "logs_trouble", "policy_trouble", "refused"):
+        if live.get(part):
+            lines.append(f"trouble: {live[part]}")
+    models = live.get("monitor", {}).get("models", {})
+    for version, model in models.items():
+        alarms = [name for name, channel in model["channels"].items() if channel["active"]]
+        lines.append(f"version {version}: alarms: {', '.join(alarms) or 'none'}")
+    if live.get("decision"):
+        lines.append(f"policy: {live['decision']['action']}: {live['decision']['reason']}")
+    return lines
+
+
+def _arm(arm: dict[str, Any]) -> str:
+    return f"{arm['arm']} version {arm['version']} ({arm['weight']:.0%})"
