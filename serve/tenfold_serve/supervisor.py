@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 
 from tenfold.artifact import ProbeResult, probe
+from tenfold.errors import ClusterError
 from tenfold.monitor import Action, Decision, Evidence, Label, Rules, decide
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
@@ -115,6 +116,7 @@ class Supervisor:
         self._probe = probe_artifact
         self._registry = Registry(settings)
         self._journal = self._registry.state.journal
+        self._unsent = False
         self._watches = {
             project.name: _Watch(
                 project,
@@ -143,11 +145,13 @@ class Supervisor:
 
     def step(self) -> None:
         """Do what is due now; never raises for one project's trouble."""
-        changed = False
         for watch in self._watches.values():
-            changed |= bool(self._guarded(watch, "aliases", self._follow))
-        if changed:
-            self._apply()
+            self._unsent |= bool(self._guarded(watch, "aliases", self._follow))
+        if self._unsent:
+            try:
+                self._apply()
+            except ClusterError:  # the Serve controller is away: sent again in the next step
+                log.exception("the configuration was not sent")
         for watch in self._watches.values():
             self._guarded(watch, "logs", self._commit)
             self._guarded(watch, "policy", self._weigh)
@@ -224,12 +228,14 @@ class Supervisor:
         return False
 
     def _apply(self) -> None:
+        self._unsent = True
         self._host.apply(
             [
                 application(watch.project, {"generation": watch.generation, "arms": watch.arms})
                 for watch in self._watches.values()
             ]
         )
+        self._unsent = False
 
     def _commit(self, watch: _Watch) -> None:
         name = watch.project.name

@@ -11,6 +11,7 @@ import pytest
 from tests.tenfold_serve.support import Publish
 from tests.tenfold_serve.test_recorder import entry
 
+from tenfold.errors import ClusterError
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
@@ -26,8 +27,11 @@ class Host:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.away = False
 
     def apply(self, applications: Sequence[Mapping[str, Any]]) -> None:
+        if self.away:
+            raise ClusterError("Ray Serve refused the configuration: away")
         (application,) = applications
         self.sent.append(dict(application))
 
@@ -93,6 +97,20 @@ def test_the_whole_config_follows_the_aliases(scene: Scene, publish: Publish) ->
     configs = [sent["deployments"][0].pop("user_config") for sent in scene.host.sent]
     assert [config["generation"] for config in configs] == [1, 2, 3, 4]
     assert all(sent == scene.host.sent[0] for sent in scene.host.sent)
+
+
+def test_a_config_that_could_not_be_sent_is_sent_again(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    publish(1, promote=True)
+    scene.host.away = True
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 1.0)]
+    scene.host.away = False
+    scene.supervisor.step()
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 2, 1.0)]
+    assert len(scene.host.sent) == 2
 
 
 def test_a_model_that_fails_its_probe_is_never_sent(scene: Scene, publish: Publish) -> None:
