@@ -115,6 +115,7 @@ class Keeper:
                 self._serve()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            (self._settings.keeper / "status.json").unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
