@@ -50,6 +50,7 @@ docs: $(READY) ## Build the guides
 
 lock: ## Write constraints.lock from what .venv holds
 	$(BIN)/python -m pip freeze --exclude-editable --exclude tenfold | sed -E 's/\+cpu$$//' > constraints.lock
+	@! grep -n ' @ ' constraints.lock || { echo "a package came from a file: install it by name"; exit 1; }
 
 clean: ## Remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site

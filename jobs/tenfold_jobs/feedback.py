@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tenfold.errors import DataError
 from tenfold.progress import SILENT, Progress
-from tenfold.project import Project
+from tenfold.project import Project, Task
 from tenfold.settings import Settings
 from tenfold_jobs.client import EndpointClient
 from tenfold_jobs.keeper_record import endpoint_url
@@ -38,7 +38,7 @@ def run_feedback(
         DataError: the file has no ``id`` and ``label`` columns, or the endpoint refused.
         ClusterError: no endpoint answers.
     """
-    labels = list(read_labels(path))
+    labels = list(read_labels(path, numbers=project.problem.task is Task.REGRESSION))
     statuses: Counter[str] = Counter()
     refused: list[dict[str, Any]] = []
     with (
@@ -59,18 +59,40 @@ def run_feedback(
     }
 
 
-def read_labels(path: Path) -> Iterator[dict[str, Any]]:
+def read_labels(path: Path, *, numbers: bool) -> Iterator[dict[str, Any]]:
     """The labels of a CSV or Parquet file, as the endpoint wants them.
 
+    Args:
+        path: of the file.
+        numbers: the labels are numbers, also where the file holds them as text.
+
     Raises:
-        DataError: a column is missing or unknown, or the file cannot be read.
+        DataError: a column is missing or unknown, a label is no number where one is needed, or
+            the file cannot be read.
     """
     from tenfold.data import read_batches
 
+    position = 0
     for batch in read_batches(path):
         _check_columns(path, batch)
         for row in batch.to_pylist():
-            yield {name: value for name, value in row.items() if value is not None}
+            position += 1
+            label = {name: value for name, value in row.items() if value is not None}
+            if "label" in label:
+                label["label"] = _label(label["label"], path, position, numbers=numbers)
+            yield label
+
+
+def _label(value: Any, path: Path, position: int, *, numbers: bool) -> str | float:
+    if not numbers:
+        return str(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: the target is a number and row {position} has the label {value!r}; "
+            "send the true value of the target"
+        ) from error
 
 
 def _check_columns(path: Path, batch: pa.Table) -> None:

@@ -60,12 +60,13 @@ def run_submit(
             f"{folder} holds {size_bytes} bytes and a job can ship {MAX_FOLDER_BYTES}; "
             "put large tables where the cluster can read them and name them by absolute path"
         )
+    from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
     try:
         client = JobSubmissionClient(address)
         job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": str(folder)})
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(
             f"{address} did not take the job: {error}; is it the dashboard's address, and are "
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN set as on the cluster?"
