@@ -115,7 +115,7 @@ def start_ray(
 
 def _refresh_authentication() -> None:
     """Ray reads mode and token once, at its import, which may have been before they were set."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

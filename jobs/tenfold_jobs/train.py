@@ -23,7 +23,7 @@ from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
 from tenfold.training.finish import Plan as FitPlan
-from tenfold.training.question import Question, make_question
+from tenfold.training.question import Question, make_question, rarer_class
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Limits, Material, SearchResult, search
 from tenfold_jobs.packing import Origin, Packed, pack, promote_if_better, staging_folder
@@ -153,8 +153,7 @@ def _snapshot(project: Project, settings: Settings) -> Snapshot:
 
 
 def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: Progress) -> _Job:
-    question = make_question(project, snapshot.schema, ordered=snapshot.ordered)
-    question = replace(question, n_folds=snapshot.n_folds)
+    question = _question(project, snapshot, rarer_class(snapshot.schema, snapshot.profiles()))
     plan = make_plan(
         project,
         inventory_ray(),
@@ -166,6 +165,11 @@ def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: 
     limit = SEARCH_ROWS if plan.mode == "ray-data" else None
     rows = load_rows(snapshot, question, max_rows=limit)
     return _Job(project, settings, snapshot, question, plan, rows, progress)
+
+
+def _question(project: Project, snapshot: Snapshot, positive: str | None) -> Question:
+    question = make_question(project, snapshot.schema, ordered=snapshot.ordered, positive=positive)
+    return replace(question, n_folds=snapshot.n_folds)
 
 
 def _search_seconds(project: Project, budget_s: float | None, began: float) -> float | None:
@@ -344,9 +348,9 @@ def refit_artifact(
     from tenfold.training.evaluate import Config, evaluate
 
     began = time.monotonic()
-    lineage = read_json(parent.path / "manifest.json")["lineage"]
-    question = make_question(project, snapshot.schema, ordered=snapshot.ordered)
-    question = replace(question, n_folds=snapshot.n_folds)
+    manifest = read_json(parent.path / "manifest.json")
+    lineage = manifest["lineage"]
+    question = _question(project, snapshot, manifest["positive_class"])
     rows = load_rows(snapshot, question, max_rows=SEARCH_ROWS)
     material = Material(
         rows.training, snapshot.profiles(), snapshot.schema, question, _refit_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def calibration_table(
     edges = np.unique(np.r_[0, cuts, len(p)])
     return tuple(
         CalibrationBin(float(p[a:b].mean()), float(y[a:b].mean()), int(b - a))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges)
     )
 
 

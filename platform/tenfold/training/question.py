@@ -3,6 +3,7 @@ that travels to every session."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ from tenfold.project.measures import Task, metric_direction
 from tenfold.training.folds import FoldUse, fold_plan
 
 if TYPE_CHECKING:
+    from tenfold.profile import Profile
     from tenfold.project import Project
     from tenfold.schema import Schema
 
-__all__ = ["Question", "make_question"]
+__all__ = ["Question", "make_question", "rarer_class"]
 
 THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
 
@@ -85,8 +87,16 @@ class Question:
         return Judged(self.task, truth, scores, decided)
 
 
-def make_question(project: Project, schema: Schema, *, ordered: bool) -> Question:
+def make_question(
+    project: Project, schema: Schema, *, ordered: bool, positive: str | None = None
+) -> Question:
     """The question of a project about a table.
+
+    Args:
+        project: its problem.
+        schema: of the table.
+        ordered: rows have an order in time.
+        positive: positive class of a binary task whose project names none, see `rarer_class`.
 
     Raises:
         DataError: the schema has no target for a task that needs one, or not two classes or more.
@@ -97,7 +107,7 @@ def make_question(project: Project, schema: Schema, *, ordered: bool) -> Questio
         costs = (problem.costs.false_positive, problem.costs.false_negative)
     return Question(
         task=problem.task,
-        classes=_classes(project, schema),
+        classes=_classes(project, schema, positive),
         metric=problem.metric,
         ordered=ordered,
         n_folds=project.train.folds,
@@ -107,7 +117,20 @@ def make_question(project: Project, schema: Schema, *, ordered: bool) -> Questio
     )
 
 
-def _classes(project: Project, schema: Schema) -> tuple[str, ...]:
+def rarer_class(schema: Schema, profiles: Mapping[int, Profile]) -> str | None:
+    """The class that fewer rows have, which is the one people look for; of equals the later one."""
+    target = schema.target
+    if target is None or not target.domain:
+        return None
+    name = target.name
+    counts = {
+        value: sum(p.categories[name].counts.get(value, 0) for p in profiles.values())
+        for value in target.domain
+    }
+    return min(reversed(target.domain), key=lambda value: counts[value])
+
+
+def _classes(project: Project, schema: Schema, positive: str | None) -> tuple[str, ...]:
     problem = project.problem
     if not problem.task.supervised:
         return ()
@@ -125,6 +148,6 @@ def _classes(project: Project, schema: Schema) -> tuple[str, ...]:
             f"two classes, column {schema.target.name!r} has {len(domain)}: {list(domain[:8])}; "
             "change the task or the target"
         )
-    if problem.task is Task.BINARY and problem.positive_class == domain[0]:
+    if problem.task is Task.BINARY and (problem.positive_class or positive) == domain[0]:
         return (domain[1], domain[0])
     return tuple(domain)

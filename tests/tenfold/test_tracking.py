@@ -1,0 +1,56 @@
+"""The mirror tells MLflow everything once, and its failure is a sentence, not an exception."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tenfold.settings import Settings
+from tenfold.tracking import RunFacts, Tracker
+
+# MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+
+def facts(folder: Path, version: int, alias: str | None) -> RunFacts:
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text("{}")
+    return RunFacts(
+        project="churn",
+        version=version,
+        alias=alias,
+        params={"eta": 0.1, "long": "x" * 900},
+        metrics={"roc_auc": 0.9, "unknown": float("nan")},
+        tags={"tenfold.digest": "abc"},
+        folder=folder,
+    )
+
+
+def test_runs_versions_and_aliases_are_mirrored(settings: Settings, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    tracker = Tracker(settings)
+    assert tracker.log(facts(tmp_path / "one", 1, "champion")) is None
+    assert tracker.log(facts(tmp_path / "two", 2, None)) is None
+    client = MlflowClient(tracking_uri=settings.mlflow_uri)
+    champion = client.get_model_version_by_alias("churn", "champion")
+    assert champion.tags["tenfold.version"] == "1"
+    assert len(client.search_model_versions("name='churn'")) == 2
+    run = client.get_run(champion.run_id)
+    assert run.data.metrics == {"roc_auc": 0.9}
+    assert len(run.data.params["long"]) == 500
+    assert run.info.status == "FINISHED"
+    assert [f.path for f in client.list_artifacts(champion.run_id, "model")] == [
+        "model/manifest.json"
+    ]
+
+
+def test_an_unreachable_mirror_is_a_sentence(settings: Settings, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    broken = dataclasses.replace(settings, mlflow_uri=f"sqlite:///{blocked}/mlflow.db")
+    fault = Tracker(broken).log(facts(tmp_path / "one", 1, None))
+    assert fault is not None
+    assert ":" in fault
