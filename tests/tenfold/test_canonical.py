@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -37,7 +36,7 @@ def test_a_write_is_whole_or_not_at_all(tmp_path: Path) -> None:
     write_atomic(path, b'{"a":1}')
     write_atomic(path, b'{"a":2}', mode=0o600)
     assert read_json(path) == {"a": 2}
-    assert os.listdir(path.parent) == ["file.json"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -59,7 +58,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_what_to_do(tmp_path: Path) -> 
     )
     assert "could not be written: File too large" in done.stdout
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
 
 

@@ -29,7 +29,7 @@ def init(
     """Look at a table and write a commented project file."""
     with running(as_json=json, verbose=verbose) as out:
         from tenfold.canonical import write_atomic
-        from tenfold.project.init import init_project
+        from tenfold.intake import init_project
 
         if output.exists() and not force:
             raise UserError(f"{output} is there already; name another with -o, or add --force")
@@ -56,7 +56,7 @@ def init(
 def check(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:
     """Validate everything that can be validated without compute."""
     with running(as_json=json, verbose=verbose) as out:
-        from tenfold.project.check import check_project, refuse_errors
+        from tenfold.intake import check_project, refuse_errors
 
         loaded = load_project(project)
         notices = check_project(loaded)

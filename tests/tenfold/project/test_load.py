@@ -204,7 +204,7 @@ def test_any_values_load_or_are_refused_with_a_line(tmp_path: Path, value: objec
 def test_importing_the_project_is_light() -> None:
     heavy = ("ray", "torch", "xgboost", "pandas", "sklearn", "mlflow", "pyarrow", "numpy")
     code = (
-        "import sys, tenfold.project, tenfold.project.check, tenfold.project.init\n"
+        "import sys, tenfold.project, tenfold.intake.check, tenfold.intake.init\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tenfold.errors import DataError, ProjectError
+from tenfold.intake.look import Look, look_at
+from tenfold.intake.power import proof_of
+from tenfold.intake.target import NUMERIC_SHARE
 from tenfold.project.gates import Gate
-from tenfold.project.look import Look, look_at
 from tenfold.project.measures import Task
-from tenfold.project.power import proof_of
 from tenfold.project.project import Project
-from tenfold.project.target import NUMERIC_SHARE
 
 if TYPE_CHECKING:
     from tenfold.data.scan import ColumnScan

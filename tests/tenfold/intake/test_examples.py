@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tenfold.intake.check import check_project
 from tenfold.project import Task, load_project
-from tenfold.project.check import check_project
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 

@@ -5,9 +5,9 @@ import pytest
 
 from tenfold.data.scan import ColumnScan, scan_table
 from tenfold.errors import DataError
+from tenfold.intake.target import positive_class, question_of
 from tenfold.project.inputs import DEFAULT_MISSING_MARKERS
 from tenfold.project.measures import Task
-from tenfold.project.target import positive_class, question_of
 
 
 def scan(values: list[str]) -> ColumnScan:

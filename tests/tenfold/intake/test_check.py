@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tenfold.errors import ProjectError
+from tenfold.intake.check import Notice, check_project, refuse_errors
 from tenfold.project import Project
-from tenfold.project.check import Notice, check_project, refuse_errors
 
 ROWS = [(n, n % 7, "yes" if n % 4 == 0 else "no") for n in range(200)]
 

@@ -1,6 +1,6 @@
 """A first look at a table: a bounded sample spread over the file, and how many rows there are.
 
-The only module of this package that stands on `tenfold.data`; it is imported when asked for.
+`tenfold.data` is imported when a look is asked for, so that the command starts quickly.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenfold.errors import DataError, ProjectError
+from tenfold.intake.check import check_project
+from tenfold.intake.init import init_project, plain, relative_path
 from tenfold.project import Project, Task, load_project
-from tenfold.project.check import check_project
-from tenfold.project.init import init_project, plain, relative_path
 
 TABLES = {
     "adult": ("salary", Task.BINARY, ">50K"),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tenfold.errors import ProjectError
-from tenfold.project.look import Look, look_at
+from tenfold.intake.look import Look, look_at
+from tenfold.intake.target import Question, question_of
 from tenfold.project.measures import Task, default_metric, measures_for
 from tenfold.project.project import project_name
-from tenfold.project.target import Question, question_of
 from tenfold.project.work import default_families
 from tenfold.schema import Kind, Schema
 

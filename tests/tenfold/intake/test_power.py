@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tenfold.intake.power import Z_95, proof_of
 from tenfold.project.gates import Gate
-from tenfold.project.power import Z_95, proof_of
 
 ROWS = st.lists(st.integers(1, 100_000), min_size=2, max_size=5)
 
