@@ -1,0 +1,144 @@
+"""The retrain command's body on logs as the endpoint writes them, with a real trained champion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from tenfold.data import prepare
+from tenfold.errors import DataError, UserError
+from tenfold.inference import Predictor
+from tenfold.live import log_tables
+from tenfold.project import Project
+from tenfold.registry import CHALLENGER, CHAMPION, Registry
+from tenfold.settings import Settings
+from tenfold.training.evaluate import Config, evaluate
+from tenfold.training.finish import finish
+from tenfold.training.question import make_question
+from tenfold.training.rows import load_rows
+from tenfold.training.search import Material
+from tenfold_jobs.packing import Origin, pack
+from tenfold_jobs.retrain import live_table, run_retrain
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def rows(n_rows: int, *, flipped: bool, seed: int) -> pa.Table:
+    random = np.random.default_rng(seed)
+    x, z = random.normal(size=(2, n_rows))
+    yes = (x + 0.4 * random.normal(size=n_rows) > 0) != flipped
+    return pa.table({"x": x, "z": z, "y": np.where(yes, "yes", "no")})
+
+
+@pytest.fixture
+def project(tmp_path: Path, settings: Settings) -> Project:
+    """A project with a prepared table and a champion, trained here without a search."""
+    table = rows(800, flipped=False, seed=0)
+    lines = [f"{r['x']},{r['z']},{r['y']}" for r in table.to_pylist()]
+    (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *lines, ""]))
+    project = Project.from_dict(
+        {
+            "name": "flip",
+            "problem": {"task": "binary", "target": "y", "gates": ["accuracy >= 0.7"]},
+            "data": {"sources": [{"path": "t.csv"}]},
+            "train": {"folds": 3},
+        }
+    ).at(tmp_path)
+    snapshot = prepare(project, settings=settings)
+    question = make_question(project, snapshot.schema, ordered=False)
+    loaded = load_rows(snapshot, question, max_rows=None)
+    material = Material(loaded.training, snapshot.profiles(), snapshot.schema, question, 1)
+    outcome = evaluate(material.workspace(), Config(0, "linear", {"c": 1.0}, must=True))
+    finished = finish(
+        material, loaded.test, family="linear", params={"c": 1.0}, rounds=0, oof=outcome.oof
+    )
+    packed = pack(project, settings, finished, Origin(snapshot, question, 1.0))
+    Registry(settings).promote("flip", packed.version.version, expected=None)
+    return project
+
+
+def log(settings: Settings, table: pa.Table, *, first: int = 0) -> None:
+    """What the endpoint's committer leaves: answered rows, and their labels in another order."""
+    n_rows = table.num_rows
+    ids = [f"id-{first + n}" for n in range(n_rows)]
+    at = pa.array([START + timedelta(seconds=first + n) for n in range(n_rows)], TIME)
+    predictions, labels = log_tables(settings.live, "flip")
+    answered = table.drop_columns(["y"]).append_column("__id", pa.array(ids))
+    write_deltalake(str(predictions), answered.append_column("__at", at), mode="append")
+    order = np.random.default_rng(0).permutation(n_rows)
+    truths = pa.table({"id": ids, "label": table.column("y"), "received_at": at})
+    write_deltalake(str(labels), truths.take(pa.array(order)), mode="append")
+
+
+def test_a_changed_world_is_learned_and_promoted(project: Project, settings: Settings) -> None:
+    log(settings, rows(300, flipped=False, seed=1))
+    log(settings, rows(500, flipped=True, seed=2), first=300)
+    registry = Registry(settings)
+    change_s = (START + timedelta(seconds=300)).timestamp()
+    alarm = {"channel": "harm", "change_s": change_s, "reason": "harm"}
+    registry.state.journal.append("flip", "alarm", alarm)
+    record = run_retrain(project, settings)
+    assert (record.alias, record.window, record.rows, record.labels) == (
+        "champion",
+        "since-change",
+        500,
+        800,
+    )
+    assert record.comparison["lower"] is not None
+    assert record.comparison["lower"] > 0.4
+    assert registry.alias("flip", CHAMPION) == record.version == 2
+    kinds = [entry.kind for entry in registry.state.journal.tail("flip")]
+    assert kinds == ["alarm", "promote"]
+    new = Predictor.load(registry.require("flip").path)
+    assert new.predict_rows([{"x": 3.0, "z": 0.0}]).values == ["no"]
+    assert new.manifest.lineage.parent == registry.require("flip", 1).model_digest
+
+
+def test_an_unchanged_world_promotes_nothing(project: Project, settings: Settings) -> None:
+    log(settings, rows(600, flipped=False, seed=3))
+    record = run_retrain(project, settings)
+    registry = Registry(settings)
+    assert record.alias == "challenger"
+    assert record.comparison["lower"] is not None
+    assert record.comparison["lower"] <= 0.0
+    assert registry.alias("flip", CHAMPION) == 1
+    assert registry.alias("flip", CHALLENGER) == record.version
+    assert "neither better nor worse" in record.reason
+
+
+def test_a_gate_that_is_missed_keeps_the_champion(project: Project, settings: Settings) -> None:
+    random = np.random.default_rng(4)
+    noise = rows(600, flipped=True, seed=4).set_column(
+        2, "y", pa.array(random.choice(["no", "yes"], 600, p=[0.6, 0.4]))
+    )
+    log(settings, noise)
+    record = run_retrain(project, settings)
+    assert [gate["holds"] for gate in record.gates] == [False]
+    assert record.alias == "challenger"
+    assert Registry(settings).alias("flip", CHAMPION) == 1
+
+
+def test_labels_that_the_schema_does_not_know_are_left_out(
+    project: Project, settings: Settings
+) -> None:
+    table = rows(120, flipped=False, seed=5)
+    odd = table.set_column(2, "y", pa.array(["maybe", *table["y"].to_pylist()[1:]]))
+    log(settings, odd)
+    schema = Predictor.load(Registry(settings).require("flip").path).schema
+    live, times = live_table(settings, project, schema)
+    assert live.num_rows == len(times) == 119
+    assert live.column_names == list(schema.names)
+
+
+def test_what_cannot_be_retrained_is_said(project: Project, settings: Settings) -> None:
+    with pytest.raises(DataError, match="needs 100 labeled live rows and 0 are there"):
+        run_retrain(project, settings)
+    other = Project.from_dict({**project.to_dict(), "name": "other"})
+    with pytest.raises(UserError, match="has no trained model yet"):
+        run_retrain(other, settings)
