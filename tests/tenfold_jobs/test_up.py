@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
-from tenfold.cluster.sessions import SessionRecord, alive, record
+from tenfold.cluster.sessions import MARKER, SessionRecord, alive, record
 from tenfold.errors import UserError
 from tenfold.settings import Settings
 from tenfold_jobs.keeper_record import read_keeper, running_keeper
@@ -52,14 +53,17 @@ def test_stopping_ends_the_session_of_the_record_and_nothing_else(settings: Sett
     )
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     keeper = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, MARKER: "a-stand-in"},
     )
     try:
         assert keeper.stdout is not None
         child = int(keeper.stdout.readline())
         stat = Path(f"/proc/{keeper.pid}/stat").read_text()
         started = int(stat[stat.rindex(")") + 2 :].split()[19])
-        session = SessionRecord(keeper.pid, keeper.pid, started, record().boot, "")
+        session = SessionRecord(keeper.pid, keeper.pid, started, record().boot, "a-stand-in")
         body = {**session.to_dict(), "port": 1, "urls": {}, "ready": True}
         write_atomic(settings.keeper / "keeper.json", canonical_json(body))
         assert running_keeper(settings) is not None
