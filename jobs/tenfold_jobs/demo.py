@@ -67,7 +67,6 @@ monitor:
 retrain:
   min_labels: 400
   cooldown: 30s
-  budget: 25s
 """
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.command import tenfold, tenfold_json
 
 from tenfold.cluster.sessions import MARKER, SessionRecord, end_session, record
 from tenfold.registry import Registry
 from tenfold.settings import Settings
+from tests.command import tenfold, tenfold_json
 
 pytestmark = pytest.mark.e2e
 

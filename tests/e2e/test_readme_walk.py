@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.command import tenfold, tenfold_json
 
 from tenfold.cluster.sessions import SessionRecord, members
+from tests.command import tenfold, tenfold_json
 
 pytestmark = pytest.mark.e2e
 

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.postgres import find_program, running_postgres
 
 from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, RegistryConflict, UserError
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
+from tests.postgres import find_program, running_postgres
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.command import tenfold
 
 from tenfold.project import load_project
 from tenfold_jobs.demo import write_demo_data
+from tests.command import tenfold
 
 HOLDOUT_MIN = 0.9
 

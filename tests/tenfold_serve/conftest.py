@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.tenfold_serve.support import PROJECT, Publish, make_artifact
 
 from tenfold.project import Project, load_project
 from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
+from tests.tenfold_serve.support import PROJECT, Publish, make_artifact
 
 
 @pytest.fixture

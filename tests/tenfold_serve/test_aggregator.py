@@ -3,8 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.tenfold_serve.support import Publish
-from tests.tenfold_serve.test_recorder import entry
 
 from tenfold.errors import UserError
 from tenfold.monitor import Label
@@ -13,6 +11,8 @@ from tenfold.testing.mixed import mixed_schema
 from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.hub import LoggedPrediction
 from tenfold_serve.recorder import Recorder, Report
+from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.test_recorder import entry
 
 
 def report_of(publish: Publish, tmp: Any, *, n_rows: int = 20, times: int = 1) -> list[Report]:

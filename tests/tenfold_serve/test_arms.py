@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.tenfold_serve.support import Publish, board_with, config_of
 
 from tenfold.errors import ArtifactError
 from tenfold.testing.mixed import json_rows, mixed_table
 from tenfold_serve.arms import ArmBoard, load_arm
+from tests.tenfold_serve.support import Publish, board_with, config_of
 
 
 def test_a_loaded_model_answers_and_counts(publish: Publish) -> None:

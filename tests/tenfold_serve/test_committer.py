@@ -7,13 +7,13 @@ import orjson
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from tests.tenfold_serve.support import Publish
-from tests.tenfold_serve.test_recorder import entry
 
 from tenfold.errors import StoreError
 from tenfold_serve.committer import Committer, labels_table, log_tables
 from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
+from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.test_recorder import entry
 
 
 def label(number: int) -> dict[str, str]:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from tests.tenfold_serve.support import Publish, Reply, board_with, call, config_of
 
 from tenfold.testing.mixed import json_rows, mixed_table
 from tenfold_serve.arms import ArmBoard
@@ -21,6 +20,7 @@ from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.spool import read_frames, segments
+from tests.tenfold_serve.support import Publish, Reply, board_with, call, config_of
 
 IDS = IdMaker(b"s" * 32, project="mixed")
 LIMITS = EndpointLimits(max_rows=50, max_body_bytes=65536, key_columns=("id",))

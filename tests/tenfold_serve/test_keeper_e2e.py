@@ -24,13 +24,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from tests.tenfold_serve.support import PROJECT, make_artifact
 
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, members
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.keeper import read_record
+from tests.tenfold_serve.support import PROJECT, make_artifact
 
 pytestmark = pytest.mark.e2e
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tests.tenfold_serve.support import Publish, board_with
 
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve import recorder as module
@@ -15,6 +14,7 @@ from tenfold_serve.prediction_log import META_FIELDS, Entry
 from tenfold_serve.recorder import Recorder, Report, RequestStats
 from tenfold_serve.spool import segments
 from tenfold_serve.traffic import choose_arm, request_key
+from tests.tenfold_serve.support import Publish, board_with
 
 BUDGET_US = 12.0
 """Split, id, ring and totals of a one-row request; 4 us where it was written."""

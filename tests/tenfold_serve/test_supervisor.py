@@ -8,8 +8,6 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.tenfold_serve.support import Publish
-from tests.tenfold_serve.test_recorder import entry
 
 from tenfold.errors import ClusterError
 from tenfold.project import Project
@@ -20,6 +18,8 @@ from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, spool_folder
 from tenfold_serve.supervisor import Supervisor
+from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.test_recorder import entry
 
 
 class Host:

@@ -33,10 +33,8 @@ class Monitor(Section):
     """Rows that are judged together, from 50: smaller sees sooner, larger sees finer change."""
 
     false_alarm: Annotated[Real, Field(gt=0, le=0.5)] = 0.01
-    """Chance of any false alarm of a model within the horizon, over all channels together."""
-
-    horizon_days: Annotated[Real, Field(gt=0, le=3650)] = 30.0
-    """The days that the false-alarm bound speaks of."""
+    """Chance of any false alarm in a model's whole life, over all channels together; so also in any
+    30 days of it, whatever the traffic."""
 
     harm_tolerance: Annotated[Real, Field(gt=0, le=1)] = 0.02
     """Rise of the loss rate (0 to 1) over the reference that is still accepted as no harm."""

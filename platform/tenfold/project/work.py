@@ -81,15 +81,7 @@ class Retrain(Section):
     cooldown: Duration = 600.0
     """Shortest time between two retrains; keeps a noisy stream from training without end."""
 
-    budget: Annotated[Duration, Field(ge=1)] = 60.0
-    """Wall time of one retrain, from 1s."""
-
     @property
     def cooldown_s(self) -> float:
         """The cool-down in seconds."""
         return self.cooldown
-
-    @property
-    def budget_s(self) -> float:
-        """The budget in seconds."""
-        return self.budget

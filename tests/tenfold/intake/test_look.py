@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tenfold.errors import DataError
-from tenfold.intake.look import Look, look_at
 from tenfold.intake import look as look_module
+from tenfold.intake.look import Look, look_at
 
 
 def test_a_small_table_is_counted_exactly(tmp_path: Path) -> None:

@@ -10,12 +10,10 @@ from tenfold.project.operate import Monitor, Serve
 
 def test_the_stated_bound_of_false_alarms() -> None:
     monitor = Monitor()
-    assert (monitor.false_alarm, monitor.horizon_days, monitor.block_rows) == (0.01, 30.0, 500)
+    assert (monitor.false_alarm, monitor.block_rows) == (0.01, 500)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"block_rows": 49}, {"false_alarm": 0}, {"horizon_days": 0}, {"harm_tolerance": 2}]
-)
+@pytest.mark.parametrize("wrong", [{"block_rows": 49}, {"false_alarm": 0}, {"harm_tolerance": 2}])
 def test_bounds_of_monitoring(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Monitor.model_validate(wrong)
