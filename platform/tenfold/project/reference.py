@@ -21,9 +21,9 @@ _INTRO = """\
 # The project file
 
 One YAML file describes the whole. `tenfold init TABLE --target COLUMN` writes a first one with what
-it found in the table as comments; `tenfold check` names the line of every mistake, the law it breaks
-and the remedy. Unknown fields are refused. Times are `90`, `60s`, `10m` or `1h30m`. This page is
-made from the code (`python -m tenfold.project.reference`).
+it found in the table as comments; `tenfold check` names the line of every mistake, the law it
+breaks and the remedy. Unknown fields are refused. Times are `90`, `60s`, `10m` or `1h30m`. This
+page is made from the code (`python -m tenfold.project.reference`).
 """
 
 
