@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,13 @@ from tenfold.profile import Profile
 from tenfold.project.measures import Task, default_metric
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.training.question import Question
-from tenfold.training.rows import encode_rows
+from tenfold.training.rows import TrainingRows, encode_rows
 from tenfold.training.search import Material
 
 N_FOLDS = 3
 
 MakeMaterial = Callable[..., Material]
+MakeCase = Callable[..., tuple[Material, TrainingRows]]
 
 
 def question_of(task: Task, *, ordered: bool = False, families: tuple[str, ...] = ()) -> Question:
@@ -67,23 +69,33 @@ def table_of(task: Task, *, n_rows: int, ordered: bool) -> tuple[Schema, pa.Tabl
     return Schema(tuple(columns)), table
 
 
+def case_of(
+    task: Task = Task.BINARY,
+    *,
+    n_rows: int = 600,
+    ordered: bool = False,
+    families: tuple[str, ...] = (),
+) -> tuple[Material, TrainingRows]:
+    """What a search works on, and the sealed rows beside it."""
+    schema, table = table_of(task, n_rows=n_rows, ordered=ordered)
+    question = question_of(task, ordered=ordered, families=families)
+    folds = table["__fold"].to_numpy()
+    profiles = {
+        int(fold): Profile.from_table(table.filter(pa.array(folds == fold)), schema)
+        for fold in np.unique(folds)
+    }
+    rows = encode_rows(question, schema, table).in_hash_order()
+    return Material(rows.training, profiles, schema, question, 1), rows.test
+
+
+@pytest.fixture
+def make_case() -> MakeCase:
+    return case_of
+
+
 @pytest.fixture
 def make_material() -> MakeMaterial:
-    def make(
-        task: Task = Task.BINARY,
-        *,
-        n_rows: int = 600,
-        ordered: bool = False,
-        families: tuple[str, ...] = (),
-    ) -> Material:
-        schema, table = table_of(task, n_rows=n_rows, ordered=ordered)
-        question = question_of(task, ordered=ordered, families=families)
-        folds = table["__fold"].to_numpy()
-        profiles = {
-            int(fold): Profile.from_table(table.filter(pa.array(folds == fold)), schema)
-            for fold in np.unique(folds)
-        }
-        rows = encode_rows(question, schema, table).in_hash_order()
-        return Material(rows.training, profiles, schema, question, 1)
+    def make(task: Task = Task.BINARY, **more: Any) -> Material:
+        return case_of(task, **more)[0]
 
     return make

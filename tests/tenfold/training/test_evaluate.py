@@ -1,0 +1,313 @@
+"""Nothing fitted has seen a row it is judged on; what went wrong is an outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenfold.evaluation import best_threshold, measure
+from tenfold.features import Recipe
+from tenfold.models import FAMILIES, Fit
+from tenfold.profile import Profile
+from tenfold.project.measures import Task
+from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.training.evaluate import (
+    Config,
+    Workspace,
+    evaluate,
+    n_classes_of,
+    stopping_rows,
+)
+from tenfold.training.folds import FoldUse
+from tenfold.training.question import Question
+from tenfold.training.rows import TrainingRows, encode_rows
+from tenfold.training.search import Material
+
+MakeMaterial = Callable[..., Material]
+
+RAW = Recipe()
+SCALED = Recipe(numbers="standard", categories="onehot", missing_indicator=True)
+COUNTED = Recipe(numbers="quantile", categories="frequency")
+
+
+def fold_places(rows: TrainingRows, use: FoldUse) -> tuple[set[float], set[float]]:
+    """The column z, different in every row, of the rows to fit on and to be judged."""
+    inside = np.isin(rows.fold, use.train)
+    return set(rows.codes[inside, 1]), set(rows.codes[rows.fold == use.valid, 1])
+
+
+@pytest.mark.parametrize("stops_early", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_fitting_and_stopping_rows_are_training_rows(
+    make_material: MakeMaterial, ordered: bool, stops_early: bool
+) -> None:
+    material = make_material(ordered=ordered)
+    work = material.workspace()
+    for use in material.question.folds:
+        data = work.fold(use, RAW, stops_early=stops_early)
+        training, judged = fold_places(material.rows, use)
+        fit = data.fit[:, 1].tolist()
+        stop = [] if data.stop is None else data.stop[0][:, 1].tolist()
+        assert sorted(fit + stop) == pytest.approx(sorted(training))
+        assert sorted(data.judged[:, 1].tolist()) == pytest.approx(sorted(judged))
+        tenth = len(training) // 10 if ordered else math.ceil(len(training) / 10)
+        assert len(stop) == (tenth if stops_early else 0)
+        assert len(data.fit_truth) == len(fit)
+        assert material.rows.fold[data.judged_rows].tolist() == [use.valid] * len(judged)
+
+
+def garbled(material: Material, here: np.ndarray, folds: set[int]) -> Workspace:
+    """The same rows, but everything about some of them is another: features, truth, profile."""
+    rows = material.rows.take(np.arange(material.rows.n_rows))
+    rows.codes[here] = np.column_stack(
+        [1e6 * np.arange(here.sum()), np.full(here.sum(), np.nan), np.zeros(here.sum())]
+    )
+    rows.truth[here] = 1 - rows.truth[here]
+    void = pa.array([None], pa.float64())
+    strange = pa.table({"x": [9e9], "z": void, "city": ["rome"], "y": ["yes"]})
+    profile = Profile.from_table(strange, material.schema)
+    profiles = {fold: profile if fold in folds else p for fold, p in material.profiles.items()}
+    return Workspace(
+        rows,
+        profiles=profiles,
+        schema=material.schema,
+        question=material.question,
+        threads=1,
+    )
+
+
+@pytest.mark.parametrize("recipe", [RAW, SCALED, COUNTED], ids=["raw", "scaled", "counted"])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_no_judged_or_later_row_changes_a_bit_of_what_is_fitted(
+    make_material: MakeMaterial, ordered: bool, recipe: Recipe
+) -> None:
+    """Garble the judged fold, the sealed rows and, where rows have an order, all later slices."""
+    material = make_material(ordered=ordered)
+    for use in material.question.folds:
+        folds = {use.valid, -1} | {f for f in material.profiles if ordered and f > use.valid}
+        honest = material.workspace().fold(use, recipe, stops_early=True)
+        here = np.isin(material.rows.fold, sorted(folds))
+        other = garbled(material, here, folds).fold(use, recipe, stops_early=True)
+        assert honest.stop is not None
+        assert other.stop is not None
+        assert np.array_equal(honest.fit, other.fit, equal_nan=True)
+        assert np.array_equal(honest.fit_truth, other.fit_truth)
+        assert np.array_equal(honest.stop[0], other.stop[0], equal_nan=True)
+        assert np.array_equal(honest.stop[1], other.stop[1])
+        assert not np.array_equal(honest.judged, other.judged, equal_nan=True)
+
+
+def test_garbled_training_rows_do_change_what_is_fitted(make_material: MakeMaterial) -> None:
+    """The counterpart: the test above could not pass by looking at nothing."""
+    material = make_material()
+    use = material.question.folds[0]
+    folds = {use.train[0]}
+    other = garbled(material, np.isin(material.rows.fold, sorted(folds)), folds)
+    honest = material.workspace().fold(use, SCALED, stops_early=False)
+    assert not np.array_equal(honest.judged, other.fold(use, SCALED, stops_early=False).judged)
+
+
+def leaking() -> Material:
+    """A category that tells the truth, but in each fold by other names: whoever was fitted on a
+    fold's own rows is perfect there, whoever was not cannot be better than chance."""
+    rng = np.random.default_rng(3)
+    n_rows, n_folds = 600, 3
+    fold = rng.integers(0, n_folds, n_rows).astype(np.int8)
+    truth = rng.integers(0, 2, n_rows)
+    names = [f"fold {f} says {t}" for f, t in zip(fold, truth, strict=True)]
+    domain = tuple(sorted(set(names)))
+    schema = Schema(
+        (
+            Column("leak", Kind.CATEGORY, domain=domain),
+            Column("y", Kind.CATEGORY, Role.TARGET, domain=("no", "yes")),
+        )
+    )
+    table = pa.table(
+        {
+            "leak": names,
+            "y": np.array(["no", "yes"])[truth],
+            "__row": np.arange(n_rows),
+            "__fold": fold,
+            "__hash": pa.array([rng.bytes(16) for _ in range(n_rows)], pa.binary(16)),
+        }
+    )
+    question = Question(
+        Task.BINARY, ("no", "yes"), "roc_auc", False, n_folds, 0, ("linear", "boosting")
+    )
+    profiles = {
+        f: Profile.from_table(table.filter(pa.array(fold == f)), schema) for f in range(n_folds)
+    }
+    rows = encode_rows(question, schema, table).in_hash_order()
+    return Material(rows, profiles, schema, question, 1)
+
+
+@pytest.mark.parametrize(
+    ("family", "params"),
+    [("linear", {"c": 1.0}), ("boosting", {"eta": 0.3, "max_depth": 6, "rounds": 20})],
+)
+def test_a_column_that_leaks_a_folds_truth_is_worth_nothing(
+    family: str, params: dict[str, float]
+) -> None:
+    material = leaking()
+    outcome = evaluate(material.workspace(), Config(1, family, params))
+    assert outcome.error is None
+    assert outcome.score == pytest.approx(0.5, abs=0.05)
+    # The same model on the very rows it was fitted on knows all of it.
+    use = FoldUse(train=(0, 1, 2), valid=0)
+    recipe = Recipe(**FAMILIES[family].recipe(params))
+    data = material.workspace().fold(use, recipe, stops_early=False)
+    model = FAMILIES[family].fit(
+        Fit(data.fit, data.fit_truth, "binary", 2, params, seed=0, threads=1)
+    )
+    truth = material.rows.truth[data.judged_rows]
+    judged = material.question.judge(truth, model.predict(data.judged), 0.5)
+    assert measure("roc_auc", judged) == 1.0
+
+
+def test_ordered_rows_are_judged_by_models_of_earlier_slices_only(
+    make_material: MakeMaterial,
+) -> None:
+    material = make_material(ordered=True)
+    config = Config(1, "linear", {"c": 1.0})
+    honest = evaluate(material.workspace(), config).oof
+    assert honest is not None
+    fold = material.rows.fold
+    assert np.isnan(honest[fold == 0]).all()
+    assert not np.isnan(honest[fold > 0]).any()
+    newest = int(fold.max())
+    rows = material.rows.take(np.arange(material.rows.n_rows))
+    rows.truth[fold == newest] = 1 - rows.truth[fold == newest]
+    changed = evaluate(replace(material, rows=rows).workspace(), config).oof
+    assert changed is not None
+    assert np.array_equal(honest, changed, equal_nan=True)
+    rows.truth[fold == 1] = 1 - rows.truth[fold == 1]
+    third = evaluate(replace(material, rows=rows).workspace(), config).oof
+    assert third is not None
+    assert np.array_equal(honest[fold == 1], third[fold == 1])
+    assert not np.array_equal(honest[fold == 2], third[fold == 2])
+
+
+def test_the_threshold_of_a_fold_comes_from_the_other_folds(make_material: MakeMaterial) -> None:
+    made = make_material()
+    material = replace(made, question=replace(made.question, metric="f1"))
+    outcome = evaluate(material.workspace(), Config(1, "linear", {"c": 1.0}))
+    assert outcome.oof is not None
+    rows, scores = material.rows, outcome.oof.astype(np.float64)
+    honest, own = [], []
+    for use in material.question.folds:
+        here = rows.fold == use.valid
+        for found, where in ((honest, ~here), (own, here)):
+            cut = best_threshold(scores[where, 1], rows.truth[where] == 1, metric="f1")
+            judged = material.question.judge(rows.truth[here], scores[here], cut)
+            found.append(measure("f1", judged))
+    assert outcome.fold_scores == tuple(honest)
+    assert all(a <= b for a, b in zip(honest, own, strict=True))
+    assert honest != own
+    assert outcome.score == pytest.approx(np.mean(honest))
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=300, unique=True), st.booleans())
+def test_stopping_rows_are_a_tenth_and_of_ordered_rows_the_newest(
+    places: list[int], ordered: bool
+) -> None:
+    position = np.array(places, dtype=np.int64)
+    hold = stopping_rows(position, ordered=ordered)
+    assert hold.shape == position.shape
+    if len(places) < 50:
+        assert not hold.any()
+    elif ordered:
+        assert hold.sum() == len(places) // 10
+        assert position[hold].min() > position[~hold].max()
+    else:
+        assert np.flatnonzero(hold).tolist() == list(range(0, len(places), 10))
+
+
+def test_matrices_are_prepared_once_for_each_recipe(make_material: MakeMaterial) -> None:
+    material = make_material()
+    work = material.workspace()
+    first, second = material.question.folds[:2]
+    one = work.fold(first, RAW, stops_early=True)
+    assert work.fold(first, Recipe(), stops_early=True) is one
+    others = [
+        work.fold(first, RAW, stops_early=False),
+        work.fold(first, SCALED, stops_early=True),
+        work.fold(second, RAW, stops_early=True),
+    ]
+    assert all(other is not one for other in others)
+    assert work.fold(first, RAW, stops_early=True) is one
+    assert one.stop is not None
+    assert one.size_bytes == one.fit.nbytes + one.judged.nbytes + one.stop[0].nbytes
+    assert others[0].size_bytes == others[0].fit.nbytes + others[0].judged.nbytes
+
+
+def test_weights_reach_the_fit(make_material: MakeMaterial) -> None:
+    made = make_material()
+    weights = np.where(made.rows.truth == 1, 3.0, 1.0)
+    material = replace(made, rows=replace(made.rows, weights=weights))
+    outcome = evaluate(material.workspace(), Config(0, "dummy", {}))
+    assert outcome.oof is not None
+    for use in material.question.folds:
+        inside = np.isin(material.rows.fold, use.train)
+        share = weights[inside & (material.rows.truth == 1)].sum() / weights[inside].sum()
+        found = outcome.oof[material.rows.fold == use.valid, 1]
+        assert found == pytest.approx(share, abs=1e-6)
+
+
+def test_the_time_ends_a_configuration_unless_it_must_run(make_material: MakeMaterial) -> None:
+    work = make_material().workspace()
+    stopped = evaluate(work, Config(4, "linear", {"c": 1.0}), stop=lambda: True)
+    assert (stopped.number, stopped.error, stopped.oof) == (4, "the time was up", None)
+    assert math.isnan(stopped.score)
+    must = evaluate(work, Config(4, "linear", {"c": 1.0}, must=True), stop=lambda: True)
+    assert must.error is None
+    assert must.score > 0.5
+
+
+def test_what_a_family_refuses_is_an_outcome_in_its_own_words(make_material: MakeMaterial) -> None:
+    work = make_material(Task.REGRESSION).workspace()
+    outcome = evaluate(work, Config(7, "linear", {"alpha": 1.0, "target": "sqrt"}))
+    assert outcome.number == 7
+    assert outcome.error == "ValueError: a target map is 'none' or 'log1p', not 'sqrt'"
+    assert outcome.fold_scores == ()
+
+
+def test_a_family_that_does_not_exist_is_no_outcome(make_material: MakeMaterial) -> None:
+    with pytest.raises(KeyError, match="forest"):
+        evaluate(make_material().workspace(), Config(1, "forest", {}))
+
+
+def test_equal_configurations_have_equal_outcomes(make_material: MakeMaterial) -> None:
+    material = make_material(Task.MULTICLASS, n_rows=300)
+    config = Config(2, "boosting", {"eta": 0.3, "max_depth": 3})
+    work = material.workspace()
+    found = [evaluate(work, config), evaluate(work, config),
+             evaluate(material.workspace(), config)]  # fmt: skip
+    for other in found[1:]:
+        assert other.fold_scores == found[0].fold_scores
+        assert other.rounds == found[0].rounds > 0
+        assert np.array_equal(other.oof, found[0].oof)
+    assert found[0].oof.shape == (material.rows.n_rows, 3)
+
+
+def test_segments_are_judged_fold_by_fold(make_material: MakeMaterial) -> None:
+    material = make_material(Task.CLUSTERING, n_rows=300)
+    params = {"k": 4}
+    assert n_classes_of(material.question, params) == 4
+    outcome = evaluate(material.workspace(), Config(0, "kmeans", params))
+    assert outcome.oof is not None
+    assert outcome.oof.shape == (material.rows.n_rows, 4)
+    assert len(outcome.fold_scores) == material.question.n_folds
+    assert outcome.score == pytest.approx(np.mean(outcome.fold_scores))
+    assert outcome.rounds == 0
+
+
+def test_classes_of_a_supervised_fit_are_the_targets(make_material: MakeMaterial) -> None:
+    assert n_classes_of(make_material(Task.MULTICLASS).question, {"k": 9}) == 3
+    assert n_classes_of(make_material(Task.REGRESSION).question, {}) == 0
