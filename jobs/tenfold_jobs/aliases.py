@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from tenfold.errors import UserError
+from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
+from tenfold.tracking import Tracker
 from tenfold.traffic import read_canary, write_canary
 
 __all__ = ["run_promote", "run_rollback", "run_traffic"]
 
 
-def run_promote(project: Project, settings: Settings, *, version: int | None) -> dict[str, Any]:
+def run_promote(
+    project: Project, settings: Settings, *, version: int | None, progress: Progress = SILENT
+) -> dict[str, Any]:
     """Make a version the champion: the named one, else the challenger, else the newest.
 
     Raises:
@@ -31,10 +35,13 @@ def run_promote(project: Project, settings: Settings, *, version: int | None) ->
         write_canary(registry.state, project.name, 0)
         body = {"version": chosen, "previous": previous, "reason": "asked for by a person"}
         registry.state.journal.append(project.name, "promote", body)
+        _mirror(registry, project.name, settings, progress)
     return {"project": project.name, "champion": chosen, "previous": previous}
 
 
-def run_rollback(project: Project, settings: Settings) -> dict[str, Any]:
+def run_rollback(
+    project: Project, settings: Settings, *, progress: Progress = SILENT
+) -> dict[str, Any]:
     """Point the champion to the version it replaced.
 
     Raises:
@@ -47,11 +54,16 @@ def run_rollback(project: Project, settings: Settings) -> dict[str, Any]:
     write_canary(registry.state, project.name, 0)
     body = {"version": back.version, "previous": previous, "reason": "asked for by a person"}
     registry.state.journal.append(project.name, "rollback", body)
+    _mirror(registry, project.name, settings, progress)
     return {"project": project.name, "champion": back.version, "previous": previous}
 
 
 def run_traffic(
-    project: Project, settings: Settings, *, canary_percent: int | None
+    project: Project,
+    settings: Settings,
+    *,
+    canary_percent: int | None,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Set, or with None only show, the challenger's share of the requests.
 
@@ -69,6 +81,7 @@ def run_traffic(
             )
         registry.set_alias(project.name, CHALLENGER, newest)
         challenger = newest
+        _mirror(registry, project.name, settings, progress)
     if canary_percent is not None:
         write_canary(registry.state, project.name, canary_percent)
         body = {"canary_percent": canary_percent, "challenger": challenger}
@@ -79,3 +92,11 @@ def run_traffic(
         "challenger": challenger,
         "canary_percent": read_canary(registry.state, project.name),
     }
+
+
+def _mirror(registry: Registry, project: str, settings: Settings, progress: Progress) -> None:
+    """Tell MLflow, after the registry: a running endpoint follows that one at once."""
+    with progress.step("mirror to MLflow"):
+        fault = Tracker(settings).mirror_aliases(project, registry.aliases(project))
+    if fault is not None:
+        progress.say(f"MLflow was not told ({fault}); the registry has it")

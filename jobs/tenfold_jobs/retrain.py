@@ -31,7 +31,9 @@ from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.schema import Kind, Role, Schema
 from tenfold.settings import Settings
+from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.question import make_question
+from tenfold_jobs.packing import Packed
 from tenfold_jobs.train import refit_artifact
 from tenfold_jobs.windows import MIN_WINDOW_ROWS, Chosen, candidate_windows, choose_window
 
@@ -101,6 +103,7 @@ def run_retrain(
     began = time.monotonic()
     registry = Registry(settings)
     champion = registry.require(project.name, CHAMPION)
+    tracker = Tracker(settings)
     predictor = Predictor.load(champion.path)
     with progress.step("labeled live rows"):
         live, times = live_table(settings, project, predictor.schema)
@@ -122,6 +125,10 @@ def run_retrain(
     gates_hold = all(gate.holds for gate in packed.gates)
     decision = _decide(project, version, compared, gates_hold=gates_hold)
     alias = _obey(registry, project.name, champion, version, decision)
+    with progress.step("mirror to MLflow"):
+        fault = _mirror(tracker, registry, packed, parent=champion, window=window.name)
+    if fault is not None:
+        progress.say(f"MLflow was not told ({fault}); the registry has it")
     return RetrainRecord(
         project=project.name,
         version=version.version,
@@ -260,6 +267,23 @@ def _obey(
         registry.set_alias(project, CHALLENGER, version.version)
     registry.state.journal.append(project, "decision", body)
     return CHALLENGER
+
+
+def _mirror(
+    tracker: Tracker, registry: Registry, packed: Packed, *, parent: Version, window: str
+) -> str | None:
+    version = packed.version
+    facts = RunFacts(
+        project=version.project,
+        version=version.version,
+        params={"window": window},
+        metrics={name: estimate.value for name, estimate in packed.metrics.items()},
+        tags={"tenfold.digest": version.model_digest, "tenfold.parent": parent.model_digest},
+        folder=version.path,
+    )
+    return tracker.log(facts) or tracker.mirror_aliases(
+        version.project, registry.aliases(version.project)
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -17,7 +17,7 @@ from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
-from tenfold.registry import Version
+from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
@@ -268,7 +268,9 @@ def _publish(
     record = _record(job, finished, packed, alias, seconds=time.monotonic() - began, origin=origin)
     if tracker is not None:
         with job.progress.step("mirror to MLflow"):
-            fault = tracker.log(_run_facts(record, packed, origin))
+            fault = tracker.log(_run_facts(record, packed, origin)) or tracker.mirror_aliases(
+                project.name, Registry(settings).aliases(project.name)
+            )
         if fault is not None:
             job.progress.say(
                 f"MLflow was not told ({fault}); the registry has version {record.version}"
@@ -313,7 +315,6 @@ def _run_facts(record: TrainRecord, packed: Packed, origin: Origin) -> RunFacts:
     return RunFacts(
         project=record.project,
         version=record.version,
-        alias=record.alias,
         params={"family": record.family, "engine": record.engine, **record.params},
         metrics={name: e.value for name, e in packed.metrics.items()},
         tags={

@@ -136,6 +136,11 @@ class Registry:
         with self.state.engine.connect() as connection:
             return _alias(connection, project, alias)
 
+    def aliases(self, project: str) -> dict[str, int | None]:
+        """Both aliases and what they point to."""
+        with self.state.engine.connect() as connection:
+            return {name: _alias(connection, project, name) for name in _ALIASES}
+
     def versions(self, project: str) -> list[Version]:
         """All versions of a project, oldest first."""
         table = tables.versions

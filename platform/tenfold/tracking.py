@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ class RunFacts:
 
     project: str
     version: int
-    alias: str | None
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
@@ -69,14 +68,41 @@ class Tracker:
 
     def log(self, facts: RunFacts) -> str | None:
         """Mirror one run and its version; None, or why it was not mirrored."""
+        return self._guarded(lambda: self._log(facts))
+
+    def mirror_aliases(self, project: str, aliases: Mapping[str, int | None]) -> str | None:
+        """Let the registered model's aliases say what the registry says.
+
+        Args:
+            project: name of the project.
+            aliases: version number by alias; None where the alias points to nothing.
+
+        Returns:
+            None, or why it was not mirrored.
+        """
+        return self._guarded(lambda: self._mirror_aliases(project, aliases))
+
+    def _guarded(self, work: Callable[[], None]) -> str | None:
         self._opening.join()
         if self._client is None:
             return self._fault
         try:
-            self._log(facts)
+            work()
         except Exception as error:  # noqa: BLE001 - a mirror must not break what it mirrors
             return f"{type(error).__name__}: {error}"
         return None
+
+    def _mirror_aliases(self, project: str, aliases: Mapping[str, int | None]) -> None:
+        versions = {
+            found.tags.get("tenfold.version"): found.version
+            for found in self._client.search_model_versions(f"name='{project}'")
+        }
+        for alias, number in aliases.items():
+            mirrored = versions.get(str(number))
+            if mirrored is None:
+                self._client.delete_registered_model_alias(project, alias)
+            else:
+                self._client.set_registered_model_alias(project, alias, mirrored)
 
     def _log(self, facts: RunFacts) -> None:
         from mlflow.entities import Metric, Param, RunTag
@@ -117,11 +143,9 @@ class Tracker:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        made = client.create_model_version(
+        client.create_model_version(
             facts.project,
             source=facts.folder.as_uri(),
             run_id=run_id,
             tags={"tenfold.version": str(facts.version)},
         )
-        if facts.alias:
-            client.set_registered_model_alias(facts.project, facts.alias, made.version)

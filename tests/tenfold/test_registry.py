@@ -122,6 +122,7 @@ def test_the_challenger_is_cleared_when_it_becomes_champion(
         registry.publish(project, artifact(tmp_path, mark))
     registry.promote(project, 1, expected=None)
     registry.set_alias(project, CHALLENGER, 2)
+    assert registry.aliases(project) == {CHAMPION: 1, CHALLENGER: 2}
     registry.promote(project, 2, expected=1)
     assert registry.alias(project, CHALLENGER) is None
     assert registry.history(project)[-1].kind == "clear"

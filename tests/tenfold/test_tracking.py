@@ -14,13 +14,12 @@ from tenfold.tracking import RunFacts, Tracker
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
 
-def facts(folder: Path, version: int, alias: str | None) -> RunFacts:
+def facts(folder: Path, version: int) -> RunFacts:
     folder.mkdir(exist_ok=True)
     (folder / "manifest.json").write_text("{}")
     return RunFacts(
         project="churn",
         version=version,
-        alias=alias,
         params={"eta": 0.1, "long": "x" * 900},
         metrics={"roc_auc": 0.9, "unknown": float("nan")},
         tags={"tenfold.digest": "abc"},
@@ -32,9 +31,15 @@ def test_runs_versions_and_aliases_are_mirrored(settings: Settings, tmp_path: Pa
     from mlflow import MlflowClient
 
     tracker = Tracker(settings)
-    assert tracker.log(facts(tmp_path / "one", 1, "champion")) is None
-    assert tracker.log(facts(tmp_path / "two", 2, None)) is None
+    assert tracker.log(facts(tmp_path / "one", 1)) is None
+    assert tracker.log(facts(tmp_path / "two", 2)) is None
+    assert tracker.mirror_aliases("churn", {"champion": 1, "challenger": 2}) is None
     client = MlflowClient(tracking_uri=settings.mlflow_uri)
+    assert client.get_model_version_by_alias("churn", "challenger").tags["tenfold.version"] == "2"
+    assert tracker.mirror_aliases("churn", {"champion": 2, "challenger": None}) is None
+    assert client.get_model_version_by_alias("churn", "champion").tags["tenfold.version"] == "2"
+    assert set(client.get_registered_model("churn").aliases) == {"champion"}
+    assert tracker.mirror_aliases("churn", {"champion": 1, "challenger": None}) is None
     champion = client.get_model_version_by_alias("churn", "champion")
     assert champion.tags["tenfold.version"] == "1"
     assert len(client.search_model_versions("name='churn'")) == 2
@@ -51,6 +56,6 @@ def test_an_unreachable_mirror_is_a_sentence(settings: Settings, tmp_path: Path)
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     broken = dataclasses.replace(settings, mlflow_uri=f"sqlite:///{blocked}/mlflow.db")
-    fault = Tracker(broken).log(facts(tmp_path / "one", 1, None))
+    fault = Tracker(broken).log(facts(tmp_path / "one", 1))
     assert fault is not None
     assert ":" in fault

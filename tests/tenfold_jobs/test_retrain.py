@@ -25,6 +25,9 @@ from tenfold.training.search import Material
 from tenfold_jobs.packing import Origin, pack
 from tenfold_jobs.retrain import live_table, run_retrain
 
+# MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -95,6 +98,11 @@ def test_a_changed_world_is_learned_and_promoted(project: Project, settings: Set
     assert registry.alias("flip", CHAMPION) == record.version == 2
     kinds = [entry.kind for entry in registry.state.journal.tail("flip")]
     assert kinds == ["alarm", "promote"]
+    from mlflow import MlflowClient
+
+    mirrored = MlflowClient(tracking_uri=settings.mlflow_uri)
+    champion = mirrored.get_model_version_by_alias("flip", "champion")
+    assert champion.tags["tenfold.version"] == "2"
     new = Predictor.load(registry.require("flip").path)
     assert new.predict_rows([{"x": 3.0, "z": 0.0}]).values == ["no"]
     assert new.manifest.lineage.parent == registry.require("flip", 1).model_digest

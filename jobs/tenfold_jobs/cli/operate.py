@@ -133,7 +133,9 @@ def promote(
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.aliases import run_promote
 
-        record = run_promote(load_project(project), out.settings, version=version)
+        record = run_promote(
+            load_project(project), out.settings, version=version, progress=out.progress
+        )
         out.result(record, [f"champion: version {record['champion']} (was {record['previous']})"])
 
 
@@ -142,7 +144,7 @@ def rollback(project: ProjectFile, json: AsJson = False, verbose: Verbose = Fals
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.aliases import run_rollback
 
-        record = run_rollback(load_project(project), out.settings)
+        record = run_rollback(load_project(project), out.settings, progress=out.progress)
         out.result(record, [f"champion: version {record['champion']} (was {record['previous']})"])
 
 
@@ -165,7 +167,9 @@ def traffic(
             raise NotYet(
                 "a shadow is not built yet; use --canary PERCENT, or compare offline with retrain"
             )
-        record = run_traffic(load_project(project), out.settings, canary_percent=canary)
+        record = run_traffic(
+            load_project(project), out.settings, canary_percent=canary, progress=out.progress
+        )
         out.result(
             record,
             [
