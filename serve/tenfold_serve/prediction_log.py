@@ -121,6 +121,7 @@ def write_segment(path: Path, entries: Sequence[Entry], *, replica: str) -> None
 
     Raises:
         OSError: the disk is full or the folder cannot be written; nothing is left behind.
+        pa.ArrowTypeError: two models read a column as kinds that no type holds; nothing is written.
     """
     tables = []
     start = 0

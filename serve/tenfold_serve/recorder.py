@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from tenfold.monitor import CountsMessage
 from tenfold_serve.prediction_log import Entry, LoggedArm, write_segment
@@ -195,8 +196,9 @@ class Recorder:
         name = segment_name("predictions", self.app, self._segment)
         try:
             write_segment(self._folder / name, entries, replica=self.replica)
-        except OSError:
-            # A full disk: predictions keep working, the log has a counted hole.
+        except (OSError, pa.ArrowTypeError):
+            # A full disk, or two models that read a column as different kinds: predictions keep
+            # working, the log has a counted hole.
             self._lost_rows += sum(len(entry.ids) for entry in entries)
 
     def _report(self, entries: Sequence[Entry], stats: RequestStats) -> Report | None:

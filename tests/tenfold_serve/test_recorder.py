@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import time
 import timeit
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from tenfold.schema import Kind, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve import recorder as module
 from tenfold_serve.ids import IdMaker
-from tenfold_serve.prediction_log import META_FIELDS, Entry
+from tenfold_serve.prediction_log import META_FIELDS, Entry, LoggedArm
 from tenfold_serve.recorder import Recorder, Report, RequestStats
 from tenfold_serve.spool import segments
 from tenfold_serve.traffic import choose_arm, request_key
@@ -18,6 +21,29 @@ from tests.tenfold_serve.support import Publish, board_with
 
 BUDGET_US = 12.0
 """Split, id, ring and totals of a one-row request; 4 us where it was written."""
+
+
+@dataclass
+class _Other:
+    """A model that answers like another and has a schema of its own."""
+
+    model: LoggedArm
+    schema: Schema
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def version(self) -> int:
+        return self.model.version
+
+    @property
+    def digest(self) -> str:
+        return self.model.digest
+
+    def count(self, codes: Any, scores: Any) -> Any:
+        return self.model.count(codes, scores)
 
 
 class Ear:
@@ -164,3 +190,26 @@ def test_the_hot_path_keeps_its_budget(tmp_path: Path, publish: Publish) -> None
     best_us = min(timeit.repeat(request, number=200, repeat=50)) / 200 * 1e6
     assert best_us < BUDGET_US
     assert recorder.dropped_rows == 0
+
+
+def test_a_column_of_another_kind_costs_the_log_and_not_the_counts(
+    tmp_path: Path, publish: Publish
+) -> None:
+    """Two models may disagree about a column's kind; the rows of one tick are then both there."""
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    first, second = entry(publish, seed=0), entry(publish, seed=1)
+    columns = [
+        replace(c, kind=Kind.CATEGORY, domain=()) if c.name == "member" else c
+        for c in mixed_schema().columns
+    ]
+    other = _Other(second.arm, Schema(tuple(columns)))
+    rows = [row | {"member": str(row["member"])} for row in second.rows]
+    recorder.offer(first)
+    recorder.offer(second._replace(arm=other, rows=rows))
+    recorder.flush()
+    assert sorted(counts.version for counts in ear.heard[0].counts) == [1, 2]
+    assert ear.heard[0].dropped_rows == recorder.dropped_rows == 40
+    recorder.offer(first)
+    recorder.flush()
+    assert len(segments(tmp_path, "predictions")) == 1
