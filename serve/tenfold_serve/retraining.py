@@ -118,8 +118,9 @@ class Retraining:
         }
 
     def stop(self) -> None:
-        """End a running child and say so in the journal."""
-        if self._child is None:
+        """End a running child and say so in the journal; one that has ended by itself gets its own
+        end there."""
+        if self._child is None or self.poll() is not None:
             return
         self._child.send_signal(signal.SIGTERM)
         try:
