@@ -1,0 +1,265 @@
+"""Counted once, joined in any order, carried over a restart; each version for itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tenfold.artifact import Manifest, read_artifact
+from tenfold.errors import DataError
+from tenfold.inference import Predictor
+from tenfold.monitor import CountsMessage, Label
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.hub import Hub, LoggedPrediction, WatchedModel
+from tenfold_serve.recorder import Report, RequestStats
+from tests.tenfold_serve.support import make_artifact
+
+N_ROWS = 20
+
+
+class Models:
+    """The artifacts of three families, made once, with rows counted into their bins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bytes: dict[str, bytes] = {}
+        self.manifests: dict[str, Manifest] = {}
+        for family in ("boosting", "dummy", "kmeans"):
+            make_artifact(folder / family, family=family)
+            artifact = read_artifact(folder / family)
+            self.manifests[family] = artifact.manifest
+            self.bytes[family] = artifact.files["reference.json"]
+        predictor = Predictor.load(folder / "boosting")
+        codes = predictor.encoder.encode_rows(json_rows(mixed_schema(), mixed_table(N_ROWS)))
+        bins = self.watched(1).reference.bins
+        self.counts = bins.count(codes, predictor.predict_codes(codes).scores)
+
+    def watched(self, version: int, family: str = "boosting") -> WatchedModel:
+        return WatchedModel.from_artifact(
+            self.manifests[family], self.bytes[family], version=version
+        )
+
+    def hub(self, *versions: int, family: str = "boosting") -> Hub:
+        hub = Hub("mixed")
+        for version in versions:
+            hub.watch(version, self.watched(version, family))
+        return hub
+
+    def report(self, seq: int, *versions: int, latency_s: float = 0.002) -> Report:
+        stats = RequestStats.empty()
+        stats.add(200, latency_s)
+        counts = tuple(
+            CountsMessage(
+                version=version, replica="r", epoch=1, seq=seq, n_rows=N_ROWS,
+                counts=self.counts, ended_s=100.0,
+            )
+            for version in versions
+        )  # fmt: skip
+        return Report("mixed", "r", 1, seq, counts, stats.to_dict(), dropped_rows=2)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(tmp_path_factory.mktemp("models"))
+
+
+def prediction(k: int, *, version: int = 1, value: str = "yes") -> LoggedPrediction:
+    return LoggedPrediction(f"id{k}", version, value, (0.3, 0.7), 100.0 + k)
+
+
+def label(k: int, value: str = "yes", *, at: float = 200.0, source: str = "t") -> Label:
+    return Label(f"id{k}", value, at, source)
+
+
+def rows_of(hub: Hub, version: int) -> int:
+    return int(hub.snapshot()["models"][str(version)]["rows"])
+
+
+def labels_of(hub: Hub, version: int) -> int:
+    return int(hub.snapshot()["models"][str(version)]["labels"])
+
+
+def test_what_is_watched_comes_from_the_artifact(models: Models) -> None:
+    binary = models.watched(4)
+    assert (binary.settings.project, binary.settings.version) == ("mixed", 4)
+    assert (binary.settings.task, binary.settings.positive_class) == ("binary", "yes")
+    assert (binary.settings.false_alarm, binary.settings.harm_tolerance) == (0.01, 0.02)
+    assert binary.score_index == 1
+    assert binary.reference.block_rows == 50
+    assert models.watched(1, "dummy").score_index == 0
+    assert models.watched(1, "kmeans").score_index is None
+
+
+def test_a_projects_own_alarm_level_and_positive_class_are_obeyed(models: Models) -> None:
+    manifest = models.manifests["boosting"]
+    project = manifest.project | {"monitor": {"false_alarm": 0.2, "harm_tolerance": 0.1}}
+    other = dataclasses.replace(manifest, project=project, positive_class="no")
+    watched = WatchedModel.from_artifact(other, models.bytes["boosting"], version=1)
+    assert (watched.settings.false_alarm, watched.settings.harm_tolerance) == (0.2, 0.1)
+    assert (watched.settings.positive_class, watched.score_index) == ("no", 0)
+
+
+def test_a_report_is_counted_once(models: Models) -> None:
+    hub = models.hub(1)
+    assert [hub.take(models.report(seq, 1)) for seq in (0, 1, 0, 1)] == [True, True, False, False]
+    found = hub.snapshot()
+    assert rows_of(hub, 1) == 2 * N_ROWS
+    assert found["requests"]["statuses"] == {"200": 2}
+    assert sum(found["requests"]["latency_cells"]) == 2
+    assert found["requests"]["latency_sum_s"] == pytest.approx(0.004)
+    assert found["dropped_rows"] == 4
+
+
+def test_a_report_of_two_versions_is_split(models: Models) -> None:
+    hub = models.hub(1, 2)
+    hub.take(models.report(0, 1, 2))
+    hub.take(models.report(1, 2))
+    assert (rows_of(hub, 1), rows_of(hub, 2)) == (N_ROWS, 2 * N_ROWS)
+
+
+def test_a_report_of_an_unwatched_version_changes_nothing_until_it_is_watched(
+    models: Models,
+) -> None:
+    hub = models.hub(1)
+    report = models.report(0, 1, 2)
+    with pytest.raises(DataError) as caught:
+        hub.take(report)
+    assert str(caught.value) == "version 2 of 'mixed' is not watched yet"
+    assert rows_of(hub, 1) == 0
+    assert hub.snapshot()["requests"]["statuses"] == {}
+    hub.watch(2, models.watched(2))
+    assert hub.take(report)
+    assert (rows_of(hub, 1), rows_of(hub, 2)) == (N_ROWS, N_ROWS)
+
+
+def test_latencies_start_anew_when_their_cells_changed(models: Models) -> None:
+    hub = models.hub(1)
+    hub.take(models.report(0, 1))
+    report = models.report(1, 1)
+    requests = report.requests | {"latency_edges_s": [1.0], "latency_cells": [3, 4]}
+    hub.take(dataclasses.replace(report, requests=requests))
+    found = hub.snapshot()["requests"]
+    assert (found["latency_edges_s"], found["latency_cells"]) == ([1.0], [3, 4])
+
+
+def test_the_newest_eight_versions_are_watched(models: Models) -> None:
+    hub = models.hub(*range(1, 11))
+    assert hub.versions() == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert not hub.watches(2)
+    assert hub.watches(3)
+
+
+def test_each_version_gets_its_own_outcomes(models: Models) -> None:
+    hub = models.hub(1, 2)
+    rows = [prediction(k, version=1 + k % 2) for k in range(10)]
+    right = [label(k, "yes" if k % 2 else "no") for k in range(10)]
+    assert hub.feed(rows, right, now_s=300.0) == {"accepted": 10}
+    found = hub.snapshot()["models"]
+    assert [found[v]["labels"] for v in ("1", "2")] == [5, 5]
+    assert [found[v]["quality"]["accuracy"]["value"] for v in ("1", "2")] == [0.0, 1.0]
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25,
+                     deadline=None)  # fmt: skip
+@given(st.permutations(range(12)))
+def test_the_order_of_predictions_and_labels_does_not_matter(
+    models: Models, order: list[int]
+) -> None:
+    hub = models.hub(1)
+    for k in order:
+        rows = [prediction(k)] if k < 6 else []
+        known = [label(k - 6, "yes" if k % 2 else "no")] if k >= 6 else []
+        hub.feed(rows, known, now_s=300.0)
+    model = hub.snapshot()["models"]["1"]
+    assert model["labels"] == 6
+    assert model["quality"]["accuracy"]["value"] == 0.5
+    assert hub.snapshot()["waiting_labels"] == 0
+
+
+def test_every_label_gets_its_status(models: Models) -> None:
+    hub = models.hub(1)
+    assert not hub.has_index
+    assert hub.feed([prediction(0), prediction(1)], [label(0)], now_s=1.0) == {"accepted": 1}
+    assert hub.has_index
+    assert hub.feed([], [label(0)], now_s=1.0) == {"duplicate": 1}
+    assert hub.feed([], [label(0, "no", at=201.0)], now_s=1.0) == {"revised": 1}
+    assert hub.feed([], [label(0, "yes", source="x")], now_s=1.0) == {"contradicting": 1}
+    assert hub.feed([], [label(1, at=1e9)], now_s=1.0) == {"late": 1}
+    assert hub.feed([], [label(7)], now_s=1.0) == {"unknown": 1}
+    found = hub.snapshot()
+    assert (found["waiting_labels"], found["indexed_predictions"]) == (1, 2)
+    model = found["models"]["1"]
+    assert model["labels"] == 1
+    assert model["quality"]["accuracy"]["value"] == 0.0
+
+
+def test_labels_of_a_version_that_is_not_watched_any_more_are_joined_and_judge_nobody(
+    models: Models,
+) -> None:
+    hub = models.hub(1)
+    assert hub.feed([prediction(0, version=9)], [label(0)], now_s=1.0) == {"accepted": 1}
+    assert labels_of(hub, 1) == 0
+
+
+def test_scores_that_a_row_lacks_are_no_score(models: Models) -> None:
+    hub = models.hub(1)
+    short = LoggedPrediction("id0", 1, "yes", (), 100.0)
+    assert hub.feed([short], [label(0)], now_s=1.0) == {"accepted": 1}
+    assert labels_of(hub, 1) == 1
+
+
+def test_a_restart_forgets_nothing(models: Models) -> None:
+    hub = models.hub(1)
+    rows, known = [prediction(k) for k in range(10)], [label(k) for k in range(4)]
+    for seq in range(3):
+        hub.take(models.report(seq, 1))
+    hub.feed(rows, known, now_s=300.0)
+    state = json.loads(json.dumps(hub.state()))
+    checkpoint = json.loads(json.dumps(hub.monitor_state(1)))
+
+    again = Hub("mixed")
+    again.restore(state)
+    again.watch(1, models.watched(1), state=checkpoint)
+    again.rebuild(rows, known)
+    assert again.snapshot() == hub.snapshot()
+    assert not again.take(models.report(2, 1))
+    assert again.take(models.report(3, 1))
+    assert again.feed([], [label(k) for k in range(5)], now_s=1.0) == {
+        "duplicate": 4, "accepted": 1,
+    }  # fmt: skip
+    assert labels_of(again, 1) == 5
+
+
+def test_rebuilding_twice_gives_the_same_index(models: Models) -> None:
+    hub = models.hub(1)
+    for _ in range(2):
+        hub.rebuild([prediction(0)], [label(0), label(3)])
+        assert hub.snapshot()["indexed_predictions"] == 1
+        assert hub.snapshot()["waiting_labels"] == 1
+    assert labels_of(hub, 1) == 0
+    assert hub.feed([], [label(0)], now_s=1.0) == {"duplicate": 1}
+
+
+def test_another_models_checkpoint_starts_its_monitor_anew(models: Models) -> None:
+    other = models.hub(1, family="dummy")
+    hub = Hub("mixed")
+    hub.watch(1, models.watched(1), state=other.monitor_state(1))
+    assert rows_of(hub, 1) == 0
+    assert hub.take(models.report(0, 1))
+    assert rows_of(hub, 1) == N_ROWS
+
+
+def test_a_snapshot_is_json_and_names_every_version(models: Models) -> None:
+    hub = models.hub(2, 1)
+    hub.take(models.report(0, 1, 2))
+    found: dict[str, Any] = json.loads(json.dumps(hub.snapshot()))
+    assert found["project"] == "mixed"
+    assert list(found["models"]) == ["1", "2"]
+    assert np.sum(found["requests"]["latency_cells"]) == 1
