@@ -10,7 +10,7 @@ from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
 from tenfold.tracking import Tracker
-from tenfold.traffic import read_canary, write_canary
+from tenfold.traffic import Canary, read_canary, write_canary
 
 __all__ = ["run_promote", "run_rollback", "run_traffic"]
 
@@ -26,13 +26,12 @@ def run_promote(
     """
     registry = Registry(settings)
     previous = registry.alias(project.name, CHAMPION)
-    chosen = version or registry.alias(project.name, CHALLENGER)
+    chosen = registry.alias(project.name, CHALLENGER) if version is None else version
     if chosen is None:
         registry.require(project.name, previous or 1)
         chosen = registry.versions(project.name)[-1].version
     if chosen != previous:
         registry.promote(project.name, chosen, expected=previous)
-        write_canary(registry.state, project.name, 0)
         body = {"version": chosen, "previous": previous, "reason": "asked for by a person"}
         registry.state.journal.append(project.name, "promote", body)
         _mirror(registry, project.name, settings, progress)
@@ -51,7 +50,6 @@ def run_rollback(
     registry = Registry(settings)
     previous = registry.alias(project.name, CHAMPION)
     back = registry.rollback(project.name)
-    write_canary(registry.state, project.name, 0)
     body = {"version": back.version, "previous": previous, "reason": "asked for by a person"}
     registry.state.journal.append(project.name, "rollback", body)
     _mirror(registry, project.name, settings, progress)
@@ -82,15 +80,16 @@ def run_traffic(
         registry.set_alias(project.name, CHALLENGER, newest)
         challenger = newest
         _mirror(registry, project.name, settings, progress)
-    if canary_percent is not None:
-        write_canary(registry.state, project.name, canary_percent)
+    if canary_percent is not None and challenger is not None:
+        write_canary(registry.state, project.name, Canary(challenger, canary_percent))
         body = {"canary_percent": canary_percent, "challenger": challenger}
         registry.state.journal.append(project.name, "traffic", body)
+    canary = read_canary(registry.state, project.name)
     return {
         "project": project.name,
         "champion": champion.version,
         "challenger": challenger,
-        "canary_percent": read_canary(registry.state, project.name),
+        "canary_percent": 0 if canary is None else canary.share_of(challenger),
     }
 
 

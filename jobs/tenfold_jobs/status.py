@@ -79,10 +79,12 @@ def _projects(registry: Registry) -> list[str]:
 def _project(
     registry: Registry, name: str, keeper: dict[str, Any] | None, live: dict[str, Any] | None
 ) -> dict[str, Any]:
+    aliases = registry.aliases(name)
+    canary = read_canary(registry.state, name)
     return {
-        "champion": registry.alias(name, CHAMPION),
-        "challenger": registry.alias(name, CHALLENGER),
-        "canary_percent": read_canary(registry.state, name),
+        "champion": aliases[CHAMPION],
+        "challenger": aliases[CHALLENGER],
+        "canary_percent": 0 if canary is None else canary.share_of(aliases[CHALLENGER]),
         "versions": [
             {"version": v.version, "digest": v.model_digest, "created": v.created}
             for v in registry.versions(name)

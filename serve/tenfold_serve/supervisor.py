@@ -189,10 +189,14 @@ class Supervisor:
     def _follow(self, watch: _Watch) -> bool:
         """Whether other models should answer than were sent to Serve last."""
         name = watch.project.name
+        challenger = self._registry.resolve(name, CHALLENGER)
+        canary = read_canary(self._registry.state, name)
         wanted = Wanted(
             champion=self._registry.resolve(name, CHAMPION),
-            challenger=self._registry.resolve(name, CHALLENGER),
-            canary_percent=read_canary(self._registry.state, name),
+            challenger=challenger,
+            canary_percent=0
+            if canary is None or challenger is None
+            else canary.share_of(challenger.version),
         )
         arms = arms_of(wanted)
         if arms == watch.arms and watch.generation:

@@ -300,10 +300,10 @@ def test_a_poisoned_model_never_answers(running: Running) -> None:
 
 
 def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
-    from tenfold.traffic import write_canary
+    from tenfold.traffic import Canary, write_canary
 
     running.registry.set_alias("mixed", "challenger", 2)
-    write_canary(running.registry.state, "mixed", 50)
+    write_canary(running.registry.state, "mixed", Canary(2, 50))
 
     def arms() -> set[str]:
         found = set()

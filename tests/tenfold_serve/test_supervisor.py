@@ -13,7 +13,7 @@ from tenfold.errors import ClusterError
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
-from tenfold.traffic import write_canary
+from tenfold.traffic import Canary, write_canary
 from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, spool_folder
@@ -87,7 +87,7 @@ def test_the_whole_config_follows_the_aliases(scene: Scene, publish: Publish) ->
     scene.registry.set_alias("mixed", "challenger", 2)
     scene.supervisor.step()
     assert len(scene.host.sent) == 2
-    write_canary(scene.registry.state, "mixed", 25)
+    write_canary(scene.registry.state, "mixed", Canary(2, 25))
     scene.supervisor.step()
     assert scene.host.arms() == [("champion", 1, 0.75), ("challenger", 2, 0.25)]
     scene.registry.promote("mixed", 2, expected=1)

@@ -124,7 +124,7 @@ def retrain(project: ProjectFile, json: AsJson = False, verbose: Verbose = False
 def promote(
     project: ProjectFile,
     version: Annotated[
-        int | None, typer.Option(help="The version; the challenger, else the newest.")
+        int | None, typer.Option(min=1, help="The version; the challenger, else the newest.")
     ] = None,
     json: AsJson = False,
     verbose: Verbose = False,
