@@ -16,7 +16,6 @@ import argparse
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,8 +29,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from tenfold.canonical import canonical_json, read_json, write_atomic
+from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.connect import LOOPBACK, auth_environment
+from tenfold.cluster.keeper import forget_keeper, keeper_file, read_keeper, status_file
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, open_session
 from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
@@ -45,7 +45,7 @@ from tenfold_serve.ray_rim import (
 )
 from tenfold_serve.supervisor import Supervisor
 
-__all__ = ["Keeper", "main", "read_record"]
+__all__ = ["Keeper", "main"]
 
 log = logging.getLogger("tenfold.serve")
 
@@ -77,7 +77,6 @@ class Keeper:
         self._settings = settings
         self._port = port
         self._mlflow_port = mlflow_port
-        self._path = settings.keeper / "keeper.json"
         self._stop = threading.Event()
         self._record: dict[str, Any] = {}
 
@@ -114,9 +113,7 @@ class Keeper:
             with self._mlflow():
                 self._serve()
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            (self._settings.keeper / "status.json").unlink(missing_ok=True)
-            self._path.unlink(missing_ok=True)
+            forget_keeper(self._settings, self._record)
 
     def _serve(self) -> None:
         dashboard = os.environ.get("TENFOLD_DASHBOARD", "1") != "0"
@@ -175,7 +172,7 @@ class Keeper:
 
     def _tell(self, status: Mapping[str, Any]) -> None:
         try:
-            write_atomic(self._settings.keeper / "status.json", canonical_json(status))
+            write_atomic(status_file(self._settings), canonical_json(status))
         except (StoreError, ValueError):
             log.exception("the status was not written")
 
@@ -203,20 +200,20 @@ class Keeper:
                 child.wait()
 
     def _refuse_a_second(self) -> None:
-        found = read_record(self._settings)
+        found = read_keeper(self._settings)
         if found is None:
             return
         session = SessionRecord.from_dict(found)
         if alive(session) and session.pid != os.getpid():
             raise UserError(
                 f"one keeper runs at a time and pid {session.pid} serves "
-                f"{found['projects']} on port {found['port']}; run `tenfold down` first"
+                f"{found.get('projects')} on port {found.get('port')}; run `tenfold down` first"
             )
         end_session(session, grace_s=0.0)
-        shutil.rmtree(found["folder"], ignore_errors=True)
+        forget_keeper(self._settings, found)
 
     def _write(self) -> None:
-        write_atomic(self._path, canonical_json(self._record), mode=0o600)
+        write_atomic(keeper_file(self._settings), canonical_json(self._record), mode=0o600)
 
     def _listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -245,19 +242,6 @@ class _RemoteAggregator:
                 raise ClusterError(f"the aggregator is away: {error}") from error
 
         return call
-
-
-def read_record(settings: Settings) -> dict[str, Any] | None:
-    """What the last keeper wrote down, whether it lives or not; None if there is nothing."""
-    path = settings.keeper / "keeper.json"
-    if not path.exists():
-        return None
-    try:
-        record: dict[str, Any] = read_json(path)
-        SessionRecord.from_dict(record)
-    except (StoreError, KeyError, TypeError, ValueError):
-        return None
-    return record
 
 
 def _ask_ready(url: str) -> str:

@@ -32,6 +32,7 @@ from typing import Any
 
 from tenfold.canonical import write_atomic
 from tenfold.cluster.connect import LOOPBACK
+from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
 from tenfold.errors import ClusterError, UserError
 
 __all__ = [
@@ -156,7 +157,7 @@ def serve_environment(folder: Path, *, host: str = LOOPBACK) -> dict[str, str]:
 
 def private_folder() -> Path:
     """A new folder that only this user can enter, with a short name."""
-    return Path(tempfile.mkdtemp(prefix="tenfold-", dir="/tmp"))
+    return Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir=PRIVATE_PARENT))
 
 
 def require_free_port(port: int, *, host: str = LOOPBACK) -> None:

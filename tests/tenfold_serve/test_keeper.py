@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
+from tenfold.cluster.keeper import read_keeper
 from tenfold.cluster.sessions import record
 from tenfold.settings import Settings
-from tenfold_serve.keeper import main, read_record
+from tenfold_serve.keeper import main
 
 
 def run(project_file: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
@@ -52,11 +53,4 @@ def test_a_running_keeper_is_not_disturbed(
     write_atomic(settings.keeper / "keeper.json", canonical_json(body))
     assert run(project_file, settings, monkeypatch) == 2
     assert "one keeper runs at a time" in capsys.readouterr().err
-    assert read_record(settings) == body
-
-
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": "x"}'])
-def test_a_damaged_record_is_no_record(settings: Settings, text: bytes) -> None:
-    assert read_record(settings) is None
-    write_atomic(settings.keeper / "keeper.json", text)
-    assert read_record(settings) is None
+    assert read_keeper(settings) == body

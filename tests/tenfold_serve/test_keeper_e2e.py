@@ -25,11 +25,11 @@ import httpx
 import pytest
 import yaml
 
+from tenfold.cluster.keeper import read_keeper
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, members
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
-from tenfold_serve.keeper import read_record
 from tests.tenfold_serve.support import PROJECT, make_artifact
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +48,7 @@ class Running:
 
     @property
     def record(self) -> dict[str, Any]:
-        found = read_record(self.settings)
+        found = read_keeper(self.settings)
         assert found is not None
         return found
 
@@ -110,7 +110,7 @@ def start_keeper(settings: Settings, project_file: Path, port: int) -> subproces
 
     def ready() -> bool:
         assert process.poll() is None, (settings.keeper / "keeper.log").read_text()[-3000:]
-        record = read_record(settings)
+        record = read_keeper(settings)
         return record is not None and record["ready"] and record["pid"] == process.pid
 
     eventually(ready, within_s=START_S)
@@ -137,7 +137,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     try:
         yield made
     finally:
-        record = read_record(settings)
+        record = read_keeper(settings)
         for each in (session, None if record is None else SessionRecord.from_dict(record)):
             if each is not None:
                 end_session(each, grace_s=20)
@@ -368,4 +368,4 @@ def test_what_a_killed_keeper_leaves_is_reaped_by_the_next(running: Running) -> 
     os.kill(after.pid, signal.SIGTERM)
     running.process.wait(60)
     eventually(lambda: members(after) == [], within_s=10)
-    assert read_record(running.settings) is None
+    assert read_keeper(running.settings) is None

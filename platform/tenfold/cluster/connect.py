@@ -6,12 +6,12 @@ starts or joins a Ray gets `auth_environment` first. Imports no Ray.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from tenfold.cluster.keeper import running_keeper
 from tenfold.errors import ClusterError
 from tenfold.settings import Settings
 
@@ -87,9 +87,6 @@ def auth_environment(
 
 def keeper_address(settings: Settings) -> str | None:
     """The address of the Ray that a living keeper of this installation holds, or None."""
-    try:
-        record = json.loads((settings.keeper / "keeper.json").read_bytes())
-        address, pid = record["ray_address"], int(record["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(address) if address and Path(f"/proc/{pid}").exists() else None
+    record = running_keeper(settings)
+    address = None if record is None else record.get("ray_address")
+    return str(address) if address else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.connect import auth_environment, keeper_address, token_file
+from tenfold.cluster.sessions import record
 from tenfold.errors import ClusterError
 from tenfold.settings import Settings
 
@@ -38,11 +39,12 @@ def test_a_clusters_own_token_is_kept(settings: Settings) -> None:
 
 def test_only_a_living_keeper_is_joined(settings: Settings) -> None:
     assert keeper_address(settings) is None
-    settings.keeper.mkdir(parents=True)
-    record = settings.keeper / "keeper.json"
-    record.write_text(json.dumps({"pid": os.getpid(), "ray_address": "127.0.0.1:6379"}))
-    assert keeper_address(settings) == "127.0.0.1:6379"
-    record.write_text(json.dumps({"pid": 2**22 + 1, "ray_address": "127.0.0.1:6379"}))
-    assert keeper_address(settings) is None
-    record.write_text("not json")
-    assert keeper_address(settings) is None
+    alive = {**record().to_dict(), "ray_address": "127.0.0.1:6379"}
+    for body, address in (
+        (alive, "127.0.0.1:6379"),
+        ({**alive, "ray_address": None}, None),
+        ({**alive, "pid": 2**22 + 1}, None),
+        ({"pid": os.getpid(), "ray_address": "127.0.0.1:6379"}, None),
+    ):
+        write_atomic(settings.keeper / "keeper.json", canonical_json(body))
+        assert keeper_address(settings) == address
