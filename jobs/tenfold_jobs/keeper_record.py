@@ -13,13 +13,14 @@ __all__ = ["endpoint_url", "read_keeper", "running_keeper"]
 
 
 def read_keeper(settings: Settings) -> dict[str, Any] | None:
-    """The keeper's record, whether it still runs or not; None if there never was one."""
+    """The keeper's record, whether it still runs or not; None if none is readable."""
     path = settings.keeper / "keeper.json"
     if not path.exists():
         return None
     try:
         record: dict[str, Any] = read_json(path)
-    except StoreError:
+        SessionRecord.from_dict(record)
+    except (StoreError, KeyError, TypeError, ValueError):
         return None
     return record
 
