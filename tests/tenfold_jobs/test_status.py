@@ -1,0 +1,194 @@
+"""The status tells what is known, for one project or all, and half a record does not stop it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tenfold.canonical import canonical_json, write_atomic
+from tenfold.cluster.sessions import record
+from tenfold.errors import UserError
+from tenfold.registry import Registry
+from tenfold.settings import Settings
+from tenfold.traffic import Canary, write_canary
+from tenfold_jobs.status import N_DECISIONS, collect_status, status_lines
+from tests.tenfold_jobs.conftest import PublishSmall
+
+LIVE: dict[str, Any] = {
+    "arms": [
+        {"arm": "champion", "version": 1, "weight": 0.75},
+        {"arm": "challenger", "version": 2, "weight": 0.25},
+    ],
+    "monitor": {
+        "models": {
+            "1": {"channels": {"feature": {"active": True}, "harm": {"active": True}}},
+            "2": {"channels": {"feature": {"active": False}}},
+        }
+    },
+    "decision": {"action": "wait", "reason": "40 of 100 labels"},
+}
+
+
+def keeper_runs(settings: Settings, *projects: str, **more: Any) -> None:
+    urls = {name: f"http://127.0.0.1:1/{name}" for name in projects}
+    body = {**record().to_dict(), "port": 1, "urls": urls, "folder": "/secret", **more}
+    write_atomic(settings.keeper / "keeper.json", canonical_json(body))
+
+
+def live_says(settings: Settings, **projects: Any) -> None:
+    write_atomic(settings.keeper / "status.json", canonical_json(projects))
+
+
+def test_without_any_model_it_says_what_to_run(settings: Settings) -> None:
+    found = collect_status(settings, project=None)
+    assert found == {"keeper": {"running": False}, "projects": {}}
+    assert status_lines(found) == [
+        "endpoint: down",
+        "no project has a trained model yet; run `tenfold run PROJECT`",
+    ]
+
+
+def test_a_project_without_a_model_is_the_users_fault(
+    settings: Settings, publish_small: PublishSmall
+) -> None:
+    publish_small("other")
+    with pytest.raises(UserError) as caught:
+        collect_status(settings, project="mixed")
+    assert str(caught.value) == (
+        "project 'mixed' has no trained model yet; run `tenfold run` first"
+    )
+
+
+def test_one_project_or_all_in_order(settings: Settings, publish_small: PublishSmall) -> None:
+    for name in ("zeta", "alpha", "zeta"):
+        publish_small(name)
+    assert list(collect_status(settings, project=None)["projects"]) == ["alpha", "zeta"]
+    assert list(collect_status(settings, project="zeta")["projects"]) == ["zeta"]
+
+
+def test_the_registry_is_told_without_a_keeper(
+    settings: Settings, publish_small: PublishSmall
+) -> None:
+    first, second = publish_small(promote=True), publish_small()
+    registry = Registry(settings)
+    registry.set_alias("mixed", "challenger", 2)
+    write_canary(registry.state, "mixed", Canary(2, 20))
+    registry.state.journal.append("mixed", "swap", {})
+    registry.state.journal.append("mixed", "alarm", {"reason": "color moved"})
+    live_says(settings, mixed=LIVE)
+    found = collect_status(settings, project="mixed")
+    assert json.loads(json.dumps(found)) == found
+    facts = dict(found["projects"]["mixed"])
+    decisions = facts.pop("decisions")
+    assert facts == {
+        "champion": 1,
+        "challenger": 2,
+        "canary_percent": 20,
+        "versions": [
+            {"version": v.version, "digest": v.model_digest, "created": v.created}
+            for v in (first, second)
+        ],
+        "url": None,
+        "live": None,
+    }
+    assert [(row["kind"], row["reason"]) for row in decisions] == [
+        ("swap", ""), ("alarm", "color moved"),
+    ]  # fmt: skip
+    lines = status_lines(found)
+    assert lines[:2] == [
+        "endpoint: down",
+        "mixed: champion 1, challenger 2, canary 20 %, 2 versions",
+    ]
+    moment = r"  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d "
+    assert re.fullmatch(moment + "swap", lines[2])
+    assert re.fullmatch(moment + "alarm: color moved", lines[3])
+    assert len(lines) == 4
+
+
+def test_the_newest_decisions_are_shown_oldest_first(
+    settings: Settings, publish_small: PublishSmall
+) -> None:
+    publish_small()
+    journal = Registry(settings).state.journal
+    for number in range(N_DECISIONS + 3):
+        journal.append("mixed", "decision", {"reason": str(number)})
+    journal.append("other", "decision", {"reason": "elsewhere"})
+    rows = collect_status(settings, project="mixed")["projects"]["mixed"]["decisions"]
+    assert [row["reason"] for row in rows] == [str(n) for n in range(3, N_DECISIONS + 3)]
+
+
+def test_a_running_endpoint_is_told_with_what_it_knows(
+    settings: Settings, publish_small: PublishSmall
+) -> None:
+    publish_small(promote=True)
+    publish_small("quiet")
+    keeper_runs(settings, "mixed", ready=True, mlflow_url=None)
+    live_says(settings, mixed=LIVE)
+    found = collect_status(settings, project=None)
+    pid = record().pid
+    assert found["keeper"] == {
+        "running": True,
+        "pid": pid,
+        "port": 1,
+        "urls": {"mixed": "http://127.0.0.1:1/mixed"},
+        "mlflow_url": None,
+        "ready": True,
+    }
+    assert found["projects"]["mixed"]["live"] == LIVE
+    quiet = found["projects"]["quiet"]
+    assert (quiet["url"], quiet["live"]) == (None, None)
+    assert status_lines(found) == [
+        f"endpoint: running, pid {pid}",
+        "mixed: champion 1, challenger None, canary 0 %, 1 versions",
+        "  url: http://127.0.0.1:1/mixed",
+        "  answers: champion version 1 (75%), challenger version 2 (25%)",
+        "  version 1: alarms: feature, harm",
+        "  version 2: alarms: none",
+        "  policy: wait: 40 of 100 labels",
+        "quiet: champion None, challenger None, canary 0 %, 1 versions",
+    ]
+
+
+def test_a_share_given_to_an_earlier_challenger_is_not_the_present_ones(
+    settings: Settings, publish_small: PublishSmall
+) -> None:
+    for promote in (True, False, False):
+        publish_small(promote=promote)
+    registry = Registry(settings)
+    write_canary(registry.state, "mixed", Canary(2, 20))
+    registry.set_alias("mixed", "challenger", 3)
+    facts = collect_status(settings, project="mixed")["projects"]["mixed"]
+    assert (facts["challenger"], facts["canary_percent"]) == (3, 0)
+
+
+@pytest.mark.parametrize("part", ["aliases_trouble", "logs_trouble", "policy_trouble", "refused"])
+def test_trouble_is_told(settings: Settings, publish_small: PublishSmall, part: str) -> None:
+    publish_small(promote=True)
+    keeper_runs(settings, "mixed")
+    live_says(settings, mixed={"arms": [], part: "the disk is full"})
+    assert "  trouble: the disk is full" in status_lines(collect_status(settings, project="mixed"))
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{", b"{}"])
+def test_half_a_status_is_no_status(
+    settings: Settings, publish_small: PublishSmall, text: bytes | None
+) -> None:
+    publish_small(promote=True)
+    keeper_runs(settings, "mixed")
+    if text is not None:
+        write_atomic(settings.keeper / "status.json", text)
+    found = collect_status(settings, project="mixed")
+    assert found["keeper"]["running"]
+    assert found["projects"]["mixed"]["live"] is None
+    assert status_lines(found)[2:] == ["  url: http://127.0.0.1:1/mixed"]
+
+
+def test_a_damaged_keeper_record_is_no_keeper(
+    settings: Settings, publish_small: PublishSmall
+) -> None:
+    publish_small(promote=True)
+    write_atomic(settings.keeper / "keeper.json", b'{"pid": 1}')
+    assert collect_status(settings, project="mixed")["keeper"] == {"running": False}
