@@ -52,7 +52,7 @@ def write_artifact(
         os.rename(staged, folder)  # noqa: PTH104  (Path.rename says the same and hides the law)
         fsync_folder(folder.parent)
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+        if folder.exists() and error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise ArtifactError(
                 f"{folder} is taken and artifacts never change; write to a new folder"
             ) from error

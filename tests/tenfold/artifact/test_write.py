@@ -58,3 +58,9 @@ def test_a_disk_that_refuses_leaves_nothing_half_written(tmp_path: Path) -> None
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_the_store_is_the_stores_trouble(tmp_path: Path) -> None:
+    (tmp_path / "store").touch()
+    with pytest.raises(StoreError, match="a could not be written: "):
+        write_artifact(tmp_path / "store" / "a", files=ALL, manifest=DRAFT)
