@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tenfold.settings import Settings
+
+# Machines differ and are shared: how long one example takes says nothing about the code.
+hypothesis_settings.register_profile("tenfold", deadline=None)
+hypothesis_settings.load_profile("tenfold")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -1,9 +1,10 @@
 """``tenfold retrain``: the champion's recipe on newer rows, judged beside it, promoted if it helps.
 
-Labeled live rows come from the logs. The window is chosen on the newest of them; the refit seals a
-part of the window away as every training does; champion and challenger are compared on those sealed
-live rows, which neither was fitted on; the policy, a pure function, decides; the registry's
-conditional write makes it so. A running endpoint follows the registry.
+Labeled live rows come from the logs and are dealt once and for all (`tenfold_jobs.windows`): some
+choose the window, some are learned from, some only judge. The judges become the sealed test set of
+the refit: its gates and its comparison with the champion rest on rows that neither was ever fitted
+on. The policy, a pure function, decides; the registry's conditional write makes it so; a running
+endpoint follows the registry. The prepared table's own sealed rows stay sealed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenfold.artifact import REFERENCE_FILE
-from tenfold.data import FOLD, ROW, Snapshot, clean_table, snapshot_from_table
+from tenfold.data import FOLD, HASH, ROW, Snapshot, clean_table, snapshot_from_table
 from tenfold.errors import DataError, RegistryConflict
 from tenfold.evaluation.paired import PairedDifference, paired_difference
 from tenfold.inference import Predictor
@@ -29,21 +30,35 @@ from tenfold.monitor.reference import Reference
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
-from tenfold.schema import Kind, Role, Schema
+from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.question import make_question
 from tenfold_jobs.packing import Packed
 from tenfold_jobs.train import refit_artifact
-from tenfold_jobs.windows import MIN_WINDOW_ROWS, Chosen, candidate_windows, choose_window
+from tenfold_jobs.windows import (
+    CHOOSE,
+    LEARN,
+    MIN_WINDOW_ROWS,
+    LiveRows,
+    Window,
+    choose_window,
+    deal,
+    windows_of,
+)
 
 __all__ = ["RetrainRecord", "live_table", "run_retrain"]
 
 MAX_BASE_ROWS = 200_000
 """Rows of the prepared table that a refit takes along; more are thinned by row hash."""
 
-_REFIT_THREADS = 1
+MIN_JUDGES = 20
+"""Fewer sealed rows cannot show that a model helps, however clear the case."""
+
+REFIT_THREADS = 1
 """Beside a serving replica on two cores, one thread leaves it its own."""
+
+_TEXTS = (Kind.CATEGORY, Kind.TEXT, Kind.IDENTIFIER, Kind.CONSTANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,7 @@ class RetrainRecord:
         alias: ``champion`` if it was promoted, else ``challenger``.
         window: the rows learned from: ``everything``, ``live`` or ``since-change``.
         windows: the metric of each candidate window on the newest labels.
-        rows: rows of the window.
+        rows: rows learned from.
         labels: labeled live rows that were there.
         reason: the policy's sentence.
         comparison: both losses in [0, 1] on sealed live rows and the interval of their difference.
@@ -86,15 +101,14 @@ class RetrainRecord:
 
 
 def run_retrain(
-    project: Project, settings: Settings, *, progress: Progress = SILENT, quiet: bool = True
+    project: Project, settings: Settings, *, progress: Progress = SILENT
 ) -> RetrainRecord:
-    """Refit on newer rows, compare, decide.
+    """Refit on newer rows, compare, decide. Starts no Ray: a refit has no search.
 
     Args:
         project: gates, metric and the rules of the loop.
         settings: where the logs and the registry are.
         progress: is told of steps.
-        quiet: kept for the surface that all training commands share; no Ray is started.
 
     Raises:
         UserError: there is no champion yet.
@@ -103,30 +117,28 @@ def run_retrain(
     began = time.monotonic()
     registry = Registry(settings)
     champion = registry.require(project.name, CHAMPION)
-    tracker = Tracker(settings)
     predictor = Predictor.load(champion.path)
     with progress.step("labeled live rows"):
-        live, times = live_table(settings, project, predictor.schema)
-    if live.num_rows < MIN_WINDOW_ROWS:
-        raise DataError(
-            f"a retrain needs {MIN_WINDOW_ROWS} labeled live rows and {live.num_rows} are there; "
-            "send labels with `tenfold feedback`, or train on a newer table with `tenfold run`"
-        )
-    chosen = _choose(project, settings, predictor, live, times, registry, progress)
-    window = chosen.window
+        live = _live(project, settings, predictor.schema, registry)
+    window, scores = _choose(project, settings, predictor, live, progress)
+    learned = window.rows(live, LEARN, CHOOSE)
     with progress.step("snapshot"):
         snapshot = snapshot_from_table(
-            window.table, predictor.schema, project=project, settings=settings
+            pa.concat_tables([learned, live.judges]),
+            predictor.schema,
+            project=project,
+            settings=settings,
+            sealed_after=learned.num_rows,
         )
     version, packed, _finished = refit_artifact(
         project, snapshot, settings=settings, parent=champion, progress=progress
     )
-    compared = _compare(predictor, Predictor.load(version.path), snapshot, window.n_live)
+    compared = _compare(predictor, Predictor.load(version.path), snapshot)
     gates_hold = all(gate.holds for gate in packed.gates)
     decision = _decide(project, version, compared, gates_hold=gates_hold)
     alias = _obey(registry, project.name, champion, version, decision)
     with progress.step("mirror to MLflow"):
-        fault = _mirror(tracker, registry, packed, parent=champion, window=window.name)
+        fault = _mirror(Tracker(settings), registry, packed, parent=champion, window=window.name)
     if fault is not None:
         progress.say(f"MLflow was not told ({fault}); the registry has it")
     return RetrainRecord(
@@ -135,9 +147,9 @@ def run_retrain(
         digest=version.model_digest,
         alias=alias,
         window=window.name,
-        windows={name: _finite(score) for name, score in chosen.scores.items()},
-        rows=window.table.num_rows,
-        labels=live.num_rows,
+        windows={name: _finite(score) for name, score in scores.items()},
+        rows=learned.num_rows,
+        labels=live.table.num_rows,
         reason=decision.reason,
         comparison=compared.to_dict(),
         metrics={
@@ -161,13 +173,11 @@ def live_table(
         return schema.arrow_schema().empty_table(), pa.chunked_array([], pa.timestamp("us", "UTC"))
     names = [name for name in joined.column_names if name in schema]
     raw = joined.select(names).append_column(schema.target.name, joined.column(LABEL))
-    for column in schema.columns:  # what a log row has in place of the table's own
+    for column in schema.columns:
         if column.name not in raw.column_names:
-            if column.role is Role.TIME and column.kind is Kind.DATETIME:
-                raw = raw.append_column(column.name, joined.column("__at"))
-            elif column.role in (Role.KEY, Role.GROUP) and column.kind is not Kind.INTEGER:
-                raw = raw.append_column(column.name, joined.column("__id"))
-    table, _problems = clean_table(raw, schema)
+            raw = raw.append_column(column.name, _stand_in(column, joined))
+    rules = project.prepare
+    table, _problems = clean_table(raw, schema, markers=rules.missing_markers, trim=rules.trim)
     known = pc.is_valid(table.column(schema.target.name))
     if schema.target.domain is not None:
         domain = pa.array(schema.target.domain, pa.string())
@@ -175,61 +185,95 @@ def live_table(
     return table.filter(known), joined.column("__at").filter(known)
 
 
+def _stand_in(column: Column, joined: pa.Table) -> pa.Array:
+    """What a live row has in place of a column that requests do not carry.
+
+    A weight counts once. A moment is when the row was answered; an order in other numbers goes on
+    behind all that the table had. A key or a group is the prediction's own id.
+    """
+    n_rows = joined.num_rows
+    if column.role is Role.WEIGHT:
+        return pa.array(np.ones(n_rows))
+    if column.role is Role.TIME and column.kind is Kind.DATETIME:
+        return joined.column("__at")
+    if column.role is Role.TIME and column.kind in (Kind.NUMBER, Kind.INTEGER):
+        return pa.array(np.arange(1, n_rows + 1) + np.ceil(column.maximum or 0.0))
+    if column.role in (Role.KEY, Role.GROUP) and column.kind in _TEXTS:
+        return joined.column("__id")
+    return pa.nulls(n_rows, pa.string())
+
+
+def _live(project: Project, settings: Settings, schema: Schema, registry: Registry) -> LiveRows:
+    table, times = live_table(settings, project, schema)
+    change = _change_index(registry, project.name, times)
+    live = LiveRows(table, deal(table, schema), change)
+    learnable, judges = live.part(LEARN).num_rows, live.judges.num_rows
+    if learnable < MIN_WINDOW_ROWS or judges < MIN_JUDGES:
+        raise DataError(
+            f"a retrain needs {MIN_WINDOW_ROWS} labeled live rows to learn from and {MIN_JUDGES} "
+            f"to judge it since the last change; of {table.num_rows} labeled rows there are "
+            f"{learnable} and {judges}; send labels with `tenfold feedback`, or train on a newer "
+            "table with `tenfold run`"
+        )
+    return live
+
+
 def _choose(
     project: Project,
     settings: Settings,
     predictor: Predictor,
-    live: pa.Table,
-    times: pa.ChunkedArray,
-    registry: Registry,
+    live: LiveRows,
     progress: Progress,
-) -> Chosen:
-    schema = predictor.schema
+) -> tuple[Window, dict[str, float]]:
+    schema, manifest = predictor.schema, predictor.manifest
     snapshot = Snapshot.latest(settings, project)
-    base, _ = clean_table(_thinned(snapshot), schema)
-    lineage = predictor.manifest.lineage
-    windows = candidate_windows(base, live, change=_change_index(registry, project.name, times))
+    rules = project.prepare
+    base, _ = clean_table(
+        _thinned(snapshot), schema, markers=rules.missing_markers, trim=rules.trim
+    )
+    windows = windows_of(base, live)
     with progress.step("choosing the window", total=len(windows)):
         return choose_window(
             windows,
-            question=make_question(project, schema, ordered=snapshot.ordered),
+            live,
+            question=make_question(
+                project, schema, ordered=snapshot.ordered, positive=manifest.positive_class
+            ),
             schema=schema,
-            family=lineage.family,
-            params=lineage.params,
-            threads=_REFIT_THREADS,
+            family=manifest.lineage.family,
+            params=manifest.lineage.params,
+            threads=REFIT_THREADS,
         )
 
 
 def _thinned(snapshot: Snapshot) -> pa.Table:
-    """The prepared rows, thinned by row hash to what one process holds."""
-    if snapshot.n_rows <= MAX_BASE_ROWS:
-        return snapshot.table().drop_columns([ROW, FOLD])
-    share = MAX_BASE_ROWS / snapshot.n_rows
+    """The prepared training rows, thinned by row hash to what one process holds."""
+    share = min(1.0, MAX_BASE_ROWS / max(snapshot.n_rows, 1))
     kept = []
     for block in snapshot.blocks():
-        raw = b"".join(value[:8] for value in block.column("__hash").to_pylist())
-        below = np.frombuffer(raw, dtype=">u8") < share * 2.0**64
-        kept.append(block.filter(pa.array(below)))
-    return pa.concat_tables(kept).drop_columns([ROW, FOLD])
+        wanted = pc.not_equal(block.column(FOLD), -1)
+        if share < 1.0:
+            raw = b"".join(value[:8] for value in block.column(HASH).to_pylist())
+            below = np.frombuffer(raw, dtype=">u8") < share * 2.0**64
+            wanted = pc.and_(wanted, pa.array(below))
+        kept.append(block.filter(wanted))
+    return pa.concat_tables(kept).drop_columns([ROW, FOLD, HASH])
 
 
-def _change_index(registry: Registry, project: str, times: pa.ChunkedArray) -> int | None:
-    """Where the newest harm alarm saw the change begin, as an index of the live rows."""
+def _change_index(registry: Registry, project: str, times: pa.ChunkedArray) -> int:
+    """Where the newest harm alarm saw the change begin, as an index of the live rows; 0 if none."""
     for entry in reversed(registry.state.journal.tail(project, 50, kind="alarm")):
         change_s = entry.body.get("change_s")
         if entry.body.get("channel") == "harm" and change_s is not None:
             moment = pa.scalar(datetime.fromtimestamp(change_s, UTC), times.type)
             return int(pc.sum(pc.less(times, moment)).as_py() or 0)
-    return None
+    return 0
 
 
-def _compare(old: Predictor, new: Predictor, snapshot: Snapshot, n_live: int) -> PairedDifference:
-    """Losses of both models on the sealed rows that came live."""
+def _compare(old: Predictor, new: Predictor, snapshot: Snapshot) -> PairedDifference:
+    """Losses of both models on the sealed rows, all of which came live."""
     table = snapshot.table()
-    first_live = int(pc.max(table.column(ROW)).as_py()) + 1 - n_live
-    sealed = table.filter(
-        pc.and_(pc.equal(table.column(FOLD), -1), pc.greater_equal(table.column(ROW), first_live))
-    )
+    sealed = table.filter(pc.equal(table.column(FOLD), -1))
     loss = Reference.from_bytes(old.files[REFERENCE_FILE]).loss
     target = old.schema.target
     if loss is None or target is None or sealed.num_rows == 0:

@@ -1,7 +1,13 @@
-"""Which rows a retrain learns from: everything, the live rows, or those since the change.
+"""Which rows a retrain learns from, which choose the window, and which judge the result.
 
-The choice is made on the newest labeled rows, which no candidate was fitted on: the champion's own
-recipe is fitted on each window without them, and the best score of the project's metric wins.
+**Dealt once.** A labeled live row belongs to one of three parts by a hash of its features, whatever
+retrain looks at it: *judge* (a quarter), *choose* (a fifth), *learn* (the rest). A row that judges
+a challenger is never learned from, not by a later retrain either, and rows with equal features are
+in the same part. Rows that chose the window are learned from afterwards; they do not judge.
+
+**Windows**: everything (the prepared table's training rows and the live ones), the live rows, or
+those since the estimated change. The champion's own recipe is fitted on each and the choosing rows
+since the change decide by the project's metric.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tenfold.data.hashing import mix, row_hashes
 from tenfold.evaluation import measure
 from tenfold.features import Preprocessor, Recipe
 from tenfold.features.codes import encode_table
@@ -24,15 +31,62 @@ from tenfold.training.finish import Plan, fit_in_process
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows, truth_of
 
-__all__ = ["Chosen", "Window", "candidate_windows", "choose_window"]
+__all__ = ["CHOOSE", "JUDGE", "LEARN", "LiveRows", "Window", "choose_window", "deal", "windows_of"]
 
-MIN_WINDOW_ROWS = 100
-"""A recipe fitted on fewer rows says more about the rows than about the window."""
+LEARN, CHOOSE, JUDGE = 0, 1, 2
 
-JUDGE_SHARE = 0.3
-"""The newest labeled rows that choose; the others are learned from."""
+JUDGE_SHARE = 0.25
+"""A hundred labels give 25 judges, which settle a clear case; more would starve the learning."""
 
-MAX_JUDGE_ROWS = 2000
+CHOOSE_SHARE = 0.2
+
+MIN_WINDOW_ROWS = 60
+"""Rows to learn from, at least: fewer say more about themselves than about the window."""
+
+_SALT = np.uint64(0x7E4F0D5EA1ED)
+"""Deals independently of folds and sealed rows, which hang on the same hashes."""
+
+
+def deal(table: pa.Table, schema: Schema) -> NDArray[np.int8]:
+    """The part of each row, by its features alone: int8 (n_rows,) of `LEARN`, `CHOOSE`, `JUDGE`.
+
+    >>> from tenfold.schema import Column, Kind
+    >>> parts = deal(pa.table({"x": [1.0, 2.0, 1.0]}), Schema((Column("x", Kind.NUMBER),)))
+    >>> bool(parts[0] == parts[2])
+    True
+    """
+    features = Schema(schema.features)
+    lanes = row_hashes(table.select(list(features.names)), features)
+    place = mix(lanes[:, 0] ^ _SALT).astype(np.float64) / 2.0**64
+    parts = np.full(table.num_rows, LEARN, dtype=np.int8)
+    parts[place < JUDGE_SHARE + CHOOSE_SHARE] = CHOOSE
+    parts[place < JUDGE_SHARE] = JUDGE
+    return parts
+
+
+@dataclass(frozen=True)
+class LiveRows:
+    """Labeled live rows, oldest first, with their parts.
+
+    Attributes:
+        table: cleaned rows with their target.
+        parts: int8 (n_rows,), see `deal`.
+        change: index of the first row after the estimated change; 0 if none is known.
+    """
+
+    table: pa.Table
+    parts: NDArray[np.int8]
+    change: int = 0
+
+    def part(self, *parts: int, since: int = 0) -> pa.Table:
+        """The rows of some parts from an index on, in order."""
+        wanted = np.isin(self.parts, parts) & (np.arange(len(self.parts)) >= since)
+        return self.table.filter(pa.array(wanted))
+
+    @property
+    def judges(self) -> pa.Table:
+        """The rows that judge: those since the change, which is the world to be right in."""
+        return self.part(JUDGE, since=self.change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,71 +95,64 @@ class Window:
 
     Attributes:
         name: ``everything``, ``live`` or ``since-change``.
-        table: cleaned rows with their target.
-        n_live: how many of them, at the end, are labeled live rows.
+        base: the prepared table's training rows, or None.
+        since: index of the first live row that is taken.
     """
 
     name: str
-    table: pa.Table
-    n_live: int
+    base: pa.Table | None
+    since: int
+
+    def rows(self, live: LiveRows, *parts: int) -> pa.Table:
+        """The window's rows of some parts of the live rows, the base before them."""
+        taken = live.part(*parts, since=self.since)
+        return taken if self.base is None else pa.concat_tables([self.base, taken])
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The window, and the score of each candidate on the newest rows."""
-
-    window: Window
-    scores: dict[str, float]
-
-
-def candidate_windows(base: pa.Table, live: pa.Table, *, change: int | None) -> list[Window]:
-    """The windows that have enough rows, the widest first.
+def windows_of(base: pa.Table | None, live: LiveRows) -> list[Window]:
+    """The windows that have enough rows to learn from, the widest first.
 
     Args:
-        base: the prepared table's rows.
-        live: labeled live rows, oldest first, with the same columns.
-        change: index in ``live`` of the first row after the estimated change; None if unknown.
-
-    >>> rows = pa.table({"x": list(range(300))})
-    >>> [(w.name, w.table.num_rows) for w in candidate_windows(rows, rows, change=120)]
-    [('everything', 600), ('live', 300), ('since-change', 180)]
+        base: the prepared table's training rows, with the live rows' columns.
+        live: what came since.
     """
-    found = [Window("everything", pa.concat_tables([base, live]), live.num_rows)]
-    if live.num_rows >= MIN_WINDOW_ROWS:
-        found.append(Window("live", live, live.num_rows))
-    if change and live.num_rows - change >= MIN_WINDOW_ROWS:
-        since = live.slice(change)
-        found.append(Window("since-change", since, since.num_rows))
+    found = [Window("everything", base, 0)] if base is not None else []
+    if live.part(LEARN).num_rows >= MIN_WINDOW_ROWS:
+        found.append(Window("live", None, 0))
+    if live.change and live.part(LEARN, since=live.change).num_rows >= MIN_WINDOW_ROWS:
+        found.append(Window("since-change", None, live.change))
     return found
 
 
 def choose_window(
     windows: Sequence[Window],
+    live: LiveRows,
     *,
     question: Question,
     schema: Schema,
     family: str,
     params: Mapping[str, Any],
     threads: int,
-) -> Chosen:
-    """Fit the recipe on each window without the newest rows and let those decide.
+) -> tuple[Window, dict[str, float]]:
+    """Fit the recipe on each window's learning rows; the choosing rows decide.
 
     The first window wins a tie: more rows, all else equal. One window needs no contest.
+
+    Returns:
+        The window, and the score of each (NaN where the recipe could not be fitted or judged).
     """
     if len(windows) == 1:
-        return Chosen(windows[0], {})
-    smallest = min(window.n_live for window in windows)
-    n_judge = min(MAX_JUDGE_ROWS, int(JUDGE_SHARE * smallest))
-    newest = windows[-1].table.slice(windows[-1].table.num_rows - n_judge)
+        return windows[0], {}
+    choosers = live.part(CHOOSE, since=live.change)
     scores: dict[str, float] = {}
     best = windows[0]
     for window in windows:
-        older = window.table.slice(0, window.table.num_rows - n_judge)
-        plan = _plan(question, schema, older, family=family, params=params, threads=threads)
-        scores[window.name] = _score(plan, _rows(question, schema, older), newest, schema)
+        rows = window.rows(live, LEARN)
+        plan = _plan(question, schema, rows, family=family, params=params, threads=threads)
+        scores[window.name] = _score(plan, rows, choosers, schema)
         if window is not best and question.better(scores[window.name], scores[best.name]):
             best = window
-    return Chosen(best, scores)
+    return best, scores
 
 
 def _plan(
@@ -118,30 +165,30 @@ def _plan(
     threads: int,
 ) -> Plan:
     recipe = Recipe(**FAMILIES[family].recipe(params))
-    profile = Profile.from_table(table, schema)
-    return Plan(family, params, Preprocessor.fit(schema, profile, recipe=recipe), question, threads)
+    fitted = Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=recipe)
+    return Plan(family, params, fitted, question, threads)
 
 
-def _score(plan: Plan, rows: TrainingRows, newest: pa.Table, schema: Schema) -> float:
-    question = plan.question
+def _score(plan: Plan, table: pa.Table, choosers: pa.Table, schema: Schema) -> float:
+    question, prepared = plan.question, plan.preprocessor
+    rows, judges = (_rows(question, schema, one) for one in (table, choosers))
     try:
         model = fit_in_process(plan, rows)
     except (ValueError, ArithmeticError):  # a window with one class cannot be learned from
         return float("nan")
-    judge = _rows(question, schema, newest)
-    scores = model.predict(plan.preprocessor.transform_codes(judge.codes))
-    threshold = 0.5 if question.task.value == "binary" else None
-    return measure(question.metric, question.judge(judge.truth, scores, threshold))
+    own = model.predict(prepared.transform_codes(rows.codes))
+    threshold = question.threshold(own, rows.truth)
+    scores = model.predict(prepared.transform_codes(judges.codes))
+    return measure(question.metric, question.judge(judges.truth, scores, threshold))
 
 
 def _rows(question: Question, schema: Schema, table: pa.Table) -> TrainingRows:
-    n_rows = table.num_rows
     truth: NDArray[Any] = truth_of(question, schema, table)
     known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
     return TrainingRows(
         codes=encode_table(schema, table),
         truth=truth,
-        fold=np.zeros(n_rows, dtype=np.int8),
-        position=np.arange(n_rows, dtype=np.int64),
-        hashes=np.zeros(n_rows, dtype="S16"),
+        fold=np.zeros(table.num_rows, dtype=np.int8),
+        position=np.arange(table.num_rows, dtype=np.int64),
+        hashes=np.zeros(table.num_rows, dtype="S16"),
     ).take(known)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from tenfold.data import prepare
+from tenfold.data import Snapshot, prepare
 from tenfold.errors import DataError, UserError
 from tenfold.inference import Predictor
 from tenfold.live import log_tables
@@ -39,22 +39,20 @@ def rows(n_rows: int, *, flipped: bool, seed: int) -> pa.Table:
     return pa.table({"x": x, "z": z, "y": np.where(yes, "yes", "no")})
 
 
-@pytest.fixture
-def project(tmp_path: Path, settings: Settings) -> Project:
-    """A project with a prepared table and a champion, trained here without a search."""
-    table = rows(800, flipped=False, seed=0)
-    lines = [f"{r['x']},{r['z']},{r['y']}" for r in table.to_pylist()]
-    (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *lines, ""]))
+def made_project(
+    folder: Path, settings: Settings, *, data: dict[str, object], n_folds: int = 3
+) -> Project:
+    """A prepared project with a champion, trained here without a search."""
     project = Project.from_dict(
         {
             "name": "flip",
             "problem": {"task": "binary", "target": "y", "gates": ["accuracy >= 0.7"]},
-            "data": {"sources": [{"path": "t.csv"}]},
-            "train": {"folds": 3},
+            "data": data,
+            "train": {"folds": n_folds},
         }
-    ).at(tmp_path)
+    ).at(folder)
     snapshot = prepare(project, settings=settings)
-    question = make_question(project, snapshot.schema, ordered=False)
+    question = make_question(project, snapshot.schema, ordered=snapshot.ordered)
     loaded = load_rows(snapshot, question, max_rows=None)
     material = Material(loaded.training, snapshot.profiles(), snapshot.schema, question, 1)
     outcome = evaluate(material.workspace(), Config(0, "linear", {"c": 1.0}, must=True))
@@ -64,6 +62,14 @@ def project(tmp_path: Path, settings: Settings) -> Project:
     packed = pack(project, settings, finished, Origin(snapshot, question, 1.0))
     Registry(settings).promote("flip", packed.version.version, expected=None)
     return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, settings: Settings) -> Project:
+    table = rows(800, flipped=False, seed=0)
+    lines = [f"{r['x']},{r['z']},{r['y']}" for r in table.to_pylist()]
+    (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *lines, ""]))
+    return made_project(tmp_path, settings, data={"sources": [{"path": "t.csv"}]})
 
 
 def log(settings: Settings, table: pa.Table, *, first: int = 0) -> None:
@@ -82,17 +88,15 @@ def log(settings: Settings, table: pa.Table, *, first: int = 0) -> None:
 def test_a_changed_world_is_learned_and_promoted(project: Project, settings: Settings) -> None:
     log(settings, rows(300, flipped=False, seed=1))
     log(settings, rows(500, flipped=True, seed=2), first=300)
+    log(settings, rows(500, flipped=True, seed=2), first=800)  # traffic repeats
     registry = Registry(settings)
     change_s = (START + timedelta(seconds=300)).timestamp()
     alarm = {"channel": "harm", "change_s": change_s, "reason": "harm"}
     registry.state.journal.append("flip", "alarm", alarm)
     record = run_retrain(project, settings)
-    assert (record.alias, record.window, record.rows, record.labels) == (
-        "champion",
-        "since-change",
-        500,
-        800,
-    )
+    assert (record.alias, record.window, record.labels) == ("champion", "since-change", 1300)
+    assert 700 < record.rows < 800  # three in four of the 1,000 since the change
+    assert 100 < (record.comparison["n_rows"] or 0) < 150  # of 500 different ones, a quarter
     assert record.comparison["lower"] is not None
     assert record.comparison["lower"] > 0.4
     assert registry.alias("flip", CHAMPION) == record.version == 2
@@ -144,8 +148,60 @@ def test_labels_that_the_schema_does_not_know_are_left_out(
     assert live.column_names == list(schema.names)
 
 
+def test_the_judges_were_never_learned_from(project: Project, settings: Settings) -> None:
+    """Not by this retrain, not by an earlier one, and never from the prepared table's own."""
+    log(settings, rows(400, flipped=True, seed=6))
+    first = run_retrain(project, settings)
+    log(settings, rows(400, flipped=True, seed=7), first=400)
+    second = run_retrain(project, settings)
+    registry = Registry(settings)
+    learned, judged = [], []
+    for version in (first.version, second.version):
+        lineage = Predictor.load(registry.require("flip", version).path).manifest.lineage
+        snapshot = Snapshot.find(settings, "flip", lineage.snapshot)
+        table = snapshot.table()
+        sealed = table["__fold"].to_numpy() == -1
+        x = table["x"].to_numpy()
+        learned.append(set(x[~sealed].tolist()))
+        judged.append(set(x[sealed].tolist()))
+    assert judged[0]
+    assert judged[0] <= judged[1]
+    assert not (learned[0] | learned[1]) & (judged[0] | judged[1])
+    base = Snapshot.latest(settings, "flip").table()
+    own = base.filter(pa.array(base["__fold"].to_numpy() == -1))["x"].to_pylist()
+    assert not (learned[0] | learned[1]) & set(own)
+
+
+@pytest.mark.parametrize(
+    ("role", "values"),
+    [
+        ("weight", [1.0, 2.0]),
+        ("time", []),
+        ("group", [f"g{n}" for n in range(80)]),
+    ],
+)
+def test_columns_that_requests_do_not_carry_get_a_stand_in(
+    tmp_path: Path, settings: Settings, role: str, values: list[object]
+) -> None:
+    table = rows(800, flipped=False, seed=0)
+    extra = [n if role == "time" else values[n % len(values)] for n in range(800)]
+    lines = [
+        f"{r['x']},{r['z']},{e},{r['y']}" for r, e in zip(table.to_pylist(), extra, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["x,z,e,y", *lines, ""]))
+    data: dict[str, object] = {"sources": [{"path": "t.csv"}]}
+    if role == "weight":
+        data["columns"] = {"e": {"role": "weight"}}
+    else:
+        data[role] = {"column": "e"} if role == "time" else "e"
+    project = made_project(tmp_path, settings, data=data, n_folds=2)
+    log(settings, rows(400, flipped=True, seed=1))
+    record = run_retrain(project, settings)
+    assert record.alias == "champion", record.reason
+
+
 def test_what_cannot_be_retrained_is_said(project: Project, settings: Settings) -> None:
-    with pytest.raises(DataError, match="needs 100 labeled live rows and 0 are there"):
+    with pytest.raises(DataError, match="of 0 labeled rows there are 0 and 0; send labels with"):
         run_retrain(project, settings)
     other = Project.from_dict({**project.to_dict(), "name": "other"})
     with pytest.raises(UserError, match="has no trained model yet"):

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenfold.project import Project
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.training.question import make_question
-from tenfold_jobs.windows import MIN_WINDOW_ROWS, Window, candidate_windows, choose_window
+from tenfold_jobs.windows import (
+    CHOOSE,
+    JUDGE,
+    LEARN,
+    LiveRows,
+    Window,
+    choose_window,
+    deal,
+    windows_of,
+)
 
 SCHEMA = Schema(
     (
@@ -34,47 +44,76 @@ def rows(n_rows: int, *, flipped: bool, seed: int = 0) -> pa.Table:
     return pa.table({"x": x, "y": np.where(yes, "yes", "no")})
 
 
-def choose(base: pa.Table, live: pa.Table, change: int | None) -> tuple[str, dict[str, float]]:
-    windows = candidate_windows(base, live, change=change)
-    chosen = choose_window(
-        windows, question=QUESTION, schema=SCHEMA, family="linear", params={"c": 1.0}, threads=1
+def live_of(table: pa.Table, change: int = 0) -> LiveRows:
+    return LiveRows(table, deal(table, SCHEMA), change)
+
+
+def choose(base: pa.Table | None, live: LiveRows) -> tuple[str, dict[str, float]]:
+    window, scores = choose_window(
+        windows_of(base, live),
+        live,
+        question=QUESTION,
+        schema=SCHEMA,
+        family="linear",
+        params={"c": 1.0},
+        threads=1,
     )
-    return chosen.window.name, chosen.scores
+    return window.name, scores
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=60), st.integers(1, 3))
+def test_a_row_is_dealt_by_its_features_alone(values: list[float], copies: int) -> None:
+    """Whoever else is there, in whatever order, with whatever label: the same part."""
+    one = pa.table({"x": values, "y": ["no"] * len(values)})
+    many = pa.concat_tables([one.slice(len(values) // 2), *[one] * copies])
+    many = many.set_column(1, "y", pa.array(["yes"] * many.num_rows))
+    parts = dict(zip(one["x"].to_pylist(), deal(one, SCHEMA).tolist(), strict=True))
+    again = zip(many["x"].to_pylist(), deal(many, SCHEMA).tolist(), strict=True)
+    assert all(parts[x] == part for x, part in again)
+
+
+def test_the_shares_are_those_that_are_said() -> None:
+    parts = deal(rows(8000, flipped=False), SCHEMA)
+    shares = [float(np.mean(parts == part)) for part in (LEARN, CHOOSE, JUDGE)]
+    assert np.allclose(shares, [0.55, 0.20, 0.25], atol=0.02)
 
 
 def test_after_a_change_of_the_world_only_the_rows_since_then_are_kept() -> None:
-    live = pa.concat_tables([rows(600, flipped=False), rows(300, flipped=True, seed=1)])
-    name, scores = choose(rows(2000, flipped=False, seed=2), live, 600)
+    live = pa.concat_tables([rows(600, flipped=False), rows(400, flipped=True, seed=1)])
+    name, scores = choose(rows(2000, flipped=False, seed=2), live_of(live, 600))
     assert name == "since-change"
     assert scores["since-change"] < scores["live"] < scores["everything"]
 
 
-def test_without_a_change_every_window_is_as_good_and_more_rows_win_ties() -> None:
-    live = rows(400, flipped=False, seed=1)
-    _, scores = choose(rows(4000, flipped=False, seed=2), live, 200)
-    assert max(scores.values()) - min(scores.values()) < 0.1
+def test_the_widest_window_wins_a_tie() -> None:
+    live = live_of(rows(400, flipped=False, seed=1))
+    empty_base = rows(0, flipped=False)
+    name, scores = choose(empty_base, live)  # the same rows under two names
+    assert scores["everything"] == scores["live"]
+    assert name == "everything"
 
 
-def test_windows_that_are_too_small_are_no_candidates() -> None:
-    base, live = rows(500, flipped=False), rows(MIN_WINDOW_ROWS + 20, flipped=False)
-    assert [w.name for w in candidate_windows(base, live, change=50)] == ["everything", "live"]
-    few = live.slice(0, MIN_WINDOW_ROWS - 1)
-    assert [w.name for w in candidate_windows(base, few, change=None)] == ["everything"]
-    assert choose(base, few, None) == ("everything", {})
+def test_windows_with_too_few_rows_to_learn_from_are_no_candidates() -> None:
+    base = rows(500, flipped=False)
+    names = [w.name for w in windows_of(base, live_of(rows(400, flipped=False), 380))]
+    assert names == ["everything", "live"]
+    few = live_of(rows(40, flipped=False))
+    assert [w.name for w in windows_of(base, few)] == ["everything"]
+    assert choose(base, few) == ("everything", {})
 
 
 def test_a_window_with_one_class_loses_and_breaks_nothing() -> None:
-    base = rows(500, flipped=False)
-    one = pa.table({"x": np.linspace(0, 1, 150), "y": ["yes"] * 150})
-    name, scores = choose(base, one, None)
-    assert name in scores
-    assert not np.isnan(scores[name])
+    one = pa.table({"x": np.linspace(-1, 1, 400), "y": ["yes"] * 400})
+    name, scores = choose(rows(500, flipped=False), live_of(one))
+    assert name == "everything"
+    assert np.isfinite(scores["everything"])
 
 
-@pytest.mark.parametrize("n_live", [100, 333])
-def test_live_rows_are_at_the_end_of_every_window(n_live: int) -> None:
-    base, live = rows(200, flipped=False), rows(n_live, flipped=True)
-    for window in candidate_windows(base, live, change=None):
+def test_no_judge_is_ever_learned_from() -> None:
+    live = live_of(rows(1000, flipped=False), 300)
+    judges = set(live.part(JUDGE)["x"].to_pylist())
+    for window in windows_of(rows(10, flipped=True, seed=9), live):
         assert isinstance(window, Window)
-        tail = window.table.slice(window.table.num_rows - window.n_live)
-        assert tail.equals(live.slice(live.num_rows - window.n_live))
+        assert not judges & set(window.rows(live, LEARN, CHOOSE)["x"].to_pylist())
+    assert set(live.judges["x"].to_pylist()) < judges
+    assert live.judges.num_rows == live.part(JUDGE, since=300).num_rows

@@ -11,7 +11,7 @@ import typer
 from tenfold.errors import NotYet
 from tenfold.project import load_project
 from tenfold_jobs.cli.options import AsJson, ProjectFile, ProjectFiles, Verbose
-from tenfold_jobs.cli.output import running
+from tenfold_jobs.cli.output import leave_if_gate_missed, running
 
 __all__ = [
     "demo",
@@ -108,9 +108,7 @@ def retrain(project: ProjectFile, json: AsJson = False, verbose: Verbose = False
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.retrain import run_retrain
 
-        record = run_retrain(
-            load_project(project), out.settings, progress=out.progress, quiet=not verbose
-        ).to_dict()
+        record = run_retrain(load_project(project), out.settings, progress=out.progress).to_dict()
         out.result(
             record,
             [
@@ -119,6 +117,7 @@ def retrain(project: ProjectFile, json: AsJson = False, verbose: Verbose = False
                 f"because: {record['reason']}",
             ],
         )
+        leave_if_gate_missed(record, out)
 
 
 def promote(

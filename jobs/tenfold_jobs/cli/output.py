@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from tenfold.errors import RequestError, TenfoldError
+from tenfold.errors import GateMissed, RequestError, TenfoldError
 from tenfold.progress import Advance
 from tenfold.settings import Settings
 
-__all__ = ["ConsoleProgress", "Output", "running"]
+__all__ = ["ConsoleProgress", "Output", "leave_if_gate_missed", "running"]
 
 SLOW_STEP_S = 2.0
 """A step that took longer is worth a line with its time when no bar can be drawn."""
@@ -105,6 +105,21 @@ def write_json(document: dict[str, Any]) -> None:
     """One JSON document and a newline on standard output."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def leave_if_gate_missed(record: dict[str, Any], out: Output) -> None:
+    """End the command with 3 if a gate of the record was missed; its document was written already.
+
+    Raises:
+        SystemExit: with 3.
+    """
+    missed = [gate["gate"] for gate in record["gates"] if not gate["holds"]]
+    if missed:
+        out.progress.say(
+            f"gate missed: version {record['version']} is registered and not promoted: "
+            f"{', '.join(missed)}"
+        )
+        raise SystemExit(GateMissed.exit_code)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tenfold.errors import GateMissed, UserError
+from tenfold.errors import UserError
 from tenfold.project import Project, load_project, parse_duration
 from tenfold_jobs.cli.options import AsJson, Budget, ProjectFile, Verbose
-from tenfold_jobs.cli.output import Output, running
+from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
 __all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "train"]
 
@@ -202,8 +202,4 @@ def _finish(record: dict[str, Any], out: Output) -> None:
         lines.append(f"  gate {gate['gate']}: {'holds' if gate['holds'] else 'MISSED'}")
     lines += [f"report: {record['report']}", f"card:   {record['card']}"]
     out.result(record, lines)
-    missed = [gate["gate"] for gate in record["gates"] if not gate["holds"]]
-    if missed:
-        message = f"version {record['version']} is registered and not promoted: {', '.join(missed)}"
-        out.progress.say(f"gate missed: {message}")
-        raise SystemExit(GateMissed.exit_code)
+    leave_if_gate_missed(record, out)

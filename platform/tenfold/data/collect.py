@@ -18,7 +18,7 @@ from tenfold.data.infer import decide_schema
 from tenfold.data.jobs import clean_file, problem_file, scan_file
 from tenfold.data.options import Options
 from tenfold.data.scan import TableScan
-from tenfold.data.snapshot import HASH
+from tenfold.data.snapshot import HASH, ROW
 from tenfold.data.split import DROPPED, SplitKeys, assign_labels
 from tenfold.data.text import to_text, whole
 from tenfold.data.work import Work
@@ -168,6 +168,7 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
         classes=np.concatenate([part.classes for part in parts]),
         groups=_joined([part.groups for part in parts]),
         time=_joined([part.time for part in parts]),
+        positions=_positions(work, facts) if options.split.sealed_after is not None else None,
     )
     del parts
     labels = assign_labels(keys, options.split)
@@ -188,6 +189,16 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
             "n_records": sum(fact["n_records"] for fact in facts),
         },
     )
+
+
+def _positions(work: Work, facts: list[dict[str, Any]]) -> NDArray[np.int64]:
+    """Where every clean row stood in the source."""
+    before = _before([fact["n_records"] for fact in facts])
+    found = [
+        read_arrow(clean_file(work.folder, piece)).column(ROW).to_numpy() + before[piece]
+        for piece in range(work.n_pieces)
+    ]
+    return np.concatenate(found)
 
 
 def _keys(path: Path, schema: Schema) -> SplitKeys:

@@ -14,7 +14,7 @@ again, `prepare` answers with the snapshot that stands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,7 @@ def snapshot_from_table(
     driver: Driver | None = None,
     progress: Progress = SILENT,
     make_latest: bool = False,
+    sealed_after: int | None = None,
 ) -> Snapshot:
     """Make a snapshot of rows in memory by a schema that exists already; for retraining.
 
@@ -90,6 +91,8 @@ def snapshot_from_table(
         driver: this process by default.
         progress: is told of the steps.
         make_latest: whether `Snapshot.latest` shall find it.
+        sealed_after: the table's rows from this one on are the sealed test set; by the project's
+            share if None.
 
     Raises:
         DataError: as `prepare`.
@@ -98,9 +101,10 @@ def snapshot_from_table(
 
     known = [name for name in table.column_names if name in schema]
     source = TableSource(table.select(known))
+    options = Options.of(project)
     return _build(
         source,
-        Options.of(project),
+        replace(options, split=replace(options.split, sealed_after=sealed_after)),
         settings,
         driver or InProcess(),
         progress=progress,

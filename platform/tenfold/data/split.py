@@ -8,7 +8,7 @@ hash, 4 of class, 8 of time, and sorting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class SplitRule:
         seed: another seed gives another split.
         ordered: split along the order in `SplitKeys.time`.
         drop_duplicates: keep one of equal rows; otherwise equal rows share a label.
+        sealed_after: rows at this position of the source and later are the test set, whatever
+            ``test_fraction`` says; for a retrain, whose judge was dealt before. None: by share.
     """
 
     n_folds: int
@@ -43,6 +45,7 @@ class SplitRule:
     seed: int = 0
     ordered: bool = False
     drop_duplicates: bool = True
+    sealed_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,14 @@ class SplitKeys:
         classes: class index to stratify by, shape (n_rows,); zeros without classes.
         groups: hash of the group, shape (n_rows,), or None.
         time: what is in order, shape (n_rows,), or None for the order of the rows.
+        positions: of the rows in their source, shape (n_rows,); needed for ``sealed_after``.
     """
 
     hashes: NDArray[np.uint64]
     classes: NDArray[np.int32]
     groups: NDArray[np.uint64] | None = None
     time: NDArray[np.int64] | NDArray[np.float64] | None = None
+    positions: NDArray[np.int64] | None = None
 
 
 def assign_labels(keys: SplitKeys, rule: SplitRule) -> Labels:
@@ -77,6 +82,11 @@ def assign_labels(keys: SplitKeys, rule: SplitRule) -> Labels:
     labels = np.full(len(first), DROPPED, dtype=np.int8)
     kept = np.flatnonzero(first == np.arange(len(first))) if rule.drop_duplicates else None
     rows = np.arange(len(first)) if kept is None else kept
+    if rule.sealed_after is not None and keys.positions is not None:
+        sealed = keys.positions[rows] >= rule.sealed_after
+        labels[rows[sealed]] = TEST
+        rows = rows[~sealed]
+        rule = replace(rule, test_fraction=0.0)
     if rule.ordered:
         time = first.astype(np.int64) if keys.time is None else keys.time
         labels[rows] = _slices(time[rows], rule)
@@ -149,7 +159,8 @@ def _grouped(groups: NDArray[np.uint64], classes: NDArray[np.int32], rule: Split
     table = counts.reshape(len(unique), n_classes).astype(np.float64)
     share = np.full(rule.n_folds + 1, (1 - rule.test_fraction) / rule.n_folds)
     share[-1] = rule.test_fraction
-    wanted = share[:, None] * np.maximum(table.sum(axis=0), 1.0)
+    # A part without a share (no test set is wanted) is full from the start, never divided by zero.
+    wanted = np.maximum(share[:, None] * np.maximum(table.sum(axis=0), 1.0), np.finfo(float).tiny)
     filled = np.zeros_like(wanted)
     salt = mix(np.array([rule.seed], dtype=np.uint64))
     part = np.empty(len(unique), dtype=np.int8)
