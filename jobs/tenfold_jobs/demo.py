@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tenfold.canonical import write_atomic
+from tenfold.cluster.keeper import running_keeper
 from tenfold.errors import ClusterError
 from tenfold.progress import Progress
 from tenfold.project import Project, load_project
@@ -28,7 +29,6 @@ from tenfold.registry import Registry
 from tenfold.schema import Schema
 from tenfold.settings import Settings
 from tenfold_jobs.client import EndpointClient
-from tenfold_jobs.keeper_record import running_keeper
 from tenfold_jobs.scenarios import make_stream
 from tenfold_jobs.simulate import Replay, replay
 from tenfold_jobs.up import start_keeper, stop_keeper

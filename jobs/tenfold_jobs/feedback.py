@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from tenfold.cluster.keeper import endpoint_url
 from tenfold.errors import DataError
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project, Task
 from tenfold.settings import Settings
 from tenfold_jobs.client import EndpointClient
-from tenfold_jobs.keeper_record import endpoint_url
 
 __all__ = ["read_labels", "run_feedback"]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.cluster.keeper import endpoint_url
 from tenfold.errors import ClusterError
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.settings import Settings
 from tenfold_jobs.client import EndpointClient
-from tenfold_jobs.keeper_record import endpoint_url
 from tenfold_jobs.scenarios import Stream, make_stream, rows_of
 
 __all__ = ["Replay", "SimulateRecord", "replay", "run_simulate"]

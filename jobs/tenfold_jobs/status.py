@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import select
 
 from tenfold.canonical import read_json
+from tenfold.cluster.keeper import running_keeper
 from tenfold.errors import StoreError, UserError
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
 from tenfold.state import tables
 from tenfold.traffic import read_canary
-from tenfold_jobs.keeper_record import running_keeper
 
 __all__ = ["collect_status", "status_lines"]
 

@@ -7,21 +7,23 @@ every process of its session: Ray's agents outlive the process that started them
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from tenfold.cluster.keeper import forget_keeper, read_keeper, running_keeper
 from tenfold.cluster.sessions import SessionRecord, alive, end_session
 from tenfold.errors import ClusterError, UserError
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project, load_project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
-from tenfold_jobs.keeper_record import read_keeper, running_keeper
 
 __all__ = ["keeper_command", "start_keeper", "stop_keeper"]
 
@@ -61,39 +63,66 @@ def start_keeper(
     """Start endpoint, monitor and supervisor; return when requests are answered.
 
     Returns:
-        ``port``, ``pid``, ``projects``, ``urls`` (by project) and ``log``.
+        ``port``, ``pid``, ``urls`` (by project), ``mlflow_url`` (or None) and ``log``.
 
     Raises:
         UserError: something runs already, a project has no champion, or a port is taken.
         ClusterError: the keeper did not become ready; the end of its log is shown.
     """
     projects = [load_project(path) for path in paths]
-    _check(projects, settings)
-    left_over = read_keeper(settings)
-    if left_over is not None:  # a keeper that was killed left its children behind
-        _reap(left_over, settings)
-    settings.keeper.mkdir(parents=True, exist_ok=True)
-    log = settings.keeper / "keeper.log"
-    command = keeper_command(
-        [path.absolute() for path in paths], port=port, mlflow_port=mlflow_port
-    )
-    with log.open("wb") as stream, progress.step("starting the endpoint"):
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **settings.to_env()},
-            start_new_session=True,
+    with _only_one(settings):
+        _check(projects, settings)
+        left_over = read_keeper(settings)
+        if left_over is not None:  # a keeper that was killed left its children behind
+            _reap(left_over, settings)
+        log = settings.keeper / "keeper.log"
+        command = keeper_command(
+            [path.absolute() for path in paths], port=port, mlflow_port=mlflow_port
         )
+        with log.open("wb") as stream, progress.step("starting the endpoint"):
+            record = _start(command, settings, stream, log)
+    return {name: record[name] for name in ("port", "pid", "urls", "mlflow_url")} | {
+        "log": str(log)
+    }
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """Let one `up` at a time look, start and wait; a second one is told at once.
+
+    Raises:
+        UserError: another `tenfold up` is under way.
+    """
+    settings.keeper.mkdir(parents=True, exist_ok=True)
+    with (settings.keeper / "up.lock").open("wb") as lock:
         try:
-            record = _await_ready(process, settings, log)
-        except BaseException:
-            process.terminate()
-            _wait(process)
-            _reap(read_keeper(settings), settings)
-            raise
-    return {name: record[name] for name in ("port", "pid", "urls")} | {"log": str(log)}
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                "another `tenfold up` of this home is starting an endpoint; wait for it, or set "
+                "another TENFOLD_HOME"
+            ) from error
+        yield
+
+
+def _start(command: list[str], settings: Settings, stream: IO[bytes], log: Path) -> dict[str, Any]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stream,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **settings.to_env()},
+        start_new_session=True,
+    )
+    try:
+        return _await_ready(process, settings, log)
+    except BaseException:
+        process.terminate()
+        _wait(process)
+        written = read_keeper(settings)
+        if written is not None and written["pid"] == process.pid:  # never another one's
+            _reap(written, settings)
+        raise
 
 
 def stop_keeper(settings: Settings, *, progress: Progress = SILENT) -> dict[str, Any]:
@@ -158,11 +187,9 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
 
 
-def _reap(record: dict[str, Any] | None, settings: Settings) -> int:
-    if record is None:
-        return 0
+def _reap(record: dict[str, Any], settings: Settings) -> int:
     ended = end_session(SessionRecord.from_dict(record), grace_s=GRACE_S)
-    (settings.keeper / "keeper.json").unlink(missing_ok=True)
+    forget_keeper(settings, record)
     return len(ended)
 
 

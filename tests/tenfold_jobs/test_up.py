@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
+from tenfold.cluster.keeper import read_keeper, running_keeper
 from tenfold.cluster.sessions import MARKER, SessionRecord, alive, record
 from tenfold.errors import UserError
 from tenfold.settings import Settings
-from tenfold_jobs.keeper_record import read_keeper, running_keeper
 from tenfold_jobs.up import keeper_command, start_keeper, stop_keeper
 
 PROJECT = "problem: {task: binary, target: y}\ndata: {sources: [{path: t.csv}]}\n"
@@ -43,6 +45,14 @@ def test_mlflow_is_asked_for_by_port() -> None:
     assert words.count("--project") == 2
 
 
+def test_two_at_once_do_not_meet(project: Path, settings: Settings) -> None:
+    settings.keeper.mkdir(parents=True)
+    with (settings.keeper / "up.lock").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another `tenfold up` of this home is starting"):
+            start_keeper([project], settings, port=1)
+
+
 def test_stopping_ends_the_session_of_the_record_and_nothing_else(settings: Settings) -> None:
     """A stand-in keeper with a child of its own, and a bystander of ours."""
     program = (
@@ -64,7 +74,9 @@ def test_stopping_ends_the_session_of_the_record_and_nothing_else(settings: Sett
         stat = Path(f"/proc/{keeper.pid}/stat").read_text()
         started = int(stat[stat.rindex(")") + 2 :].split()[19])
         session = SessionRecord(keeper.pid, keeper.pid, started, record().boot, "a-stand-in")
-        body = {**session.to_dict(), "port": 1, "urls": {}, "ready": True}
+        folder = Path(tempfile.mkdtemp(prefix="tenfold-", dir="/tmp"))
+        body = {**session.to_dict(), "port": 1, "urls": {}, "ready": True, "folder": str(folder)}
+        write_atomic(settings.keeper / "status.json", b"{}")
         write_atomic(settings.keeper / "keeper.json", canonical_json(body))
         assert running_keeper(settings) is not None
         assert stop_keeper(settings)["was_running"] is True
@@ -72,6 +84,8 @@ def test_stopping_ends_the_session_of_the_record_and_nothing_else(settings: Sett
         assert not alive(session)
         assert not Path(f"/proc/{child}").exists() or _is_zombie(child)
         assert bystander.poll() is None
+        assert not folder.exists()
+        assert not (settings.keeper / "status.json").exists()
         assert stop_keeper(settings) == {"was_running": False, "ended": 0}
     finally:
         for process in (keeper, bystander):

@@ -14,12 +14,13 @@ from typing import Any
 
 from tenfold.canonical import read_json
 from tenfold.cluster.sessions import SessionRecord, alive
-from tenfold.errors import StoreError
+from tenfold.errors import StoreError, UserError
 from tenfold.settings import Settings
 
 __all__ = [
     "PRIVATE_PARENT",
     "PRIVATE_PREFIX",
+    "endpoint_url",
     "forget_keeper",
     "keeper_file",
     "read_keeper",
@@ -63,6 +64,24 @@ def running_keeper(settings: Settings) -> dict[str, Any] | None:
     if record is None or not alive(SessionRecord.from_dict(record)):
         return None
     return record
+
+
+def endpoint_url(settings: Settings, project: str) -> str:
+    """Where a project's endpoint answers on this machine.
+
+    Raises:
+        UserError: no keeper runs, or it does not serve this project.
+    """
+    record = running_keeper(settings)
+    if record is None:
+        raise UserError("no endpoint is running here; start it with `tenfold up PROJECT`")
+    urls: dict[str, str] = record["urls"]
+    if project not in urls:
+        raise UserError(
+            f"the running endpoint serves {sorted(urls)}, not {project!r}; "
+            "run `tenfold down`, then `tenfold up` with all projects"
+        )
+    return urls[project]
 
 
 def forget_keeper(settings: Settings, record: dict[str, Any]) -> None:

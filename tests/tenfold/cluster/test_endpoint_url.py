@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
+from tenfold.cluster.keeper import endpoint_url, read_keeper, running_keeper
 from tenfold.cluster.sessions import record
 from tenfold.errors import UserError
 from tenfold.settings import Settings
-from tenfold_jobs.keeper_record import endpoint_url, read_keeper, running_keeper
 
 
 def write(settings: Settings, **changes: Any) -> dict[str, Any]:
