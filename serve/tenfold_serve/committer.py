@@ -146,7 +146,7 @@ def _read(kind: str, found: Sequence[Segment]) -> pa.Table | None:
         try:
             if kind == "labels":
                 frames = read_frames(segment.path.read_bytes())
-                tables.append(labels_table(map(orjson.loads, frames)))
+                tables.append(labels_table(map(orjson.loads, frames.bodies)))
             else:
                 with pa.OSFile(str(segment.path), "rb") as file:
                     tables.append(pa.ipc.open_file(file).read_all())

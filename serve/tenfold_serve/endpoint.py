@@ -48,7 +48,6 @@ log = logging.getLogger("tenfold.serve")
 _RETRY: Final = ((b"retry-after", b"1"),)
 _REQUEST_ID: Final = b"x-request-id"
 _MAX_KEY_BYTES: Final = 256
-_FEEDBACK_TIMEOUT_S: Final = 30.0
 
 
 class MetricsText(Protocol):
@@ -66,11 +65,14 @@ class EndpointLimits:
         max_rows: rows in one request.
         max_body_bytes: size of a body.
         key_columns: columns whose first row's values decide the arm.
+        feedback_timeout_s: how long labels may wait for the disk before their sender is told to
+            repeat them; well under what proxies wait.
     """
 
     max_rows: int = 1000
     max_body_bytes: int = 10 * 1024 * 1024
     key_columns: tuple[str, ...] = ()
+    feedback_timeout_s: float = 30.0
 
 
 Handler = Callable[[Headers, Receive], Awaitable[Answer]]
@@ -225,9 +227,10 @@ class Endpoint:
         verdicts = check_labels(body, ids=self._ids, target=lineup.arms[0].schema.target)
         records = [verdict.record for verdict in verdicts if verdict.record is not None]
         if records:
-            kept = asyncio.wrap_future(self._labels.append(records))
+            # Shielded: what was begun is finished, also when its sender does not wait for it.
+            kept = asyncio.shield(asyncio.wrap_future(self._labels.append(records)))
             try:
-                await asyncio.wait_for(kept, _FEEDBACK_TIMEOUT_S)
+                await asyncio.wait_for(kept, self._limits.feedback_timeout_s)
             except TimeoutError as error:
                 raise HttpError(
                     503,

@@ -25,7 +25,7 @@ class LabelVerdict:
     """What is known about one label before it is joined.
 
     Attributes:
-        status: ``accepted``, ``duplicate`` (the same label for the same id twice in one request),
+        status: ``accepted``, ``duplicate`` (the same words of the same source twice in a request),
             ``unknown`` (this installation never gave out the id for this project) or ``malformed``.
         reason: in words, for all but ``accepted``.
         record: what goes to the journal; None unless accepted.
@@ -69,12 +69,12 @@ def check_labels(body: object, *, ids: IdMaker, target: Column | None) -> list[L
             f"a request holds 1 to {MAX_LABELS} labels, not {len(labels)}; send several requests"
         )
     now = datetime.now(UTC)
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     return [_judge(item, ids=ids, target=target, now=now, seen=seen) for item in labels]
 
 
 def _judge(
-    item: object, *, ids: IdMaker, target: Column, now: datetime, seen: set[tuple[str, str]]
+    item: object, *, ids: IdMaker, target: Column, now: datetime, seen: set[tuple[str, ...]]
 ) -> LabelVerdict:
     if not isinstance(item, Mapping):
         return LabelVerdict("", "malformed", "a label is an object with id and label")
@@ -98,9 +98,10 @@ def _judge(
         }
     except ValueError as error:
         return LabelVerdict(name, "malformed", str(error))
-    if (shown, label) in seen:
+    said = (shown, label, record["observed_at"], record["source"])
+    if said in seen:
         return LabelVerdict(name, "duplicate", "the same label for this id is in this request")
-    seen.add((shown, label))
+    seen.add(said)
     return LabelVerdict(name, "accepted", record=record)
 
 
@@ -141,9 +142,13 @@ def _observed_at(value: object, *, now: datetime) -> str:
         raise ValueError("observed_at must be an ISO 8601 time such as 2026-01-31T12:00:00Z")
     try:
         moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).isoformat()
     except ValueError as error:
         raise ValueError(f"observed_at {_show(value)} is no ISO 8601 time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except OverflowError as error:  # its zone moves it out of the years 1 to 9999
+        raise ValueError(f"observed_at {_show(value)} must lie in the years 1 to 9999") from error
 
 
 def _source(value: object) -> str:

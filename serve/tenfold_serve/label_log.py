@@ -4,7 +4,8 @@ The future of `LabelLog.append` is done only after the labels are on the disk (`
 journal; of the folder too when the journal is new). One thread writes; the appends that wait while
 it syncs are written and synced together, so the cost of a sync is shared under load. A full disk
 fails the appends that met it with `StoreError`, and nothing of them counts: the journal is cut back
-to its last good length.
+to its last good length. Whatever else goes wrong fails its appends the same way and never ends the
+thread: labels are taken as long as the replica lives.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import queue
 import threading
@@ -26,9 +28,11 @@ import orjson
 
 from tenfold.canonical import fsync_folder
 from tenfold.errors import StoreError
-from tenfold_serve.spool import frame, segment_name
+from tenfold_serve.spool import frame, make_folder, segment_name
 
 __all__ = ["LabelLog"]
+
+log = logging.getLogger("tenfold.serve")
 
 _ROTATE_BYTES: Final = 1 << 20
 _ROTATE_S: Final = 1.0
@@ -61,7 +65,8 @@ class LabelLog:
     def append(self, records: Sequence[Mapping[str, Any]]) -> Future[None]:
         """Write the records; the future is done once they are durable.
 
-        The future raises `StoreError` if they are not: then none of them counts.
+        The future raises `StoreError` if they are not: then none of them counts. One that is
+        cancelled before its turn is not written; after that it cannot be cancelled any more.
         """
         data = b"".join(frame(orjson.dumps(dict(record))) for record in records)
         request = _Append(data, Future())
@@ -79,8 +84,7 @@ class LabelLog:
             if batch:
                 self._write(batch)
             if self._journal is not None and (stop or self._journal.is_due()):
-                self._journal.finish()
-                self._journal = None
+                self._finish()
             if stop:
                 return
 
@@ -92,7 +96,8 @@ class LabelLog:
             return [], False
         batch: list[_Append] = []
         while first is not None:
-            batch.append(first)
+            if first.done.set_running_or_notify_cancel():
+                batch.append(first)
             try:
                 first = self._queue.get_nowait()
             except queue.Empty:
@@ -106,11 +111,12 @@ class LabelLog:
                 name = segment_name("labels", self._app, self._number)
                 self._journal = _Journal(self._folder / name)
             self._journal.append(b"".join(request.data for request in batch))
-        except OSError as error:
+        except Exception as error:
+            if not isinstance(error, OSError):
+                log.exception("labels were not kept")
             if self._journal is not None:
                 self._journal.cut_back()
-                self._journal.finish()
-                self._journal = None
+                self._finish()
             failure = _store_error(self._folder, error)
             for request in batch:
                 request.done.set_exception(failure)
@@ -118,12 +124,18 @@ class LabelLog:
         for request in batch:
             request.done.set_result(None)
 
+    def _finish(self) -> None:
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            with contextlib.suppress(OSError):  # the committer finishes what keeps its open name
+                journal.finish()
+
 
 class _Journal:
     """One open journal file, locked for as long as its writer lives."""
 
     def __init__(self, final: Path) -> None:
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(final.parent)
         self._final = final
         self._path = final.with_name(f"{final.name}.open")
         self._size = 0
@@ -161,21 +173,21 @@ class _Journal:
 
     def finish(self) -> None:
         """Give it its final name, or remove it if it is empty; never written to again."""
-        with contextlib.suppress(OSError):  # the committer finishes what keeps its open name
+        try:
             if self._size:
                 self._path.rename(self._final)
             else:
                 self._path.unlink()
             fsync_folder(self._final.parent)
-        os.close(self._handle)
+        finally:
+            os.close(self._handle)
 
 
-def _store_error(folder: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _store_error(folder: Path, error: Exception) -> StoreError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"the disk under {folder} is full, so the labels were not kept; "
             "free space and send them again"
         )
-    return StoreError(
-        f"the labels could not be kept ({error.strerror or error}); send them again later"
-    )
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    return StoreError(f"the labels could not be kept ({reason}); send them again later")

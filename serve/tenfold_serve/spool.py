@@ -17,16 +17,18 @@ import os
 import re
 import uuid
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tenfold.canonical import fsync_folder
 
 __all__ = [
     "FRAME_HEAD_BYTES",
+    "Frames",
     "Segment",
     "frame",
+    "make_folder",
     "new_app",
     "read_frames",
     "recover_journals",
@@ -54,6 +56,14 @@ class Segment:
 def spool_folder(live: Path, project: str) -> Path:
     """Where the replicas of a project leave their segments."""
     return live / project / "spool"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they are there after a power cut too."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        fsync_folder(path.parent)
 
 
 def new_app(replica: str) -> str:
@@ -87,25 +97,40 @@ def segments(folder: Path, kind: str) -> list[Segment]:
 
 
 def frame(body: bytes) -> bytes:
-    """One frame of a journal.
-
-    >>> list(read_frames(frame(b"one") + frame(b"two") + frame(b"torn")[:-1]))
-    [b'one', b'two']
-    """
+    """One frame of a journal."""
     return len(body).to_bytes(4) + zlib.crc32(body).to_bytes(4) + body
 
 
-def read_frames(data: bytes) -> Iterator[bytes]:
-    """The whole frames from the start on; stops at the first that is torn or changed."""
+class Frames(NamedTuple):
+    """What a journal holds.
+
+    Attributes:
+        bodies: of the whole frames, from the start on.
+        left_over: bytes behind them that are no whole frame: the last write of a killed writer,
+            which nobody acknowledged, or damage. 0 in a journal that its writer finished.
+    """
+
+    bodies: list[bytes]
+    left_over: int
+
+
+def read_frames(data: bytes) -> Frames:
+    """The whole frames up to the first that is torn or changed.
+
+    >>> read_frames(frame(b"one") + frame(b"two") + frame(b"torn")[:-1])
+    Frames(bodies=[b'one', b'two'], left_over=11)
+    """
+    bodies = []
     at = 0
     while at + FRAME_HEAD_BYTES <= len(data):
         size = int.from_bytes(data[at : at + 4])
         check = int.from_bytes(data[at + 4 : at + FRAME_HEAD_BYTES])
         body = data[at + FRAME_HEAD_BYTES : at + FRAME_HEAD_BYTES + size]
         if len(body) != size or zlib.crc32(body) != check:
-            return
-        yield body
+            break
+        bodies.append(body)
         at += FRAME_HEAD_BYTES + size
+    return Frames(bodies, len(data) - at)
 
 
 def recover_journals(folder: Path) -> list[Path]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,14 @@ class BrokenBoard(ArmBoard):
 class Rig:
     """An endpoint with all its parts, and what the aggregator would have heard."""
 
-    def __init__(self, folder: Path, board: ArmBoard, *, broken_log: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        board: ArmBoard,
+        *,
+        broken_log: bool = False,
+        limits: EndpointLimits = LIMITS,
+    ) -> None:
         self.reports: list[Report] = []
         self.metrics_text: Callable[[], Awaitable[bytes]] = _up
         self.folder = folder / "spool"
@@ -62,7 +71,7 @@ class Rig:
             recorder=self.recorder,
             labels=self.labels,
             metrics=self.metrics,
-            limits=LIMITS,
+            limits=limits,
         )
 
     async def metrics(self) -> bytes:
@@ -200,8 +209,40 @@ def test_labels_are_durable_when_they_are_acknowledged(rig: Rig) -> None:
         "accepted", "unknown", "malformed",
     ]  # fmt: skip
     files = [*rig.folder.glob("labels-*.open"), *(s.path for s in segments(rig.folder, "labels"))]
-    kept = [json.loads(body)["id"] for path in files for body in read_frames(path.read_bytes())]
+    kept = [
+        json.loads(body)["id"] for path in files for body in read_frames(path.read_bytes()).bodies
+    ]
     assert kept == [ids[0]]
+
+
+def test_labels_whose_sender_does_not_wait_are_kept_and_the_next_ones_too(
+    tmp_path: Path, publish: Publish
+) -> None:
+    rig = Rig(
+        tmp_path / "live", board_with(publish()), limits=replace(LIMITS, feedback_timeout_s=0)
+    )
+    ids = IDS.make(3)
+
+    def body(one: str) -> bytes:
+        return orjson.dumps({"labels": [{"id": one, "label": "yes"}]})
+
+    late = rig.ask("POST", "/feedback", body(ids[0]))
+    assert (late.status, late.json()["error"]["law"]) == (503, "store")
+
+    async def go_away() -> None:
+        request = asyncio.ensure_future(call(rig.app, "POST", "/feedback", body(ids[1])))
+        await asyncio.sleep(0)
+        request.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await request
+
+    for _ in range(20):
+        asyncio.run(go_away())
+    rig.labels.append([{"id": ids[2]}]).result(timeout=10)
+    rig.labels.close()
+    paths = [segment.path for segment in segments(rig.folder, "labels")]
+    kept = {json.loads(b)["id"] for path in paths for b in read_frames(path.read_bytes()).bodies}
+    assert kept >= {ids[0], ids[2]}
 
 
 def test_a_full_disk_refuses_labels_and_predictions_go_on(tmp_path: Path, publish: Publish) -> None:

@@ -55,6 +55,37 @@ def test_each_label_is_judged_on_its_own() -> None:
     assert all(reason for _, reason in found[1:])
 
 
+@pytest.mark.parametrize(
+    "moment",
+    ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01", "1" * 41, "", 7, []],
+)
+def test_a_time_that_is_none_is_that_items_own_fault(moment: object) -> None:
+    bad, good = IDS.make(2)
+    found = judge(
+        {"id": bad, "label": ">50K", "observed_at": moment}, {"id": good, "label": ">50K"}
+    )
+    assert [status for status, _ in found] == ["malformed", "accepted"]
+    assert "observed_at" in found[0][1]
+
+
+def test_a_source_may_change_its_mind_and_back_in_one_request() -> None:
+    one = IDS.make(1)[0]
+    said = [
+        (">50K", 1, "a"),
+        ("<=50K", 2, "a"),
+        (">50K", 3, "a"),
+        (">50K", 3, "b"),
+        (">50K", 3, "a"),
+    ]
+    found = judge(
+        *(
+            {"id": one, "label": text, "observed_at": f"2026-01-0{day}", "source": source}
+            for text, day, source in said
+        )
+    )
+    assert [status for status, _ in found] == ["accepted"] * 4 + ["duplicate"]
+
+
 def test_numbers_are_kept_exactly_and_must_be_finite() -> None:
     one = IDS.make(1)[0]
     assert label_text(0.1, target=NUMBER) == "0.1"

@@ -5,21 +5,21 @@ import resource
 import signal
 import subprocess
 import sys
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import orjson
 import pytest
 
 from tenfold.errors import StoreError
-from tenfold_serve.label_log import LabelLog
+from tenfold_serve.label_log import LabelLog, _Append
 from tenfold_serve.spool import read_frames, recover_journals, segments
 
 
 def kept(folder: Path) -> list[dict[str, object]]:
     found = [s.path.read_bytes() for s in segments(folder, "labels")]
     found += [path.read_bytes() for path in sorted(folder.glob("*.open"))]
-    return [orjson.loads(body) for data in found for body in read_frames(data)]
+    return [orjson.loads(body) for data in found for body in read_frames(data).bodies]
 
 
 def test_what_is_acknowledged_is_in_the_journal(tmp_path: Path) -> None:
@@ -38,6 +38,27 @@ def test_many_appends_share_syncs_and_keep_their_order(tmp_path: Path) -> None:
     wait(futures, timeout=20)
     log.close()
     assert [record["id"] for record in kept(tmp_path)] == list(range(500))
+
+
+def test_cancelled_appends_do_not_end_the_writer(tmp_path: Path) -> None:
+    log = LabelLog(tmp_path, app="a.1")
+    asked = [log.append([{"id": number}]) for number in range(200)]
+    cancelled = {number for number, future in enumerate(asked) if future.cancel()}
+    log.append([{"id": 200}]).result(timeout=10)
+    log.close()
+    assert cancelled
+    assert {record["id"] for record in kept(tmp_path)} == set(range(201)) - cancelled
+
+
+def test_an_unforeseen_failure_fails_its_appends_and_not_the_writer(tmp_path: Path) -> None:
+    log = LabelLog(tmp_path, app="a.1")
+    log.append([{"id": 1}]).result(timeout=5)
+    log._queue.put(_Append(object(), broken := Future()))  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="the labels could not be kept"):
+        broken.result(timeout=5)
+    log.append([{"id": 3}]).result(timeout=5)
+    log.close()
+    assert [record["id"] for record in kept(tmp_path)] == [1, 3]
 
 
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:

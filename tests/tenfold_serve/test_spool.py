@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tenfold_serve.spool import (
     frame,
+    make_folder,
     new_app,
     read_frames,
     recover_journals,
@@ -21,9 +22,10 @@ from tenfold_serve.spool import (
 @given(st.lists(st.binary(max_size=50), max_size=10), st.integers(0, 600))
 def test_a_torn_journal_gives_its_whole_frames(bodies: list[bytes], cut: int) -> None:
     data = b"".join(map(frame, bodies))
-    kept = list(read_frames(data[:cut]))
+    kept, left_over = read_frames(data[:cut])
     assert kept == bodies[: len(kept)]
-    assert list(read_frames(data)) == bodies
+    assert sum(len(frame(body)) for body in kept) + left_over == len(data[:cut])
+    assert read_frames(data) == (bodies, 0)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=5), st.data())
@@ -32,9 +34,10 @@ def test_a_changed_bit_ends_the_journal_before_it(bodies: list[bytes], data: st.
     at = data.draw(st.integers(0, len(whole) - 1))
     broken = bytearray(whole)
     broken[at] ^= 1
-    kept = list(read_frames(bytes(broken)))
+    kept, left_over = read_frames(bytes(broken))
     assert kept == bodies[: len(kept)]
     assert len(kept) < len(bodies)
+    assert left_over > 0
 
 
 def test_segments_come_in_the_order_of_their_writer(tmp_path: Path) -> None:
@@ -61,8 +64,14 @@ def test_a_dead_writers_journal_is_finished_and_a_living_ones_is_not(tmp_path: P
     finally:
         os.close(handle)
     assert finished == [tmp_path / segment_name("labels", "a.1", 1)]
-    assert list(read_frames(finished[0].read_bytes())) == [b"kept"]
+    assert read_frames(finished[0].read_bytes()) == ([b"kept"], 0)
     assert alive.exists()
+
+
+def test_folders_are_made_whole(tmp_path: Path) -> None:
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b")
+        assert (tmp_path / "a" / "b").is_dir()
 
 
 def test_writers_have_names_of_their_own(tmp_path: Path) -> None:
