@@ -11,6 +11,7 @@ from tenfold.project import Project
 from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
 from tenfold.testing.artifacts import small_artifact
+from tests.tenfold_jobs.support import Case, make_case
 
 PublishSmall = Callable[..., Version]
 
@@ -41,3 +42,9 @@ def publish_small(settings: Settings, tmp_path: Path) -> PublishSmall:
         return version
 
     return make
+
+
+@pytest.fixture(scope="session")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A prepared table and models that were finished on it; nothing is published yet."""
+    return make_case(tmp_path_factory.mktemp("case"))

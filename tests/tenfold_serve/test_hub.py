@@ -215,6 +215,15 @@ def test_scores_that_a_row_lacks_are_no_score(models: Models) -> None:
     assert labels_of(hub, 1) == 1
 
 
+def test_a_change_is_told_in_the_time_of_the_predictions(models: Models) -> None:
+    hub = models.hub(1)
+    wrong = [label(k, "no", at=9000.0) for k in range(200)]
+    hub.feed([prediction(k) for k in range(200)], wrong, now_s=9999.0)
+    harm = hub.snapshot()["models"]["1"]["channels"]["harm"]
+    assert (harm["active"], harm["first_alarm_s"]) == (True, 9999.0)
+    assert harm["change_s"] == 100.0
+
+
 def test_a_restart_forgets_nothing(models: Models) -> None:
     hub = models.hub(1)
     rows, known = [prediction(k) for k in range(10)], [label(k) for k in range(4)]

@@ -89,7 +89,7 @@ def test_resamples_without_a_meaning_are_left_out() -> None:
 def test_a_measure_without_any_meaning_has_no_bounds() -> None:
     p = np.linspace(0.9, 0.1, 8)
     found = bootstrap("roc_auc", Judged(Task.BINARY, np.zeros(8, dtype=int), np.c_[1 - p, p]))
-    assert all(math.isnan(value) for value in found.to_dict().values())
+    assert all(math.isnan(value) for value in (found.value, found.lower, found.upper))
 
 
 def test_an_unknown_measure_is_refused() -> None:
