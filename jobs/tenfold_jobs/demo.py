@@ -14,11 +14,14 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
 
 from tenfold.canonical import write_atomic
 from tenfold.cluster.keeper import running_keeper
@@ -49,6 +52,12 @@ ROWS_PER_S = 100.0
 
 RECENT_ROWS = 300
 
+STYLES = {"alarm": "bold red", "promote": "bold green", "retrain_started": "yellow"}
+"""How the loop's own events stand out on a terminal."""
+
+MAX_GAP = 0.1
+"""Accuracy that the promoted model may lack: it learned from some hundred rows, not from 900."""
+
 PROJECT = """\
 # The demo's project file: what a user would write for a table of their own.
 name: digits
@@ -70,26 +79,30 @@ retrain:
 """
 
 
-@dataclass
 class Timeline:
-    """What happened when, one line each, seconds since the start first."""
+    """What happened when, one line each, seconds since the start first.
 
-    stream: TextIO
-    started: float
+    On a terminal the numbers and the kinds of events stand out; elsewhere the lines are plain.
 
-    def say(self, text: str) -> None:
-        """One event."""
-        self.events.append((self.elapsed_s, text))
-        self.stream.write(f"[{self.elapsed_s:6.1f} s] {text}\n")
-        self.stream.flush()
+    Args:
+        stream: where the lines go.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False)
+        self._started = time.monotonic()
         self.events: list[tuple[float, str]] = []
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """One event; ``style`` is rich's, for terminals."""
+        self.events.append((self.elapsed_s, text))
+        line = Text(f"[{self.elapsed_s:6.1f} s] ", style="dim")
+        self._console.print(line.append(text, style=style or "default"), soft_wrap=True)
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self._started
 
 
 def run_demo(
@@ -103,9 +116,10 @@ def run_demo(
         paths ``report`` and ``card``, the endpoint's ``url``, and ``timeline``.
 
     Raises:
-        ClusterError: the loop did not close: no promoted model answered in time.
+        ClusterError: the loop did not close: a gate was missed, no promoted model answered in time,
+            or its quality is not what it was before the change.
     """
-    timeline = Timeline(sys.stderr if as_json else sys.stdout, time.monotonic())
+    timeline = Timeline(sys.stderr if as_json else sys.stdout)
     settings = _demo_settings(progress)
     folder = settings.home / "project"
     future = write_demo_data(folder)
@@ -187,8 +201,11 @@ def _train(
     metrics = {name: metric["value"] for name, metric in trained.metrics.items()}
     timeline.say(
         f"version {trained.version} trained and tuned: {trained.family}, held-out accuracy "
-        f"{metrics['accuracy']:.3f}; gates hold, {trained.alias}; card: {trained.card}"
+        f"{metrics['accuracy']:.3f}; {_gates(trained.gates)}, {trained.alias or 'not promoted'}; "
+        f"card: {trained.card}"
     )
+    if trained.alias is None:
+        raise ClusterError(f"the demo's model was not promoted: {_gates(trained.gates)}")
     return {
         "first_version": trained.version,
         "heldout_accuracy": metrics["accuracy"],
@@ -250,7 +267,13 @@ def _live(
         state = replay(client, after, send_labels=True, rows_per_s=2 * ROWS_PER_S)
         news.tell()
         facts["accuracy_after"] = 1.0 - state.recent_loss(AFTER_ROWS)
-        timeline.say(f"live quality back: accuracy {facts['accuracy_after']:.3f}")
+        gap = facts["accuracy_before"] - facts["accuracy_after"]
+        if gap > MAX_GAP:
+            raise ClusterError(
+                f"the promoted model answers {facts['accuracy_after']:.3f} right, before the change "
+                f"it was {facts['accuracy_before']:.3f}: the loop did not repair the endpoint"
+            )
+        timeline.say(f"live quality back: accuracy {facts['accuracy_after']:.3f}", style="green")
         facts["requests"] = len(client.traffic.latencies_s)
         facts["failed_requests"] = client.traffic.n_failed
         facts["first_failure"] = client.traffic.first_failure
@@ -272,7 +295,8 @@ class _News:
         for entry in self._journal.tail(self._project, 20):
             if entry.id > self._seen:
                 self._seen = entry.id
-                self._timeline.say(f"{entry.kind}: {entry.body.get('reason', '')}".rstrip(": "))
+                text = f"{entry.kind}: {entry.body.get('reason', '')}".rstrip(": ")
+                self._timeline.say(text, style=STYLES.get(entry.kind, ""))
 
 
 def _future_rows(settings: Settings, project: Project, future: Path) -> tuple[Any, Schema]:
@@ -292,8 +316,12 @@ def _closing_lines(facts: dict[str, Any], timeline: Timeline) -> None:
         f"{facts['accuracy_drifted']:.3f} → {facts['accuracy_after']:.3f}"
     )
     for name in ("report", "card"):
-        timeline.stream.write(f"{name}: {facts[name]}\n")
-    timeline.stream.flush()
+        timeline.say(f"{name}: {facts[name]}")
+
+
+def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
+    missed = [str(gate["gate"]) for gate in gates if not gate["holds"]]
+    return f"missed: {', '.join(missed)}" if missed else "gates hold"
 
 
 def _free_port() -> int:

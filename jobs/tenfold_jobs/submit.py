@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from tenfold.errors import ClusterError, UserError
+from tenfold.errors import ClusterError, GateMissed, UserError
 from tenfold.progress import SILENT, Progress
-from tenfold.project import load_project
+from tenfold.project import Project, load_project
 
-__all__ = ["MAX_FOLDER_BYTES", "SUBMITTABLE", "entrypoint_for", "run_submit"]
+__all__ = ["MAX_SHIPPED_BYTES", "SUBMITTABLE", "entrypoint_for", "last_document", "run_submit"]
 
 SUBMITTABLE = ("prepare", "train", "run", "retrain", "check", "plan")
 """Commands that run and end on a cluster; the others talk to an endpoint or to this machine."""
 
-MAX_FOLDER_BYTES = 100 * 1024 * 1024
+MAX_SHIPPED_BYTES = 100 * 1024 * 1024
 """Ray's dashboard refuses a larger upload (a constant of Ray 2.60)."""
+
+_LOG_LINES = 15
 
 
 def entrypoint_for(command: str, project: Path) -> str:
@@ -37,56 +42,114 @@ def entrypoint_for(command: str, project: Path) -> str:
 def run_submit(
     command: str, project: Path, *, address: str, progress: Progress = SILENT
 ) -> dict[str, Any]:
-    """Ship the project's folder, run the command there and follow it to its end.
+    """Ship the project, run the command there and follow it to its end.
 
-    The cluster's images must have tenfold installed, and ``TENFOLD_HOME`` and the like set in the
+    What travels is the project file and the files that its sources name relative to it. The
+    cluster's images must have tenfold installed, and ``TENFOLD_HOME`` and the like set in the
     cluster's own environment, so that no secret travels in the job's description.
 
     Returns:
-        ``job`` (the submission id), ``status``, ``entrypoint`` and ``address``.
+        ``job`` (the submission id), ``status``, ``exit_code`` (the command's own), ``entrypoint``,
+        ``address`` and ``result`` (the command's own document).
 
     Raises:
-        UserError: the command cannot be submitted, the folder is too large, or a source lies
-            outside of it.
+        UserError: the command cannot be submitted, the files are too large, a source lies outside
+            of the project's folder, or the command itself found a fault of the user's.
         ClusterError: the cluster does not answer, or the job failed; the end of its log is shown.
     """
     entrypoint = entrypoint_for(command, project)
     loaded = load_project(project)
-    folder = project.absolute().parent
-    _check_sources([source.path for source in loaded.data.sources], folder)
-    size_bytes = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    if size_bytes > MAX_FOLDER_BYTES:
-        raise UserError(
-            f"{folder} holds {size_bytes} bytes and a job can ship {MAX_FOLDER_BYTES}; "
-            "put large tables where the cluster can read them and name them by absolute path"
-        )
     from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
-    try:
-        client = JobSubmissionClient(address)
-        job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": str(folder)})
-    except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise ClusterError(
-            f"{address} did not take the job: {error}; is it the dashboard's address, and are "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN set as on the cluster?"
-        ) from error
+    with tempfile.TemporaryDirectory(prefix="tenfold-submit-") as staged:
+        _stage(loaded, project, Path(staged))
+        try:
+            client = JobSubmissionClient(address)
+            job = client.submit_job(entrypoint=entrypoint, runtime_env={"working_dir": staged})
+        except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise ClusterError(
+                f"{address} did not take the job: {error}; is it the dashboard's address, and are "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN set as on the cluster?"
+            ) from error
     progress.say(f"job {job} submitted: {entrypoint}")
     asyncio.run(_follow(client, job, progress))
-    status = str(client.get_job_status(job).value)
-    if status != "SUCCEEDED":
-        log = "\n".join(client.get_job_logs(job).splitlines()[-15:])
-        raise ClusterError(f"job {job} ended as {status}:\n{log}")
-    return {"job": job, "status": status, "entrypoint": entrypoint, "address": address}
+    info = client.get_job_info(job)
+    code = info.driver_exit_code if info.driver_exit_code is not None else 1
+    document = last_document(client.get_job_logs(job))
+    if code not in (0, GateMissed.exit_code) or document is None:
+        raise _failure(job, str(info.status.value), code, document, client.get_job_logs(job))
+    return {
+        "job": job,
+        "status": str(info.status.value),
+        "exit_code": code,
+        "entrypoint": entrypoint,
+        "address": address,
+        "result": document,
+    }
 
 
-def _check_sources(paths: list[str], folder: Path) -> None:
-    for path in paths:
-        if not Path(path).is_absolute() and not (folder / path).resolve().is_relative_to(folder):
-            raise UserError(
-                f"the source {path} lies outside the project's folder {folder}, which is all that "
-                "is shipped; move it there or name it by an absolute path that the cluster has"
-            )
+def last_document(log: str) -> dict[str, Any] | None:
+    """The JSON document that a command with ``--json`` ended its output with; None without one.
+
+    >>> last_document('search: 3.0 s\\n{\\n  "version": 1\\n}\\n')
+    {'version': 1}
+    """
+    start = len(log)
+    while (start := log.rfind("{\n", 0, start)) >= 0:
+        if start == 0 or log[start - 1] == "\n":
+            try:
+                document, _end = json.JSONDecoder().raw_decode(log[start:])
+            except ValueError:
+                continue
+            if isinstance(document, dict):
+                return document
+    return None
+
+
+def _failure(
+    job: str, status: str, code: int, document: dict[str, Any] | None, log: str
+) -> Exception:
+    if code == UserError.exit_code and document is not None and "error" in document:
+        return UserError(f"job {job}: {document['error']['message']}")
+    tail = "\n".join(log.splitlines()[-_LOG_LINES:])
+    return ClusterError(f"job {job} ended as {status} with exit code {code}:\n{tail}")
+
+
+def _stage(project: Project, path: Path, folder: Path) -> None:
+    """Copy the project file and what its sources name, where it lies under the project's folder."""
+    home = path.absolute().parent
+    shutil.copy2(path, folder / path.name)
+    size_bytes = 0
+    for source in project.data.sources:
+        if Path(source.path).is_absolute():
+            continue  # the cluster must have it
+        found = sorted(home.glob(source.path)) or [home / source.path]
+        for one in found:
+            if not one.resolve().is_relative_to(home.resolve()):
+                raise UserError(
+                    f"the source {source.path} lies outside the project's folder {home}, which is "
+                    "all that is shipped; move it there or name it by an absolute path that the "
+                    "cluster has"
+                )
+            size_bytes += _size_of(one)
+            if size_bytes > MAX_SHIPPED_BYTES:
+                raise UserError(
+                    f"the sources hold more than the {MAX_SHIPPED_BYTES} bytes that a job can "
+                    "ship; put large tables where the cluster can read them and name them by "
+                    "absolute path"
+                )
+            target = folder / one.relative_to(home)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if one.is_dir():
+                shutil.copytree(one, target, dirs_exist_ok=True)
+            elif one.exists():
+                shutil.copy2(one, target)
+
+
+def _size_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 async def _follow(client: Any, job: str, progress: Progress) -> None:

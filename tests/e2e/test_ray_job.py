@@ -140,7 +140,9 @@ def test_tenfold_submit_follows_a_job_to_its_end(head: Head, project: Path) -> N
     token = {k: v for k, v in head.environ.items() if k.startswith("RAY_AUTH")}
     words = ("submit", "run", str(project), "--address", head.address)
     record = tenfold_json(*words, home=head.home, **token)
-    assert record["status"] == "SUCCEEDED"
+    assert (record["status"], record["exit_code"]) == ("SUCCEEDED", 0)
+    assert record["result"]["project"] == "penguins"
+    assert record["result"]["metrics"]["accuracy"]["value"] > 0.8
     failed = tenfold(
         "submit",
         "check",
@@ -152,6 +154,15 @@ def test_tenfold_submit_follows_a_job_to_its_end(head: Head, project: Path) -> N
         **token,
     )
     assert "none.yaml" in failed.stderr
+
+
+def test_a_missed_gate_is_the_commands_own_exit_code(head: Head, project: Path) -> None:
+    strict = project.with_name("strict.yaml")
+    strict.write_text(PROJECT.replace("accuracy >= 0.8", "log_loss <= 0.000001"))
+    token = {k: v for k, v in head.environ.items() if k.startswith("RAY_AUTH")}
+    words = ("submit", "run", str(strict), "--address", head.address)
+    record = tenfold_json(*words, home=head.home, code=3, **token)
+    assert record["result"]["gates"][0]["holds"] is False
 
 
 def test_a_wrong_token_is_refused(head: Head, project: Path) -> None:

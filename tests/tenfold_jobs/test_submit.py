@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tenfold.errors import ClusterError, UserError
-from tenfold_jobs.submit import entrypoint_for, run_submit
+from tenfold.project import load_project
+from tenfold_jobs.submit import _stage, entrypoint_for, last_document, run_submit
 
 PROJECT = """
 problem: {task: binary, target: y}
@@ -33,12 +34,32 @@ def test_a_source_outside_the_shipped_folder_is_refused(tmp_path: Path) -> None:
         run_submit("train", project, address="http://127.0.0.1:9")
 
 
-def test_a_folder_that_ray_would_refuse_is_refused_first(tmp_path: Path) -> None:
+def test_sources_that_ray_would_refuse_are_refused_first(tmp_path: Path) -> None:
     project = write(tmp_path, "table.csv")
-    with (tmp_path / "big").open("wb") as big:
+    with (tmp_path / "table.csv").open("wb") as big:
         big.truncate(101 * 1024 * 1024)
-    with pytest.raises(UserError, match="a job can ship 104857600"):
+    with pytest.raises(UserError, match="more than the 104857600 bytes that a job can ship"):
         run_submit("train", project, address="http://127.0.0.1:9")
+
+
+def test_only_the_project_and_its_sources_travel(tmp_path: Path) -> None:
+    (tmp_path / "home" / "logs").mkdir(parents=True)
+    for name in ("logs/a.csv", "logs/b.csv", "logs/c.txt", ".env", "other.csv"):
+        (tmp_path / "home" / name).write_text("x,y\n1,2\n")
+    project = write(tmp_path / "home", '"logs/*.csv"')
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    _stage(load_project(project), project, staged)
+    found = sorted(str(f.relative_to(staged)) for f in staged.rglob("*") if f.is_file())
+    assert found == ["logs/a.csv", "logs/b.csv", "project.yaml"]
+
+
+def test_the_document_is_found_at_the_end_of_a_log() -> None:
+    one, two = '{\n  "version": 1\n}\n', '{\n  "a": {\n    "b": 2\n  }\n}\n'
+    log = f"search {{\n{one}search: 3 s\n{two}gate missed\n"
+    assert last_document(log) == {"a": {"b": 2}}
+    assert last_document("nothing") is None
+    assert last_document("{\nbroken") is None
 
 
 def test_a_cluster_that_does_not_answer_is_said(tmp_path: Path) -> None:

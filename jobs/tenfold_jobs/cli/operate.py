@@ -215,7 +215,7 @@ def simulate(
 
 
 def submit(
-    command: Annotated[str, typer.Argument(help="prepare, train, run or predict.")],
+    command: Annotated[str, typer.Argument(help="prepare, train, run, retrain, check or plan.")],
     project: ProjectFile,
     address: Annotated[str, typer.Option(help="The cluster's job address, http://head:8265.")],
     json: AsJson = False,
@@ -227,6 +227,8 @@ def submit(
 
         record = run_submit(command, project, address=address, progress=out.progress)
         out.result(record, [f"{record['job']}: {record['status']}"])
+        if record["exit_code"]:
+            raise SystemExit(record["exit_code"])
 
 
 def demo(
