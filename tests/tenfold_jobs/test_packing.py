@@ -118,7 +118,7 @@ def test_a_store_that_takes_nothing_leaves_no_version(case: Case, settings: Sett
 def test_a_registry_that_is_away_leaves_no_folder_behind(case: Case, settings: Settings) -> None:
     settings.home.mkdir(parents=True)
     (settings.home / "state.db").mkdir()
-    with pytest.raises(StoreError, match="the state database .* does not work"):
+    with pytest.raises(StoreError, match="the state database"):
         case.pack(settings)
     assert left_behind(settings) == []
 
