@@ -3,7 +3,7 @@
 The data are the 1,797 handwritten digits that come with scikit-learn (64 pixel columns, 10
 classes; E. Alpaydin, C. Kaynak, UCI repository). One half is the table that a model is trained on,
 the other half is the future: it is sent as live traffic and was never seen by a fit. Then the
-world changes (three in five digits are from now on filed under the next number) and the loop has
+world changes (three in five digits are from now on filed under another number) and the loop has
 to notice, retrain and swap, while requests keep coming.
 """
 
@@ -65,7 +65,7 @@ problem:
   task: multiclass
   target: digit
   metric: log_loss
-  gates: ["accuracy >= 0.9", "latency_p99_ms <= 50"]
+  gates: ["accuracy >= 0.85", "latency_p99_ms <= 50"]
 data:
   sources: [{path: digits.csv}]
 train:
@@ -74,7 +74,7 @@ train:
 monitor:
   block_rows: 100
 retrain:
-  min_labels: 400
+  min_labels: 500
   cooldown: 30s
 """
 
@@ -270,8 +270,8 @@ def _live(
         gap = facts["accuracy_before"] - facts["accuracy_after"]
         if gap > MAX_GAP:
             raise ClusterError(
-                f"the promoted model answers {facts['accuracy_after']:.3f} right, before the change "
-                f"it was {facts['accuracy_before']:.3f}: the loop did not repair the endpoint"
+                f"accuracy is {facts['accuracy_after']:.3f} after the promotion and was "
+                f"{facts['accuracy_before']:.3f} before the change: the loop repaired nothing"
             )
         timeline.say(f"live quality back: accuracy {facts['accuracy_after']:.3f}", style="green")
         facts["requests"] = len(client.traffic.latencies_s)
@@ -295,6 +295,8 @@ class _News:
         for entry in self._journal.tail(self._project, 20):
             if entry.id > self._seen:
                 self._seen = entry.id
+                if entry.body.get("action") == "wait":
+                    continue  # the policy waits most of the time
                 text = f"{entry.kind}: {entry.body.get('reason', '')}".rstrip(": ")
                 self._timeline.say(text, style=STYLES.get(entry.kind, ""))
 

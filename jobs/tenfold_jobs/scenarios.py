@@ -4,8 +4,9 @@
 none      the rows as they are
 covariate the stream moves to one end of a number column: rows are drawn with weights that grow
           with that column's rank; every label stays true
-concept   the world changes: where that column lies in its upper part, classes trade places
-          (numbers move by one standard deviation of the target); the rows stay as they are
+concept   the world changes and the rows stay as they are: of several classes three in five trade
+          names; of two, and for numbers, what lies in the upper part of that column becomes the
+          other class or moves by one standard deviation of the target
 broken    the pipeline breaks: one number column arrives empty, another in other units, one
           category column as an unknown word
 ======== ================================================================================
@@ -13,6 +14,7 @@ broken    the pipeline breaks: one number column arrives empty, another in other
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +31,7 @@ __all__ = ["SCENARIOS", "Stream", "make_stream", "rows_of"]
 SCENARIOS = ("none", "covariate", "concept", "broken")
 
 CONCEPT_SHARE = 0.6
-"""Share of the rows whose label changes: enough to be proven within some hundred labels."""
+"""Share of the classes, or of the rows, that change: proven within some hundred labels."""
 
 COVARIATE_TILT = 3.0
 """Weights run from 1 to exp(3) over the ranks: the mean moves by about 0.8 standard deviations."""
@@ -79,8 +81,8 @@ def make_stream(
     labels = drawn.column(target.name).to_pylist()
     features = drawn.select([column.name for column in schema.features])
     if scenario == "concept":
-        labels = _changed(drawn, labels, schema, driver)
-        return Stream(features, labels, f"labels changed where {driver} is high")
+        changed, text = _changed(table, drawn, labels, schema, str(driver))
+        return Stream(features, changed, text)
     if scenario == "broken":
         features, text = _broken(features, schema, driver)
         return Stream(features, labels, text)
@@ -107,7 +109,7 @@ def _driver(table: pa.Table, schema: Schema) -> str:
 
 def _ranks(table: pa.Table, name: str | None) -> np.ndarray:
     """(n_rows,) ranks in [0, 1); missing values rank lowest."""
-    values = table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    values = _numbers(table, str(name))
     filled = np.where(np.isnan(values), -np.inf, values)
     return np.argsort(np.argsort(filled, kind="stable"), kind="stable") / max(len(values), 1)
 
@@ -119,21 +121,34 @@ def _tilted(
     return random.choice(table.num_rows, size=n_rows, p=weights / weights.sum())
 
 
-def _changed(table: pa.Table, labels: list[Any], schema: Schema, driver: str | None) -> list[Any]:
+def _changed(
+    table: pa.Table, drawn: pa.Table, labels: list[Any], schema: Schema, driver: str
+) -> tuple[list[Any], str]:
+    """Labels of the new world: a function of the row alone, so equal rows stay equal."""
     target = next(column for column in schema.columns if column.role is Role.TARGET)
-    high = _ranks(table, driver) >= 1.0 - CONCEPT_SHARE
+    if target.domain is not None and len(target.domain) > 2:
+        moved = list(target.domain[: math.ceil(CONCEPT_SHARE * len(target.domain))])
+        follows = dict(zip(moved, moved[1:] + moved[:1], strict=True))
+        text = f"{', '.join(moved)} trade names"
+        return [follows.get(label, label) for label in labels], text
+    bound = np.nanquantile(_numbers(table, driver), 1.0 - CONCEPT_SHARE)
+    high = _numbers(drawn, driver) >= bound
     if target.domain is not None:
-        classes = list(target.domain)
-        follows = {name: classes[(i + 1) % len(classes)] for i, name in enumerate(classes)}
-        return [
-            follows[label] if moved and label is not None else label
-            for label, moved in zip(labels, high, strict=True)
-        ]
-    spread = float(np.nanstd(np.array(labels, dtype=float)))
-    return [
-        label + spread if moved and label is not None else label
-        for label, moved in zip(labels, high, strict=True)
-    ]
+        one, two = target.domain
+        other = {one: two, two: one, None: None}
+        text = f"{one} and {two} trade names where {driver} is at least {bound:g}"
+        pairs = zip(labels, high, strict=True)
+        return [other[label] if is_high else label for label, is_high in pairs], text
+    spread = float(np.nanstd(_numbers(table, target.name)))
+    text = f"{target.name} is {spread:.4g} larger where {driver} is at least {bound:g}"
+    pairs = zip(labels, high, strict=True)
+    return [x + spread if is_high and x is not None else x for x, is_high in pairs], text
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(
+        table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
+    )
 
 
 def _broken(features: pa.Table, schema: Schema, driver: str | None) -> tuple[pa.Table, str]:

@@ -72,7 +72,21 @@ def test_concept_moves_labels_and_no_row() -> None:
     differs = np.array(plain.labels) != np.array(changed.labels)
     assert differs.mean() == pytest.approx(CONCEPT_SHARE, abs=0.01)
     high = changed.rows["pay"].to_numpy()
-    assert high[differs].min() >= high[~differs].max()
+    assert high[differs].min() > high[~differs].max()
+    assert changed.text.startswith("no and yes trade names where pay is at least")
+
+
+def test_several_classes_trade_names_and_equal_rows_stay_equal() -> None:
+    names = ("a", "b", "c", "d", "e")
+    schema = Schema((*CLASSES.columns[:3], Column("y", Kind.CATEGORY, Role.TARGET, domain=names)))
+    source = table(100).set_column(3, "y", pa.array([names[n % 5] for n in range(100)]))
+    stream = make_stream(source, schema, scenario="concept", n_rows=500, seed=0)
+    truth = {r["pay"]: r["y"] for r in source.to_pylist()}
+    pairs = {
+        (truth[p], y) for p, y in zip(stream.rows["pay"].to_pylist(), stream.labels, strict=True)
+    }
+    assert pairs == {("a", "b"), ("b", "c"), ("c", "a"), ("d", "d"), ("e", "e")}
+    assert stream.text == "a, b, c trade names"
 
 
 def test_concept_for_numbers_shifts_by_a_standard_deviation() -> None:
@@ -80,7 +94,8 @@ def test_concept_for_numbers_shifts_by_a_standard_deviation() -> None:
     plain = make_stream(source, NUMBERS, scenario="none", n_rows=500, seed=3)
     changed = make_stream(source, NUMBERS, scenario="concept", n_rows=500, seed=3)
     shift = np.array(changed.labels) - np.array(plain.labels)
-    assert set(np.round(shift[shift > 0] / np.std(plain.labels), 6)) == {1.0}
+    assert set(np.round(shift[shift > 0] / np.std(source["y"].to_numpy()), 6)) == {1.0}
+    assert np.mean(shift > 0) == pytest.approx(CONCEPT_SHARE, abs=0.01)
 
 
 def test_broken_breaks_columns_as_it_says() -> None:
