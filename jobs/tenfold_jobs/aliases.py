@@ -9,8 +9,8 @@ from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
-from tenfold.tracking import Tracker
 from tenfold.traffic import Canary, read_canary, write_canary
+from tenfold_jobs.mirror import tell_mlflow
 
 __all__ = ["run_promote", "run_rollback", "run_traffic"]
 
@@ -34,7 +34,7 @@ def run_promote(
         registry.promote(project.name, chosen, expected=previous)
         body = {"version": chosen, "previous": previous, "reason": "asked for by a person"}
         registry.state.journal.append(project.name, "promote", body)
-        _mirror(registry, project.name, settings, progress)
+        tell_mlflow(project.name, settings, progress=progress)
     return {"project": project.name, "champion": chosen, "previous": previous}
 
 
@@ -52,7 +52,7 @@ def run_rollback(
     back = registry.rollback(project.name)
     body = {"version": back.version, "previous": previous, "reason": "asked for by a person"}
     registry.state.journal.append(project.name, "rollback", body)
-    _mirror(registry, project.name, settings, progress)
+    tell_mlflow(project.name, settings, progress=progress)
     return {"project": project.name, "champion": back.version, "previous": previous}
 
 
@@ -79,7 +79,7 @@ def run_traffic(
             )
         registry.set_alias(project.name, CHALLENGER, newest)
         challenger = newest
-        _mirror(registry, project.name, settings, progress)
+        tell_mlflow(project.name, settings, progress=progress)
     if canary_percent is not None and challenger is not None:
         write_canary(registry.state, project.name, Canary(challenger, canary_percent))
         body = {"canary_percent": canary_percent, "challenger": challenger}
@@ -91,11 +91,3 @@ def run_traffic(
         "challenger": challenger,
         "canary_percent": 0 if canary is None else canary.share_of(challenger),
     }
-
-
-def _mirror(registry: Registry, project: str, settings: Settings, progress: Progress) -> None:
-    """Tell MLflow, after the registry: a running endpoint follows that one at once."""
-    with progress.step("mirror to MLflow"):
-        fault = Tracker(settings).mirror_aliases(project, registry.aliases(project))
-    if fault is not None:
-        progress.say(f"MLflow was not told ({fault}); the registry has it")

@@ -1,8 +1,7 @@
-"""From a finished model to a registered version: latency, gates, card, probe, promotion."""
+"""From a finished model to a registered version: latency, gates, card, probe."""
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 import uuid
@@ -10,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import tenfold
 from tenfold.artifact import Lineage, ManifestDraft, probe
 from tenfold.canonical import canonical_json
-from tenfold.errors import RegistryConflict, TenfoldError
 from tenfold.evaluation import (
     CardFacts,
     Estimate,
@@ -29,19 +27,18 @@ from tenfold.evaluation import (
 from tenfold.inference import Predictor, pack_artifact
 from tenfold.inference.pack import draft_predictor
 from tenfold.project import Project
-from tenfold.registry import CHAMPION, Registry, Version
+from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
 from tenfold.training.board import Tried
-from tenfold.training.finish import Finished, judge_rows
+from tenfold.training.finish import Finished
 from tenfold.training.question import Question
-from tenfold.training.rows import TrainingRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tenfold.data import Snapshot
 
-__all__ = ["Origin", "Packed", "pack", "promote_if_better", "staging_folder"]
+__all__ = ["Origin", "Packed", "pack", "staging_folder"]
 
 LATENCY_ROWS = 400
 """Single rows timed: the 99th percentile then rests on four rows."""
@@ -122,8 +119,8 @@ def _draft(
         engine=finished.engine.name,
         classes=finished.classes,
         threshold=finished.threshold,
-        metrics={name: _json(e.to_dict()) for name, e in (metrics or {}).items()},
-        gates=[_json(gate.to_dict()) for gate in gates],
+        metrics={name: e.to_dict() for name, e in (metrics or {}).items()},
+        gates=[gate.to_dict() for gate in gates],
         lineage=Lineage(
             snapshot=origin.snapshot.digest,
             folds=origin.snapshot.folds_digest,
@@ -135,13 +132,6 @@ def _draft(
             extra={"n_tried": len(origin.tried), "engine": finished.engine.reason},
         ),
     )
-
-
-def _json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """NaN has no JSON: a bound that is not known is null."""
-    return {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in value.items()
-    }
 
 
 def _latency(predictor: Predictor, table: pa.Table) -> dict[str, Estimate]:
@@ -216,63 +206,6 @@ def _tried(origin: Origin) -> list[tuple[str, int, float]]:
         (name, len(scores), best((s for s in scores if s == s), default=float("nan")))
         for name, scores in families.items()
     ]
-
-
-def promote_if_better(
-    project: Project,
-    settings: Settings,
-    packed: Packed,
-    *,
-    question: Question,
-    finished: Finished,
-    test: TrainingRows,
-) -> str | None:
-    """Make a version the champion if every gate holds and it is no worse than the champion on the
-    same sealed rows; the alias it got, or None.
-
-    A champion that cannot be judged on these rows (another schema, a damaged folder) is replaced.
-    """
-    if not all(gate.holds for gate in packed.gates):
-        return None
-    registry = Registry(settings)
-    champion = registry.resolve(project.name, CHAMPION)
-    if champion is not None and champion.version == packed.version.version:
-        return CHAMPION
-    if champion is not None:
-        value = _champion_value(champion, question, finished, test)
-        new = packed.metrics[question.metric].value
-        if value is not None and question.better(value, new):
-            return None
-    try:
-        registry.promote(
-            project.name,
-            packed.version.version,
-            expected=None if champion is None else champion.version,
-        )
-    except RegistryConflict:
-        return None
-    return CHAMPION
-
-
-def _champion_value(
-    champion: Version, question: Question, finished: Finished, test: TrainingRows
-) -> float | None:
-    try:
-        predictor = Predictor.load(champion.path)
-    except TenfoldError:
-        return None
-    manifest = predictor.manifest
-    same = (
-        predictor.schema.digest() == finished.preprocessor.schema.digest()
-        and manifest.task == question.task.value
-        and tuple(manifest.classes) == finished.classes
-    )
-    if not same:
-        return None
-    scores = predictor.score_codes(test.codes)
-    judged = question.judge(test.truth, scores, manifest.threshold)
-    matrix = finished.preprocessor.transform_codes(test.codes)
-    return judge_rows(judged, matrix, seed=question.seed)[question.metric].value
 
 
 def staging_folder(settings: Settings, name: str) -> Path:

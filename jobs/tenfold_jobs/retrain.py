@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenfold.artifact import REFERENCE_FILE
+from tenfold.canonical import finite_or_none
 from tenfold.data import FOLD, HASH, ROW, Snapshot, clean_table, snapshot_from_table
 from tenfold.errors import DataError, RegistryConflict
 from tenfold.evaluation.paired import PairedDifference, paired_difference
@@ -32,10 +33,11 @@ from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
-from tenfold.tracking import RunFacts, Tracker
+from tenfold.tracking import RunFacts
 from tenfold.training.question import make_question
+from tenfold_jobs.mirror import tell_mlflow
 from tenfold_jobs.packing import Packed
-from tenfold_jobs.train import refit_artifact
+from tenfold_jobs.refit import refit_artifact
 from tenfold_jobs.windows import (
     CHOOSE,
     LEARN,
@@ -131,32 +133,32 @@ def run_retrain(
             sealed_after=learned.num_rows,
         )
     version, packed, _finished = refit_artifact(
-        project, snapshot, settings=settings, parent=champion, progress=progress
+        project,
+        snapshot,
+        settings=settings,
+        parent=champion,
+        threads=REFIT_THREADS,
+        progress=progress,
     )
     compared = _compare(predictor, Predictor.load(version.path), snapshot)
     gates_hold = all(gate.holds for gate in packed.gates)
     decision = _decide(project, version, compared, gates_hold=gates_hold)
     alias = _obey(registry, project.name, champion, version, decision)
-    with progress.step("mirror to MLflow"):
-        fault = _mirror(Tracker(settings), registry, packed, parent=champion, window=window.name)
-    if fault is not None:
-        progress.say(f"MLflow was not told ({fault}); the registry has it")
+    facts = _run_facts(packed, parent=champion, window=window.name)
+    tell_mlflow(project.name, settings, run=facts, progress=progress)
     return RetrainRecord(
         project=project.name,
         version=version.version,
         digest=version.model_digest,
         alias=alias,
         window=window.name,
-        windows={name: _finite(score) for name, score in scores.items()},
+        windows={name: finite_or_none(score) for name, score in scores.items()},
         rows=learned.num_rows,
         labels=live.table.num_rows,
         reason=decision.reason,
         comparison=compared.to_dict(),
-        metrics={
-            name: {key: _finite(value) for key, value in estimate.to_dict().items()}
-            for name, estimate in packed.metrics.items()
-        },
-        gates=[gate.to_dict() | {"value": _finite(gate.value)} for gate in packed.gates],
+        metrics={name: estimate.to_dict() for name, estimate in packed.metrics.items()},
+        gates=[gate.to_dict() for gate in packed.gates],
         seconds=time.monotonic() - began,
     )
 
@@ -313,11 +315,9 @@ def _obey(
     return CHALLENGER
 
 
-def _mirror(
-    tracker: Tracker, registry: Registry, packed: Packed, *, parent: Version, window: str
-) -> str | None:
+def _run_facts(packed: Packed, *, parent: Version, window: str) -> RunFacts:
     version = packed.version
-    facts = RunFacts(
+    return RunFacts(
         project=version.project,
         version=version.version,
         params={"window": window},
@@ -325,10 +325,3 @@ def _mirror(
         tags={"tenfold.digest": version.model_digest, "tenfold.parent": parent.model_digest},
         folder=version.path,
     )
-    return tracker.log(facts) or tracker.mirror_aliases(
-        version.project, registry.aliases(version.project)
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

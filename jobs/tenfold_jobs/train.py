@@ -1,15 +1,12 @@
-"""``tenfold train``: search, last fit, artifact, registry, promotion; and refits for retrains."""
+"""``tenfold train``: search, last fit, artifact, registry, promotion."""
 
 from __future__ import annotations
 
-import math
-import os
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from tenfold.canonical import read_json
 from tenfold.cluster import Plan, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
 from tenfold.data import Snapshot
@@ -17,19 +14,20 @@ from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
-from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
 from tenfold.training.finish import Plan as FitPlan
-from tenfold.training.question import Question, make_question, rarer_class
+from tenfold.training.question import Question, question_of, rarer_class
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Limits, Material, SearchResult, search
-from tenfold_jobs.packing import Origin, Packed, pack, promote_if_better, staging_folder
+from tenfold_jobs.mirror import tell_mlflow
+from tenfold_jobs.packing import Origin, Packed, pack, staging_folder
+from tenfold_jobs.promotion import Promotion, promote_if_better
 from tenfold_jobs.ray_rim import start_ray
 
-__all__ = ["TrainRecord", "refit_artifact", "run_train"]
+__all__ = ["TrainRecord", "run_train"]
 
 FINISH_SHARE = 0.2
 """Of a wall-clock budget, for the last fit, the test rows and the artifact."""
@@ -46,6 +44,7 @@ class TrainRecord:
         version: number in the registry.
         digest: model digest.
         alias: ``champion`` if it was promoted, else None.
+        reason: why it was promoted or not, in one sentence.
         metrics: name to value, lower, upper, on the sealed test rows; bounds may be None.
         gates: gate, value, holds.
         family: of the model.
@@ -61,6 +60,7 @@ class TrainRecord:
     version: int
     digest: str
     alias: str | None
+    reason: str
     metrics: dict[str, dict[str, float | None]]
     gates: list[dict[str, Any]]
     family: str
@@ -119,11 +119,12 @@ def run_train(
 
     Raises:
         DataError: the project was not prepared, or prepared with another target.
+        StoreError: the snapshot is damaged, or the store cannot be written.
         OurError: no configuration could be fitted.
     """
     began = time.monotonic()
     tracker = Tracker(settings)
-    snapshot = _snapshot(project, settings)
+    snapshot = _snapshot(project, settings, progress)
     with start_ray(settings, quiet=quiet):
         job = _job(project, settings, snapshot, progress=progress)
         seconds = _search_seconds(project, budget_s, began)
@@ -141,7 +142,7 @@ def run_train(
     return _publish(job, finished, origin, tracker=tracker, began=began)
 
 
-def _snapshot(project: Project, settings: Settings) -> Snapshot:
+def _snapshot(project: Project, settings: Settings, progress: Progress) -> Snapshot:
     snapshot = Snapshot.latest(settings, project)
     target = None if snapshot.schema.target is None else snapshot.schema.target.name
     if target != project.target:
@@ -149,11 +150,14 @@ def _snapshot(project: Project, settings: Settings) -> Snapshot:
             f"the snapshot of {project.name!r} was prepared for target {target!r}, the project "
             f"asks for {project.target!r}; run tenfold prepare again"
         )
+    with progress.step("checking the snapshot"):
+        snapshot.verify()
     return snapshot
 
 
 def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: Progress) -> _Job:
-    question = _question(project, snapshot, rarer_class(snapshot.schema, snapshot.profiles()))
+    positive = rarer_class(snapshot.schema, snapshot.profiles())
+    question = question_of(project, snapshot, positive=positive)
     plan = make_plan(
         project,
         inventory_ray(),
@@ -165,11 +169,6 @@ def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: 
     limit = SEARCH_ROWS if plan.mode == "ray-data" else None
     rows = load_rows(snapshot, question, max_rows=limit)
     return _Job(project, settings, snapshot, question, plan, rows, progress)
-
-
-def _question(project: Project, snapshot: Snapshot, positive: str | None) -> Question:
-    question = make_question(project, snapshot.schema, ordered=snapshot.ordered, positive=positive)
-    return replace(question, n_folds=snapshot.n_folds)
 
 
 def _search_seconds(project: Project, budget_s: float | None, began: float) -> float | None:
@@ -252,29 +251,23 @@ def _notes(job: _Job) -> list[str]:
 
 
 def _publish(
-    job: _Job, finished: Finished, origin: Origin, *, tracker: Tracker | None, began: float
+    job: _Job, finished: Finished, origin: Origin, *, tracker: Tracker, began: float
 ) -> TrainRecord:
     settings, project = job.settings, job.project
     with job.progress.step("artifact"):
         packed = pack(project, settings, finished, origin)
-        alias = promote_if_better(
-            project,
+        promotion = promote_if_better(
             settings,
             packed,
+            snapshot=job.snapshot,
             question=job.question,
             finished=finished,
             test=job.rows.test,
         )
-    record = _record(job, finished, packed, alias, seconds=time.monotonic() - began, origin=origin)
-    if tracker is not None:
-        with job.progress.step("mirror to MLflow"):
-            fault = tracker.log(_run_facts(record, packed, origin)) or tracker.mirror_aliases(
-                project.name, Registry(settings).aliases(project.name)
-            )
-        if fault is not None:
-            job.progress.say(
-                f"MLflow was not told ({fault}); the registry has version {record.version}"
-            )
+    job.progress.say(f"version {packed.version.version}: {promotion.reason}")
+    record = _record(job, finished, packed, promotion, origin=origin, began=began)
+    facts = _run_facts(record, packed, origin)
+    tell_mlflow(project.name, settings, run=facts, tracker=tracker, progress=job.progress)
     return record
 
 
@@ -282,31 +275,26 @@ def _record(
     job: _Job,
     finished: Finished,
     packed: Packed,
-    alias: str | None,
+    promotion: Promotion,
     *,
-    seconds: float,
     origin: Origin,
+    began: float,
 ) -> TrainRecord:
     report = job.settings.reports / job.project.name / "report.html"
     return TrainRecord(
         project=job.project.name,
         version=packed.version.version,
         digest=packed.version.model_digest,
-        alias=alias,
-        metrics={
-            name: {k: v if math.isfinite(v) else None for k, v in e.to_dict().items()}
-            for name, e in packed.metrics.items()
-        },
-        gates=[
-            gate.to_dict() | {"value": gate.value if math.isfinite(gate.value) else None}
-            for gate in packed.gates
-        ],
+        alias=promotion.alias,
+        reason=promotion.reason,
+        metrics={name: estimate.to_dict() for name, estimate in packed.metrics.items()},
+        gates=[gate.to_dict() for gate in packed.gates],
         family=finished.family,
         params=finished.params,
         engine=finished.engine.name,
         report=str(report) if report.exists() else None,
         card=str(packed.version.path / "card.html"),
-        seconds=seconds,
+        seconds=time.monotonic() - began,
         n_tried=len(origin.tried),
     )
 
@@ -324,55 +312,3 @@ def _run_facts(record: TrainRecord, packed: Packed, origin: Origin) -> RunFacts:
         },
         folder=packed.version.path,
     )
-
-
-def refit_artifact(
-    project: Project,
-    snapshot: Snapshot,
-    *,
-    settings: Settings,
-    parent: Version,
-    progress: Progress = SILENT,
-) -> tuple[Version, Packed, Finished]:
-    """Fit a version's own recipe on another snapshot and publish it, without a search or Ray.
-
-    The threshold is chosen anew on out-of-fold rows of the new snapshot. Nothing is promoted: the
-    policy decides.
-
-    Args:
-        project: gates and costs.
-        snapshot: of the newer rows, with the parent's schema.
-        settings: where things live.
-        parent: the version whose family and parameters are used.
-        progress: is told of steps.
-    """
-    from tenfold.training.evaluate import Config, evaluate
-
-    began = time.monotonic()
-    manifest = read_json(parent.path / "manifest.json")
-    lineage = manifest["lineage"]
-    question = _question(project, snapshot, manifest["positive_class"])
-    rows = load_rows(snapshot, question, max_rows=SEARCH_ROWS)
-    material = Material(
-        rows.training, snapshot.profiles(), snapshot.schema, question, _refit_threads()
-    )
-    with progress.step("refit"):
-        outcome = evaluate(
-            material.workspace(), Config(0, lineage["family"], lineage["params"], must=True)
-        )
-        finished = finish(
-            material,
-            rows.test,
-            family=lineage["family"],
-            params=lineage["params"],
-            rounds=0,
-            oof=outcome.oof,
-            block_rows=project.monitor.block_rows,
-        )
-        origin = Origin(snapshot, question, time.monotonic() - began, parent=parent.model_digest)
-        packed = pack(project, settings, finished, origin)
-    return packed.version, packed, finished
-
-
-def _refit_threads() -> int:
-    return max(1, min(2, os.cpu_count() or 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import uuid
 from pathlib import Path
@@ -12,7 +13,14 @@ from typing import Any
 
 from tenfold.errors import StoreError
 
-__all__ = ["canonical_json", "fsync_folder", "read_json", "sha256_hex", "write_atomic"]
+__all__ = [
+    "canonical_json",
+    "finite_or_none",
+    "fsync_folder",
+    "read_json",
+    "sha256_hex",
+    "write_atomic",
+]
 
 
 def canonical_json(value: Any) -> bytes:
@@ -27,6 +35,15 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The number, or None for NaN and infinities: JSON's null, "not known".
+
+    >>> finite_or_none(0.5), finite_or_none(float("nan"))
+    (0.5, None)
+    """
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def sha256_hex(data: bytes) -> str:

@@ -6,6 +6,7 @@ pickle. The mirror must not break a training: a failure is answered with a sente
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -37,7 +38,11 @@ class RunFacts:
 
 
 class Tracker:
-    """Opens MLflow in the background (its first database takes seconds) and logs at the end.
+    """Opens MLflow's database in the background (its first one takes seconds) and logs at the end.
+
+    The import is done by the caller's thread: MLflow and what it stands on silence warnings while
+    they are imported, that silence belongs to the whole process, and another thread that touches
+    the warning filters meanwhile turns it off, so that an import can end half-way.
 
     Args:
         settings: ``mlflow_uri`` says where.
@@ -48,18 +53,18 @@ class Tracker:
         self._client: Any = None
         self._fault: str | None = None
         self._opening = threading.Thread(target=self._open, name="mlflow", daemon=True)
-        self._opening.start()
+        try:
+            _import_quietly()
+        except Exception as error:  # noqa: BLE001 - a mirror must not break what it mirrors
+            self._fault = f"{type(error).__name__}: {error}"
+        else:
+            self._opening.start()
 
     def _open(self) -> None:
+        from mlflow import MlflowClient
+
         try:
-            os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
             self._settings.home.mkdir(parents=True, exist_ok=True)
-            import logging
-
-            from mlflow import MlflowClient
-
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
             client = MlflowClient(tracking_uri=self._settings.mlflow_uri)
             client.search_experiments(max_results=1)
             self._client = client
@@ -83,7 +88,8 @@ class Tracker:
         return self._guarded(lambda: self._mirror_aliases(project, aliases))
 
     def _guarded(self, work: Callable[[], None]) -> str | None:
-        self._opening.join()
+        if self._opening.ident is not None:
+            self._opening.join()
         if self._client is None:
             return self._fault
         try:
@@ -149,3 +155,12 @@ class Tracker:
             run_id=run_id,
             tags={"tenfold.version": str(facts.version)},
         )
+
+
+def _import_quietly() -> None:
+    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    import mlflow.entities
+    import mlflow.tracking  # noqa: F401
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)

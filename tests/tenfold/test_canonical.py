@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.canonical import canonical_json, read_json, write_atomic
+from tenfold.canonical import canonical_json, finite_or_none, read_json, write_atomic
 from tenfold.errors import StoreError
 
 values = st.recursive(
@@ -81,3 +81,8 @@ def test_a_missing_or_broken_json_file_is_said(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(StoreError, match="must be a readable JSON file"):
         read_json(tmp_path / "none.json")
+
+
+def test_what_json_cannot_say_is_null() -> None:
+    values = (1.0, float("inf"), -float("inf"), float("nan"), None)
+    assert [finite_or_none(value) for value in values] == [1.0, None, None, None, None]

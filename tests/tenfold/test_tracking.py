@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
-
-import pytest
 
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker
-
-# MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
 
 def facts(folder: Path, version: int) -> RunFacts:
@@ -59,3 +57,32 @@ def test_an_unreachable_mirror_is_a_sentence(settings: Settings, tmp_path: Path)
     fault = Tracker(broken).log(facts(tmp_path / "one", 1))
     assert fault is not None
     assert ":" in fault
+
+
+def test_the_import_is_over_before_another_thread_can_touch_the_warnings(
+    settings: Settings,
+) -> None:
+    """MLflow's imports silence warnings for the whole process: they must not overlap with code that
+    does the same, or an import ends half-way with another thread's filter."""
+    code = """
+import sys, warnings
+from tenfold.settings import Settings
+from tenfold.tracking import Tracker
+
+tracker = Tracker(Settings.from_env())
+assert "mlflow.tracking" in sys.modules
+with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "The ``noload`` loader strategy")
+    fault = tracker.mirror_aliases("churn", {})
+assert fault is None, fault
+"""
+    environ = os.environ | {"TENFOLD_HOME": str(settings.home)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

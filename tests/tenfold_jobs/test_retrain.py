@@ -25,9 +25,6 @@ from tenfold.training.search import Material
 from tenfold_jobs.packing import Origin, pack
 from tenfold_jobs.retrain import live_table, run_retrain
 
-# MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -81,7 +78,8 @@ def log(settings: Settings, table: pa.Table, *, first: int = 0) -> None:
     answered = table.drop_columns(["y"]).append_column("__id", pa.array(ids))
     write_deltalake(str(predictions), answered.append_column("__at", at), mode="append")
     order = np.random.default_rng(0).permutation(n_rows)
-    truths = pa.table({"id": ids, "label": table.column("y"), "received_at": at})
+    times = {"observed_at": at, "received_at": at}
+    truths = pa.table({"id": ids, "label": table.column("y"), **times, "source": [""] * n_rows})
     write_deltalake(str(labels), truths.take(pa.array(order)), mode="append")
 
 

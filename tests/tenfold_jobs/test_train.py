@@ -1,4 +1,4 @@
-"""A training end to end: same digest twice, promotion by gates and comparison, refit, mirror."""
+"""A training end to end: same digest twice, promotion by gates and comparison, mirror."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import numpy as np
 import pytest
 
 from tenfold.data import Snapshot, prepare
-from tenfold.errors import DataError
+from tenfold.errors import DataError, StoreError
 from tenfold.inference import Predictor
 from tenfold.monitor import Reference
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
-from tenfold_jobs.train import refit_artifact, run_train
+from tenfold_jobs.train import run_train
 
 pytestmark = [
     pytest.mark.usefixtures("ray_session"),
     pytest.mark.timeout(240),
-    # MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
 ]
 
 N_ROWS = 900
@@ -103,29 +101,31 @@ def test_a_missed_gate_is_registered_and_not_promoted(tmp_path: Path) -> None:
     prepare(project, settings=settings)
     record = run_train(project, settings)
     assert record.alias is None
+    assert record.reason.startswith("gate missed: roc_auc >= 0.999 (it is 0.")
+    assert record.to_dict()["reason"] == record.reason
     assert [gate["holds"] for gate in record.gates] == [False]
     assert Registry(settings).resolve(project.name) is None
     assert [v.version for v in Registry(settings).versions(project.name)] == [1]
 
 
-def test_a_worse_model_does_not_replace_the_champion_and_a_refit_keeps_the_recipe(
-    tmp_path: Path,
-) -> None:
+def test_a_worse_model_does_not_replace_the_champion(tmp_path: Path) -> None:
     write_table(tmp_path)
     project = make_project(tmp_path)
     settings = settings_of(tmp_path, "home")
-    snapshot = prepare(project, settings=settings)
+    prepare(project, settings=settings)
     first = run_train(project, settings)
-    baseline = make_project(tmp_path, train={"trials": 0 + 1, "folds": 3, "families": ["dummy"]})
+    baseline = make_project(
+        tmp_path,
+        problem={"task": "binary", "target": "left"},
+        train={"trials": 1, "folds": 3, "families": ["dummy"]},
+    )
     worse = run_train(baseline, settings)
     assert worse.family == "dummy"
+    assert first.reason == "first champion"
+    assert worse.reason.startswith(f"not promoted: version {first.version} is better: roc_auc 0.")
+    kinds = [row.kind for row in Registry(settings).state.journal.tail(project.name)]
+    assert kinds == ["promote", "decision"]
     registry = Registry(settings)
-    assert registry.require(project.name).version == first.version
-    parent = registry.require(project.name, first.version)
-    version, packed, finished = refit_artifact(project, snapshot, settings=settings, parent=parent)
-    assert version.model_digest == first.digest
-    assert finished.params == first.params
-    assert packed.metrics["roc_auc"].value == first.metrics["roc_auc"]["value"]
     assert registry.require(project.name).version == first.version
 
 
@@ -142,3 +142,16 @@ def test_a_snapshot_of_another_target_is_refused(tmp_path: Path) -> None:
     other = make_project(tmp_path, problem={"task": "multiclass", "target": "city"})
     with pytest.raises(DataError, match="target 'left', the project asks for 'city'"):
         run_train(other, settings)
+
+
+def test_a_damaged_snapshot_is_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    settings, project = settings_of(tmp_path, "home"), make_project(tmp_path)
+    snapshot = prepare(project, settings=settings)
+    block = snapshot.path / "block-00000.arrow"
+    body = bytearray(block.read_bytes())
+    body[len(body) // 2] ^= 1  # one bit; the size stays
+    block.write_bytes(body)
+    with pytest.raises(StoreError, match=r"block-00000.arrow must have SHA-256 .* another; delete"):
+        run_train(project, settings)
+    assert Registry(settings).versions(project.name) == []

@@ -14,8 +14,6 @@ from tenfold_jobs.train import TrainRecord, run_train
 pytestmark = [
     pytest.mark.usefixtures("ray_session"),
     pytest.mark.timeout(400),
-    # MLflow 3.17 maps its tables with a strategy that SQLAlchemy 2.1 deprecates.
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
 ]
 
 CLOSE = 0.005

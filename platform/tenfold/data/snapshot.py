@@ -7,6 +7,7 @@ process may read it at any time; nobody writes into it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenfold.canonical import read_json, sha256_hex
+from tenfold.canonical import read_json
 from tenfold.data.arrow_file import read_arrow
 from tenfold.errors import DataError, StoreError
 from tenfold.schema import Schema
@@ -167,15 +168,27 @@ class Snapshot:
         return pq.read_table(self.path / QUARANTINE)
 
     def verify(self) -> None:
-        """Read every block and compare its SHA-256 with the manifest.
+        """Read every block and the profiles and compare their SHA-256 with the manifest.
+
+        `open` compares sizes only, which costs nothing; a training, which reads all rows anyway,
+        calls this first.
 
         Raises:
-            StoreError: a block has changed since it was written.
+            StoreError: a file has changed since it was written, or cannot be read.
         """
-        for block in self.manifest["blocks"]:
-            file = self.path / block["name"]
-            if sha256_hex(file.read_bytes()) != block["sha256"]:
+        expected = {block["name"]: block["sha256"] for block in self.manifest["blocks"]}
+        for name, sha256 in {**expected, PROFILES: self.manifest["profiles_sha256"]}.items():
+            file = self.path / name
+            try:
+                with file.open("rb") as stream:
+                    found = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError as error:
                 raise StoreError(
-                    f"{file} must have SHA-256 {block['sha256'][:12]}... and has another; "
+                    f"{file} must be readable: {error.strerror}; "
+                    f"delete {self.path} and prepare the project again"
+                ) from error
+            if found != sha256:
+                raise StoreError(
+                    f"{file} must have SHA-256 {sha256[:12]}... and has another; "
                     f"delete {self.path} and prepare the project again"
                 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tenfold.canonical import finite_or_none
 from tenfold.project.gates import Gate
 
 __all__ = ["GateResult", "evaluate_gates"]
@@ -20,8 +21,8 @@ class GateResult:
     holds: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form, as `tenfold train --json` prints it."""
-        return {"gate": self.text, "value": self.value, "holds": self.holds}
+        """JSON form, as `tenfold train --json` prints it; a value that is not known is null."""
+        return {"gate": self.text, "value": finite_or_none(self.value), "holds": self.holds}
 
 
 def evaluate_gates(gates: Sequence[Gate], values: Mapping[str, float]) -> tuple[GateResult, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tenfold.canonical import finite_or_none
 from tenfold.evaluation.scores import Judged, measure
 
 __all__ = ["Estimate", "bootstrap", "estimate_all"]
@@ -26,9 +27,13 @@ class Estimate:
     lower: float
     upper: float
 
-    def to_dict(self) -> dict[str, float]:
-        """JSON form."""
-        return {"value": self.value, "lower": self.lower, "upper": self.upper}
+    def to_dict(self) -> dict[str, float | None]:
+        """JSON form; what is not known (NaN) is null."""
+        return {
+            "value": finite_or_none(self.value),
+            "lower": finite_or_none(self.lower),
+            "upper": finite_or_none(self.upper),
+        }
 
 
 def bootstrap(name: str, judged: Judged, *, seed: int = 0) -> Estimate:

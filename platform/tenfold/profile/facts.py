@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.canonical import finite_or_none
 from tenfold.errors import DataError
 from tenfold.profile.compare import distances, shift_findings
 from tenfold.profile.findings import findings
 from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
-from tenfold.profile.shapes import category_facts, finite, number_facts, target_facts
+from tenfold.profile.shapes import category_facts, number_facts, target_facts
 from tenfold.schema import Column, Kind, Schema
 
 __all__ = ["FORMAT", "TEST_FOLD", "report_numbers"]
@@ -145,7 +146,7 @@ def _correlations(train: Profile) -> dict[str, Any]:
     pairs = [divmod(int(at), len(names)) for at in order]
     return {
         "names": list(names),
-        "pearson": [[finite(value) for value in row] for row in r.tolist()],
+        "pearson": [[finite_or_none(value) for value in row] for row in r.tolist()],
         "strongest": [
             {"left": names[i], "right": names[j], "r": float(r[i, j])}
             for i, j in pairs
@@ -188,7 +189,7 @@ def _target_of(
     if target.name in profile.numbers:
         number = profile.numbers[target.name]
         key = "median (epoch s)" if target.kind is Kind.DATETIME else "median"
-        return {"mean": finite(number.mean), key: finite(number.quantile(0.5))}
+        return {"mean": finite_or_none(number.mean), key: finite_or_none(number.quantile(0.5))}
     category = profile.categories[target.name]
     shown = [positive] if positive is not None else [name for name, _ in category.top(6)]
     return dict(zip(shown, category.frequencies(shown), strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.canonical import finite_or_none
 from tenfold.profile.association import NumberAssociation
 from tenfold.profile.categories import CategoryProfile
 from tenfold.profile.grid import Floats
@@ -16,7 +17,7 @@ from tenfold.profile.strength import bin_numbers, predicts_alone, strength
 from tenfold.profile.target import OTHER_CLASS, ClassStats, TargetStats
 from tenfold.schema import Kind
 
-__all__ = ["category_facts", "finite", "histogram_edges", "number_facts", "target_facts"]
+__all__ = ["category_facts", "histogram_edges", "number_facts", "target_facts"]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 10
@@ -33,15 +34,6 @@ TRIM = 4.0
 """A range this many times wider than the middle 98 % of the rows is cut there in the picture."""
 
 
-def finite(value: float) -> float | None:
-    """A float as JSON can say it: None for NaN and infinities.
-
-    >>> finite(1.5), finite(float("nan"))
-    (1.5, None)
-    """
-    return float(value) if math.isfinite(value) else None
-
-
 def number_facts(train: NumberProfile, test: NumberProfile | None, *, kind: Kind) -> dict[str, Any]:
     """A number column's statistics and histogram; date-times are epoch seconds."""
     quantiles = train.quantiles(QUANTILES)
@@ -53,13 +45,15 @@ def number_facts(train: NumberProfile, test: NumberProfile | None, *, kind: Kind
         "distinct": train.n_distinct,
         "exact": train.is_exact,
         "quantile_error": train.quantile_error,
-        "mean": finite(train.mean),
-        "std": finite(train.std),
-        "minimum": finite(train.minimum),
-        "maximum": finite(train.maximum),
-        "skewness": finite(train.skewness),
+        "mean": finite_or_none(train.mean),
+        "std": finite_or_none(train.std),
+        "minimum": finite_or_none(train.minimum),
+        "maximum": finite_or_none(train.maximum),
+        "skewness": finite_or_none(train.skewness),
         "zeros": int(train.counts[zero]) if at_zero else 0,
-        "quantiles": {f"{q:g}": finite(v) for q, v in zip(QUANTILES, quantiles, strict=True)},
+        "quantiles": {
+            f"{q:g}": finite_or_none(v) for q, v in zip(QUANTILES, quantiles, strict=True)
+        },
         "histogram": _histogram(train, test, kind=kind),
     }
 
@@ -201,4 +195,4 @@ def _group(stats: TargetStats, group: int, shown: list[str]) -> dict[str, Any]:
         return {"n": n, "shares": [row[name] / n if n else None for name in shown]}
     deviation = math.sqrt(float(stats.m2[group]) / n) if n else math.nan
     mean = float(stats.mean[group]) if n else math.nan
-    return {"n": n, "mean": finite(mean), "std": finite(deviation)}
+    return {"n": n, "mean": finite_or_none(mean), "std": finite_or_none(deviation)}

@@ -4,7 +4,7 @@ that travels to every session."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +16,12 @@ from tenfold.project.measures import Task, metric_direction
 from tenfold.training.folds import FoldUse, fold_plan
 
 if TYPE_CHECKING:
+    from tenfold.data.snapshot import Snapshot
     from tenfold.profile import Profile
     from tenfold.project import Project
     from tenfold.schema import Schema
 
-__all__ = ["Question", "make_question", "rarer_class"]
+__all__ = ["Question", "make_question", "question_of", "rarer_class"]
 
 THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
 
@@ -115,6 +116,16 @@ def make_question(
         families=tuple(name for name in project.train.families if name != "dummy"),
         costs=costs,
     )
+
+
+def question_of(project: Project, snapshot: Snapshot, *, positive: str | None = None) -> Question:
+    """The question of a project about a snapshot, with the folds that the snapshot has.
+
+    Raises:
+        DataError: as `make_question`.
+    """
+    question = make_question(project, snapshot.schema, ordered=snapshot.ordered, positive=positive)
+    return replace(question, n_folds=snapshot.n_folds)
 
 
 def rarer_class(schema: Schema, profiles: Mapping[int, Profile]) -> str | None:

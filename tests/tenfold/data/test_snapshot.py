@@ -50,6 +50,17 @@ def test_a_cut_block_is_found_at_once_and_a_changed_one_by_verify(snapshot: Snap
     )
 
 
+def test_changed_profiles_are_found_too(snapshot: Snapshot) -> None:
+    """The preprocessor is fitted from them, so they are as good as the rows."""
+    profiles = snapshot.path / "profiles.arrow"
+    profiles.write_bytes(profiles.read_bytes()[:-8] + b"changed!")
+    with pytest.raises(StoreError, match=r"profiles\.arrow must have SHA-256"):
+        snapshot.verify()
+    profiles.unlink()
+    with pytest.raises(StoreError, match=r"profiles\.arrow must be readable: No such file"):
+        snapshot.verify()
+
+
 def test_another_format_is_refused_with_its_remedy(snapshot: Snapshot) -> None:
     manifest = snapshot.path / "snapshot.json"
     manifest.write_bytes(canonical_json({**read_json(manifest), "format_version": 99}))

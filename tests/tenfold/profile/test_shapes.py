@@ -13,7 +13,6 @@ from tenfold.profile import CategoryAssociation, CategoryProfile, NumberAssociat
 from tenfold.profile.association import Target
 from tenfold.profile.shapes import (
     category_facts,
-    finite,
     histogram_edges,
     number_facts,
     target_facts,
@@ -95,7 +94,3 @@ def test_many_classes_show_the_most_frequent() -> None:
     found = NumberAssociation.from_values(np.arange(100.0), Target(classes, codes))
     facts = target_facts(found, positive=None)
     assert len(facts["classes"]) == 6 and "k8" in facts["classes"]
-
-
-def test_what_json_cannot_say_is_none() -> None:
-    assert [finite(v) for v in (1.0, float("inf"), float("nan"))] == [1.0, None, None]
