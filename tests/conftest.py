@@ -49,18 +49,18 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """In CI a skipped test is a failed one: what it needs must be installed there."""
     report = yield
-    if os.environ.get("CI") and report.skipped and "gpu" not in item.keywords:  # type: ignore[attr-defined]
+    if os.environ.get("CI") and report.skipped:  # type: ignore[attr-defined]
         report.outcome = "failed"  # type: ignore[attr-defined]
         report.longrepr = f"skipped in CI: {report.longrepr}"  # type: ignore[attr-defined]
     return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has a make target of its own, unless it is asked for by marker."""
+    """Leave out the long faults, unless they are asked for by their marker."""
     asked = str(config.getoption("markexpr"))
 
     def left_out(item: pytest.Item) -> bool:
-        return any(name in item.keywords and name not in asked for name in ("slow", "gpu"))
+        return "slow" in item.keywords and "slow" not in asked
 
     config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
     items[:] = [item for item in items if not left_out(item)]

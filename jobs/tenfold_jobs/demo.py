@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,10 +104,14 @@ class Timeline:
         return time.monotonic() - self._started
 
 
-def run_demo(
-    *, keep: bool, port: int | None, progress: Progress, as_json: bool = False
-) -> dict[str, Any]:
+def run_demo(*, keep: bool, port: int | None, progress: Progress, stream: TextIO) -> dict[str, Any]:
     """Walk the loop; everything that was started is stopped, unless ``keep``.
+
+    Args:
+        keep: leave the endpoint up.
+        port: of the endpoint; a free one if None.
+        progress: for the steps that take a while.
+        stream: where the timeline goes.
 
     Returns:
         ``failed_requests`` (must be 0), ``first_version``, ``promoted_version``, the quality
@@ -119,7 +122,7 @@ def run_demo(
         ClusterError: the loop did not close: a gate was missed, no promoted model answered in time,
             or its quality is not what it was before the change.
     """
-    timeline = Timeline(sys.stderr if as_json else sys.stdout)
+    timeline = Timeline(stream)
     settings = _demo_settings(progress)
     folder = settings.home / "project"
     future = write_demo_data(folder)

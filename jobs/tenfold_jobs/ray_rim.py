@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tenfold.cluster.connect import LOOPBACK, auth_environment, keeper_address
+from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK, auth_environment, keeper_address
 from tenfold.errors import ClusterError
 from tenfold.settings import Settings
 
@@ -34,6 +34,9 @@ RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_RESULT_BUFFER_LENGTH": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Tune would take Ctrl-C for "finish early" and let the command end well.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    **CLOSED_EXPORTERS,
 }
 """Behavior: quick reports, no phoning home, no result files that nobody reads."""
 
@@ -100,6 +103,9 @@ def start_ray(
                 configure_logging=True,
                 **local,
             )
+    except KeyboardInterrupt:
+        ray.shutdown()  # half of it may be there already
+        raise
     except (ConnectionError, RuntimeError, OSError, ValueError, TimeoutError) as error:
         where = f"the Ray at {address}" if address else "a local Ray"
         raise ClusterError(

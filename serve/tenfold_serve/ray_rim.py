@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.canonical import write_atomic
-from tenfold.cluster.connect import LOOPBACK
+from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK
 from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
 from tenfold.errors import ClusterError, UserError
 
@@ -68,7 +68,7 @@ if [ -n "$config" ]; then
     -e '/^frontend http_frontend$/,/^backend /s/^( *)(bind .*)$/\\1\\2\\n\\1{no_read_ahead}/' \\
     "$config" || exit 1
 fi
-exec {binary} "$@"
+exec {orphan_dies}{binary} "$@"
 """
 _NO_READ_AHEAD = "http-request set-header x-request-disconnect-disabled ?1"
 
@@ -113,7 +113,14 @@ def write_haproxy_wrapper(path: Path, *, binary: str, host: str = LOOPBACK) -> N
         binary: the real HAProxy.
         host: address that the metrics and stats ports listen on.
     """
-    text = _WRAPPER.format(host=host, binary=shlex.quote(binary), no_read_ahead=_NO_READ_AHEAD)
+    # HAProxy must not outlive the proxy actor that started it and answer 500 for nobody.
+    setpriv = shutil.which("setpriv")
+    text = _WRAPPER.format(
+        host=host,
+        binary=shlex.quote(binary),
+        no_read_ahead=_NO_READ_AHEAD,
+        orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
+    )
     write_atomic(path, text.encode(), mode=0o700)
 
 
@@ -132,6 +139,7 @@ def serve_environment(folder: Path, *, host: str = LOOPBACK) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port(_FALLBACK_PORT)),
         "RAY_USAGE_STATS_ENABLED": "0",
+        **CLOSED_EXPORTERS,
     }
     binary = haproxy_binary()
     if binary is None:

@@ -191,6 +191,22 @@ def test_everything_for_clients_listens_on_loopback_only(running: Running) -> No
     assert len(haproxy) == 3
 
 
+def test_no_public_port_answers_without_the_token(running: Running) -> None:
+    """Ray's own exporters did: they are closed (`CLOSED_EXPORTERS`)."""
+    public = [one for one in listening_sockets(running.pids()) if one[0] != "127.0.0.1"]
+    assert public  # Ray's control ports: they demand the token
+    answered = []
+    for _address, port, command in public:
+        for path in ("/", "/metrics", "/api/jobs/"):
+            try:
+                reply = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=2)
+            except httpx.HTTPError:
+                continue  # it speaks gRPC
+            if reply.status_code == 200:
+                answered.append((port, path, command))
+    assert answered == []
+
+
 def is_ours(command: str, port: int) -> bool:
     """What clients, people or scrapers talk to; Ray's internal ports are guarded by the token."""
     if "haproxy" in command or "mlflow" in command:

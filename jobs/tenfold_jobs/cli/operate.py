@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -241,7 +242,8 @@ def demo(
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.demo import run_demo
 
-        record = run_demo(keep=keep, port=port, progress=out.progress, as_json=json)
+        stream = sys.stderr if json else out.stdout
+        record = run_demo(keep=keep, port=port, progress=out.progress, stream=stream)
         out.result(record)
         if record["failed_requests"]:
             raise SystemExit(1)

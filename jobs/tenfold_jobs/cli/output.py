@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -79,13 +80,17 @@ class ConsoleProgress:
 class Output:
     """Where one command writes.
 
+    Args:
+        stdout: where the result goes.
+
     Attributes:
         settings: the deployment settings of this process.
         progress: for the steps that take a while; writes to standard error.
         verbose: whether Ray's own chatter and tracebacks may be seen.
     """
 
-    def __init__(self, *, as_json: bool, verbose: bool) -> None:
+    def __init__(self, *, as_json: bool, verbose: bool, stdout: TextIO) -> None:
+        self.stdout = stdout
         self.as_json = as_json
         self.verbose = verbose
         self.settings = Settings.from_env()
@@ -94,17 +99,43 @@ class Output:
     def result(self, document: dict[str, Any], lines: Sequence[str] = ()) -> None:
         """Write the command's one result: the document with ``--json``, else the lines."""
         if self.as_json:
-            write_json(document)
+            write_json(document, self.stdout)
             return
         for line in lines:
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+            self.stdout.write(f"{line}\n")
+        self.stdout.flush()
 
 
-def write_json(document: dict[str, Any]) -> None:
-    """One JSON document and a newline on standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+def write_json(document: dict[str, Any], stdout: TextIO) -> None:
+    """One JSON document and a newline."""
+    stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    stdout.flush()
+
+
+@contextmanager
+def own_stdout(*, verbose: bool) -> Iterator[TextIO]:
+    """Standard output for the result alone.
+
+    What libraries print there meanwhile, also from native code, goes to standard error with ``-v``
+    and nowhere without: one JSON document stays one JSON document.
+    """
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # it is captured, by a test or a notebook
+        yield sys.stdout
+        return
     sys.stdout.flush()
+    mine = os.dup(number)
+    other = os.dup(2) if verbose else os.open(os.devnull, os.O_WRONLY)
+    os.dup2(other, number)
+    os.close(other)
+    try:
+        with os.fdopen(os.dup(mine), "w", encoding=sys.stdout.encoding) as stream:
+            yield stream
+    finally:
+        sys.stdout.flush()
+        os.dup2(mine, number)
+        os.close(mine)
 
 
 def leave_if_gate_missed(record: dict[str, Any], out: Output) -> None:
@@ -129,27 +160,29 @@ def running(*, as_json: bool, verbose: bool) -> Iterator[Output]:
     Raises:
         SystemExit: with 1 (our fault), 2 (the user's fault), 3 (a gate was missed), 130 (Ctrl-C).
     """
-    try:
-        yield Output(as_json=as_json, verbose=verbose)
-    except TenfoldError as error:
-        _fail(error, str(error), code=error.exit_code, as_json=as_json, verbose=verbose)
-    except KeyboardInterrupt as error:
-        _fail(error, "interrupted", code=EXIT_INTERRUPTED, as_json=as_json, verbose=verbose)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away: nobody is there to be told
-        raise SystemExit(1) from None
-    except Exception as error:  # noqa: BLE001 - the last line of defense: a message, not a traceback
-        text = f"{type(error).__name__}: {error} (this is a fault of tenfold; -v shows where)"
-        _fail(error, text, code=1, as_json=as_json, verbose=verbose)
+    with own_stdout(verbose=verbose) as stdout:
+        out = Output(as_json=as_json, verbose=verbose, stdout=stdout)
+        try:
+            yield out
+        except TenfoldError as error:
+            _fail(error, str(error), code=error.exit_code, out=out)
+        except KeyboardInterrupt as error:
+            _fail(error, "interrupted", code=EXIT_INTERRUPTED, out=out)
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader went away: nobody is there to be told
+            raise SystemExit(1) from None
+        except Exception as error:  # noqa: BLE001 - the last defense: a message, no traceback
+            text = f"{type(error).__name__}: {error} (this is a fault of tenfold; -v shows where)"
+            _fail(error, text, code=1, out=out)
 
 
-def _fail(error: BaseException, text: str, *, code: int, as_json: bool, verbose: bool) -> None:
-    if verbose:
+def _fail(error: BaseException, text: str, *, code: int, out: Output) -> None:
+    if out.verbose:
         traceback.print_exception(error)
     sys.stderr.write(f"error: {text}\n")
-    if as_json:
+    if out.as_json:
         body: dict[str, Any] = {"kind": type(error).__name__, "message": text, "exit_code": code}
         if isinstance(error, RequestError) and error.items:
             body["items"] = error.items
-        write_json({"error": body})
+        write_json({"error": body}, out.stdout)
     raise SystemExit(code)

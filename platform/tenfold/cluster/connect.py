@@ -19,6 +19,7 @@ __all__ = [
     "AUTH_MODE",
     "AUTH_TOKEN",
     "AUTH_TOKEN_PATH",
+    "CLOSED_EXPORTERS",
     "LOOPBACK",
     "TOKEN_FILE",
     "auth_environment",
@@ -32,6 +33,15 @@ AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - a variable's name
 TOKEN_FILE = "ray-token"  # noqa: S105 - a file's name
 TOKEN_BYTES = 32
 LOOPBACK = "127.0.0.1"
+
+CLOSED_EXPORTERS = {
+    "AUTOSCALER_METRIC_PORT": "-1",
+    "DASHBOARD_METRIC_PORT": "-1",
+    "RAY_enable_metrics_collection": "0",
+}
+"""Closes the three Prometheus exporters of a Ray that we start on this machine (44217, 44227, the
+agent's): they answer on every interface and ask for no token. -1 is no port, so Ray 2.60 says so
+in its log and goes on without. Our metrics are at ``/{project}/metrics``; a cluster keeps Ray's."""
 
 
 def token_file(settings: Settings) -> Path:

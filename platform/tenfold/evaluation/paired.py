@@ -20,6 +20,8 @@ __all__ = ["PairedDifference", "paired_difference"]
 DELTA = 0.05
 """Chance that the true difference ever lies outside, both sides together."""
 
+SHUFFLE_SEED = 20240
+
 GRID = 1000
 """Candidate means that are tried; the interval is wider by at most two steps of 0.002."""
 
@@ -55,14 +57,15 @@ def paired_difference(old: ArrayLike, new: ArrayLike, *, delta: float = DELTA) -
 
     Args:
         old: (n_rows,) losses in [0, 1] of the model that answers now.
-        new: (n_rows,) losses of the other one, on the same rows in the same order,
-            which must not hang on the losses (rows sorted by loss are not a sample).
+        new: (n_rows,) losses of the other one, on the same rows in the same order. The bets are
+            made in a shuffled order of a fixed seed, so that rows in order of time, with a change
+            among them, are a sample too.
         delta: chance that the interval misses, in (0, 1).
 
     Raises:
         ValueError: the rows are not the same number, or a loss is outside [0, 1].
 
-    >>> found = paired_difference([1.0, 1.0, 0.0, 1.0] * 50, ([0.0] * 19 + [1.0]) * 10)
+    >>> found = paired_difference([1.0] * 150 + [0.0] * 50, [0.0] * 190 + [1.0] * 10)
     >>> round(found.old - found.new, 3), 0.5 < found.lower < 0.7 < found.upper
     (0.7, True)
     >>> paired_difference([], []).lower
@@ -75,7 +78,8 @@ def paired_difference(old: ArrayLike, new: ArrayLike, *, delta: float = DELTA) -
         raise ValueError("losses lie in [0, 1]; clip them by the frozen scale of the reference")
     if not one.size:
         return PairedDifference(0, math.nan, math.nan, -1.0, 1.0)
-    low, high = _betting_interval((one - two + 1.0) / 2.0, delta)
+    shuffled = np.random.default_rng(SHUFFLE_SEED).permutation(one.size)
+    low, high = _betting_interval(((one - two + 1.0) / 2.0)[shuffled], delta)
     return PairedDifference(
         one.size, float(one.mean()), float(two.mean()), 2.0 * low - 1.0, 2.0 * high - 1.0
     )
@@ -96,8 +100,8 @@ def _betting_interval(x: NDArray[np.float64], delta: float) -> tuple[float, floa
         down += np.log1p(-np.minimum(bet, most_down) * (value - candidates))
         top = np.maximum(top, np.maximum(up, down))
     kept = candidates[top + math.log(0.5) < math.log(1.0 / delta)]
-    if not kept.size:  # every candidate was refuted by noise of a hair: the mean is all there is
-        return float(x.mean()), float(x.mean())
+    if not kept.size:  # every mean was refuted, so the rows are no sample: nothing is known
+        return 0.0, 1.0
     step = 1.0 / GRID
     return max(0.0, float(kept.min()) - step), min(1.0, float(kept.max()) + step)
 

@@ -58,3 +58,13 @@ def test_what_cannot_be_compared_is_refused() -> None:
     empty = paired_difference([], [])
     assert math.isnan(empty.old)
     assert empty.to_dict() == {"n_rows": 0, "old": None, "new": None, "lower": -1.0, "upper": 1.0}
+
+
+def test_rows_in_order_of_time_with_a_change_among_them_are_still_a_sample() -> None:
+    """The first half likes the old model, the second the new one: no candidate mean survives bets
+    in that order, which must not be taken for certainty."""
+    old = np.concatenate([np.zeros(300), np.ones(300)])
+    new = np.concatenate([np.ones(270), np.zeros(330)])
+    found = paired_difference(old, new)
+    assert found.lower < 0.05 < found.upper
+    assert 0.02 < found.upper - found.lower < 0.4
