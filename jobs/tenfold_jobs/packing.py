@@ -15,7 +15,7 @@ import numpy as np
 
 import tenfold
 from tenfold.artifact import Lineage, ManifestDraft, probe
-from tenfold.canonical import canonical_json
+from tenfold.canonical import canonical_json, store_error
 from tenfold.evaluation import (
     CardFacts,
     Estimate,
@@ -209,7 +209,14 @@ def _tried(origin: Origin) -> list[tuple[str, int, float]]:
 
 
 def staging_folder(settings: Settings, name: str) -> Path:
-    """A folder for files of one run under the store, reachable wherever the store is."""
+    """A folder for files of one run under the store, reachable wherever the store is.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
     folder = settings.artifacts.parent / "work" / f"{name}-{uuid.uuid4().hex[:12]}"
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise store_error(folder, error) from error
     return folder

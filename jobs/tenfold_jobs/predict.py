@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -224,33 +224,42 @@ def _whole_file(output: Path) -> Iterator[Any]:
     """A function that appends tables to a file that appears when all went well, or not at all."""
     staged = output.with_name(f".{output.name}.{uuid.uuid4().hex[:8]}.tmp")
     writers: list[_Writer] = []
+    with _refused(output):
+        stream = staged.open("xb")
     try:
-        with staged.open("xb") as stream:
 
-            def write(table: pa.Table) -> None:
+        def write(table: pa.Table) -> None:
+            with _refused(output):
                 if not writers:
                     writers.append(_WRITERS[output.suffix.lower()](stream, table.schema))
-                try:
-                    writers[0].write_table(table)
-                except OSError as error:
-                    raise _not_written(output, error) from error
+                writers[0].write_table(table)
 
-            yield write
-            try:
-                for writer in writers:
-                    writer.close()
-                stream.flush()
-                os.fsync(stream.fileno())
-                staged.replace(output)
-                fsync_folder(output.absolute().parent)
-            except OSError as error:
-                raise _not_written(output, error) from error
+        yield write
+        with _refused(output):
+            for writer in writers:
+                writer.close()
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
+            staged.replace(output)
+            fsync_folder(output.absolute().parent)
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            stream.close()
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
 
 
-def _not_written(output: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{output} could not be written ({error.strerror or error}) and nothing of it was left; "
-        "free space or write elsewhere, then run the command again"
-    )
+@contextmanager
+def _refused(output: Path) -> Iterator[None]:
+    """What the disk refuses is no fault of ours, wherever in the writing it comes.
+
+    Reading the input happens outside: its errors are the input's.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{output} could not be written ({error.strerror or error}) and nothing of it was "
+            "left; free space or write elsewhere, then run the command again"
+        ) from error

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tenfold.canonical import finite_or_none
 from tenfold.data import FOLD, ROW, Snapshot, clean_table
-from tenfold.errors import RegistryConflict, TenfoldError
+from tenfold.errors import ArtifactError, RegistryConflict
 from tenfold.evaluation import Judged, measure, silhouette
 from tenfold.inference import Predictor
 from tenfold.project.measures import Task
@@ -129,7 +129,7 @@ def _decide(
         )
     try:
         old = _champion_value(champion, snapshot, question=question, finished=finished, test=test)
-    except (_NotComparable, TenfoldError) as fault:
+    except (_NotComparable, ArtifactError) as fault:
         reason = f"version {previous} cannot be judged on these rows and is replaced: {fault}"
         return Promotion(CHAMPION, reason, new, previous=previous)
     words = f"on the same {test.n_rows:,} sealed rows"

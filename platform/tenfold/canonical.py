@@ -19,6 +19,7 @@ __all__ = [
     "fsync_folder",
     "read_json",
     "sha256_hex",
+    "store_error",
     "write_atomic",
 ]
 
@@ -78,7 +79,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         fsync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _store_error(path, error, size_bytes=len(data)) from error
+        raise store_error(path, error, size_bytes=len(data)) from error
 
 
 def fsync_folder(folder: Path) -> None:
@@ -102,10 +103,21 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} must be a readable JSON file: {error}") from error
 
 
-def _store_error(path: Path, error: OSError, *, size_bytes: int) -> StoreError:
+def store_error(path: Path, error: OSError, *, size_bytes: int | None = None) -> StoreError:
+    """What to say when the disk refuses a file or folder of ours.
+
+    Args:
+        path: that could not be written.
+        error: the operating system's word.
+        size_bytes: what was to be written, where that is known.
+
+    >>> store_error(Path("/store/a"), OSError(errno.EROFS, "Read-only file system")).args[0]
+    '/store/a could not be written: Read-only file system'
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        needs = "" if size_bytes is None else f": {path.name} needs {size_bytes} bytes"
         return StoreError(
-            f"the disk under {path.parent} is full: {path.name} needs {size_bytes} bytes; "
+            f"the disk under {path.parent} is full{needs}; "
             "free space or point TENFOLD_STORE elsewhere, then run the command again"
         )
     return StoreError(f"{path} could not be written: {error.strerror or error}")

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from tenfold.canonical import fsync_folder, sha256_hex
+from tenfold.canonical import fsync_folder, sha256_hex, store_error
 from tenfold.errors import ArtifactError, RegistryConflict, StoreError, UserError
 from tenfold.settings import Settings
 from tenfold.state import State, open_state, tables
@@ -340,10 +340,17 @@ def _take_in(folder: Path, path: Path) -> None:
         try:
             folder.rename(path)
         except OSError:  # another file system
-            staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-            shutil.copytree(folder, staged)
-            staged.rename(path)
+            _copy_whole(folder, path)
         fsync_folder(path.parent)
     except OSError as error:
         if not path.exists():
-            raise StoreError(f"{path} could not be written: {error}") from error
+            raise store_error(path, error) from error
+
+
+def _copy_whole(folder: Path, path: Path) -> None:
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        shutil.copytree(folder, staged)
+        staged.rename(path)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.canonical import canonical_json, finite_or_none, read_json, write_atomic
+from tenfold.canonical import canonical_json, finite_or_none, read_json, store_error, write_atomic
 from tenfold.errors import StoreError
 
 values = st.recursive(
@@ -64,11 +64,9 @@ def test_a_full_disk_leaves_the_old_file_and_says_what_to_do(tmp_path: Path) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_no_space_left_names_the_remedy() -> None:
-    from tenfold.canonical import _store_error
-
     with pytest.raises(OSError) as caught, Path("/dev/full").open("wb", buffering=0) as full:
         full.write(b"x")
-    error = _store_error(Path("/store/model.onnx"), caught.value, size_bytes=9)
+    error = store_error(Path("/store/model.onnx"), caught.value, size_bytes=9)
     assert str(error) == (
         "the disk under /store is full: model.onnx needs 9 bytes; "
         "free space or point TENFOLD_STORE elsewhere, then run the command again"

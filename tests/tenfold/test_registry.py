@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tenfold.canonical import canonical_json, sha256_hex
-from tenfold.errors import ArtifactError, RegistryConflict, UserError
+from tenfold.errors import ArtifactError, RegistryConflict, StoreError, UserError
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
 from tests.postgres import find_program, running_postgres
@@ -43,7 +45,7 @@ def project(request: pytest.FixtureRequest) -> str:
 
 def artifact(folder: Path, mark: str) -> Path:
     path = folder / f"staged-{mark}"
-    path.mkdir()
+    path.mkdir(parents=True)
     (path / "manifest.json").write_bytes(canonical_json({"model_digest": mark * 8}))
     (path / "model.onnx").write_bytes(mark.encode())
     return path
@@ -140,3 +142,35 @@ def test_unknown_things_are_said(registry: Registry, project: str, tmp_path: Pat
     with pytest.raises(ArtifactError, match=r"must hold a manifest\.json"):
         registry.publish(project, tmp_path / "empty")
     assert registry.resolve(project, CHAMPION) is None
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """A file-size limit stands for the full disk: the kernel refuses the write the same way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_moves_nothing_and_is_not_called_a_fault_of_ours(
+    settings: Settings, tmp_path: Path
+) -> None:
+    registry = Registry(settings)
+    one, two = artifact(tmp_path, "a"), artifact(tmp_path, "b")
+    registry.publish("adult", one)
+    with full_disk(), pytest.raises(StoreError, match=r"state\.db must take .* run the command"):
+        registry.publish("adult", two)
+    assert [version.version for version in registry.versions("adult")] == [1]
+    assert registry.publish("adult", artifact(tmp_path / "again", "b")).version == 2
+    registry.promote("adult", 1, expected=None)
+    for move in (
+        lambda: registry.promote("adult", 2, expected=1),
+        lambda: registry.set_alias("adult", CHALLENGER, 2),
+    ):
+        with full_disk(), pytest.raises(StoreError, match="must take what is decided"):
+            move()
+    assert registry.aliases("adult") == {CHAMPION: 1, CHALLENGER: None}
+    assert [move.kind for move in registry.history("adult")] == ["promote"]

@@ -217,6 +217,16 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, name: str) -> N
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv"}
 
 
+def test_a_place_that_takes_no_file_is_the_store_s_refusal(tmp_path: Path) -> None:
+    predictor = draft_predictor(*small_files("linear"))
+    pacsv.write_csv(mixed_table(3), tmp_path / "in.csv")
+    long = tmp_path / f"{'n' * 240}.csv"  # with the ending of an unfinished file: over 255 bytes
+    for output, why in ((long, "File name too long"), (Path("/proc/tenfold.csv"), "No such file")):
+        with pytest.raises(StoreError, match=f"could not be written .{why}.* write elsewhere"):
+            score_file(predictor, input=tmp_path / "in.csv", output=output)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv"}
+
+
 def test_memory_holds_one_batch_and_not_the_file(tmp_path: Path) -> None:
     predictor = draft_predictor(*small_files("linear"))
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tenfold.artifact.layout import GOLDEN_FILE, MANIFEST_FILE, FileEntry, check_name
 from tenfold.artifact.manifest import Manifest, ManifestDraft
-from tenfold.canonical import fsync_folder, sha256_hex, write_atomic
-from tenfold.errors import ArtifactError, StoreError
+from tenfold.canonical import fsync_folder, sha256_hex, store_error, write_atomic
+from tenfold.errors import ArtifactError
 
 __all__ = ["file_entries", "write_artifact"]
 
@@ -56,7 +56,7 @@ def write_artifact(
             raise ArtifactError(
                 f"{folder} is taken and artifacts never change; write to a new folder"
             ) from error
-        raise StoreError(f"{folder} could not be written: {error.strerror or error}") from error
+        raise store_error(folder, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return sealed

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, delete, event, insert, select, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -37,6 +44,8 @@ class State:
     Attributes:
         engine: the SQLAlchemy engine.
         journal: append-only record of what was decided and why.
+
+    Whatever is done through the engine raises StoreError where the database or its disk refuses.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -95,8 +104,8 @@ def open_state(settings: Settings) -> State:
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        # NullPool: a connection is opened where it is used, so forks and threads share nothing;
-        # state is touched a few times a minute, so opening one costs nothing that counts.
+        # NullPool: a connection is opened where it is used, so forks and threads share nothing. A
+        # running endpoint opens two or three a second for each project, 1 ms each on SQLite.
         engine = create_engine(url, poolclass=NullPool)
     except ModuleNotFoundError as error:
         raise UserError(
@@ -112,6 +121,7 @@ def open_state(settings: Settings) -> State:
     if sqlite:
         event.listen(engine, "connect", _make_sqlite_durable)
     _create_tables(engine)
+    event.listen(engine, "handle_error", _raise_store_error)
     return State(engine)
 
 
@@ -127,8 +137,36 @@ def _create_tables(engine: Engine) -> None:
             return
         except SQLAlchemyError as error:
             if attempt == _CREATE_ATTEMPTS - 1:
-                shown = engine.url.render_as_string(hide_password=True)
-                raise StoreError(f"the state database {shown} does not work: {error}") from error
+                raise _store_error(engine, error) from error
+
+
+_OURS = (IntegrityError, ProgrammingError, DataError)
+"""Faults of a statement, not of the database: the first decides races, the others are mistakes."""
+
+
+def _raise_store_error(context: ExceptionContext) -> None:
+    """Say what the machine refused, for every statement, commit and connection of the engine.
+
+    The one place where a database's faults become ours: registry, journal, checkpoints and whoever
+    else uses the engine need no handling of their own.
+
+    Raises:
+        StoreError: the disk is full or read-only, the file is damaged, the server is away.
+    """
+    fault = context.sqlalchemy_exception
+    if not isinstance(fault, DBAPIError) or isinstance(fault, _OURS) or context.engine is None:
+        return
+    raise _store_error(context.engine, fault) from fault
+
+
+def _store_error(engine: Engine, error: SQLAlchemyError) -> StoreError:
+    shown = engine.url.render_as_string(hide_password=True)
+    words = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    remedy = "free space on its disk" if "full" in words else "let it be reached and written to"
+    return StoreError(
+        f"the state database {shown} must take what is decided, and says: {words}; {remedy} "
+        "or point TENFOLD_STATE at another one, then run the command again"
+    )
 
 
 def _make_sqlite_durable(connection: Any, _record: Any) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
 
 from tenfold.errors import StoreError, UserError
 from tenfold.settings import Settings
-from tenfold.state import open_state
+from tenfold.state import State, open_state
 
 
 def test_checkpoints_are_replaced_and_survive_reopening(settings: Settings) -> None:
@@ -47,3 +51,55 @@ def test_a_password_never_reaches_a_message(settings: Settings) -> None:
     with pytest.raises(StoreError) as caught:
         open_state(dataclasses.replace(settings, state_url=url))
     assert "s3cret" not in str(caught.value)
+
+
+def fill_up(state: State) -> None:
+    """From now on the database may not grow by a page: what a full disk answers."""
+
+    def limit(connection: Any, _record: object) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(state.engine, "connect", limit)
+
+
+def test_a_full_disk_is_the_machine_s_fault_and_names_the_remedy(settings: Settings) -> None:
+    state = open_state(settings)
+    state.put_checkpoint("monitor/adult", b"old")
+    fill_up(state)
+    writers: list[Callable[[], object]] = [
+        lambda: state.journal.append("adult", "alarm", {"reason": "x" * 100_000}),
+        lambda: state.put_checkpoint("monitor/bike", b"x" * 100_000),
+        lambda: state.put_checkpoint("monitor/adult", b"x" * 100_000),
+    ]
+    for write in writers:
+        with pytest.raises(StoreError) as caught:
+            write()
+        assert str(caught.value) == (
+            f"the state database {settings.state_url} must take what is decided, and says: "
+            "database or disk is full; free space on its disk or point TENFOLD_STATE at another "
+            "one, then run the command again"
+        )
+    again = open_state(settings)
+    assert again.get_checkpoint("monitor/adult") == b"old"
+    assert again.get_checkpoint("monitor/bike") is None
+    assert again.journal.tail("adult") == []
+
+
+def test_a_file_that_was_replaced_by_rubbish_is_said(settings: Settings, tmp_path: Path) -> None:
+    state = open_state(settings)
+    (settings.home / "state.db").write_bytes(b"rubbish" * 1000)
+    with pytest.raises(StoreError, match="says: file is not a database; let it be reached"):
+        state.get_checkpoint("monitor/adult")
+    with pytest.raises(StoreError, match="file is not a database"):
+        open_state(settings)
+
+
+def test_a_row_that_is_there_already_is_no_fault_of_the_database(settings: Settings) -> None:
+    """Races are decided by it."""
+    state = open_state(settings)
+    row = text("insert into tenfold_aliases values ('adult', 'champion', 1)")
+    with state.engine.begin() as connection:
+        connection.execute(row)
+        with pytest.raises(IntegrityError):
+            connection.execute(row)
