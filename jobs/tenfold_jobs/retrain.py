@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenfold.artifact import REFERENCE_FILE
-from tenfold.canonical import finite_or_none
+from tenfold.canonical import finite_or_none, read_json
+from tenfold.cluster.keeper import running_keeper, status_file
 from tenfold.data import FOLD, HASH, ROW, Snapshot, clean_table, snapshot_from_table
-from tenfold.errors import DataError, RegistryConflict
+from tenfold.errors import DataError, RegistryConflict, StoreError
 from tenfold.evaluation.paired import PairedDifference, paired_difference
 from tenfold.inference import Predictor
 from tenfold.live import LABEL, labeled_rows
@@ -142,7 +143,8 @@ def run_retrain(
     )
     compared = _compare(predictor, Predictor.load(version.path), snapshot)
     gates_hold = all(gate.holds for gate in packed.gates)
-    decision = _decide(project, version, compared, gates_hold=gates_hold)
+    broken = _broken(settings, champion)
+    decision = _decide(project, version, compared, gates_hold=gates_hold, broken=broken)
     alias = _obey(registry, project.name, champion, version, decision)
     facts = _run_facts(packed, parent=champion, window=window.name)
     tell_mlflow(project.name, settings, run=facts, progress=progress)
@@ -168,7 +170,8 @@ def live_table(
 ) -> tuple[pa.Table, pa.ChunkedArray]:
     """Labeled live rows as a cleaned table, oldest first, and when each was answered.
 
-    Rows whose label the schema does not know (another class, text for a number) are left out.
+    Rows whose label the schema does not know (another class, text for a number, a number beyond
+    float32) are left out.
     """
     joined = labeled_rows(settings.live, project.name)
     if joined.num_rows == 0 or schema.target is None:
@@ -180,10 +183,14 @@ def live_table(
             raw = raw.append_column(column.name, _stand_in(column, joined))
     rules = project.prepare
     table, _problems = clean_table(raw, schema, markers=rules.missing_markers, trim=rules.trim)
-    known = pc.is_valid(table.column(schema.target.name))
+    target = table.column(schema.target.name)
+    known = pc.is_valid(target)
     if schema.target.domain is not None:
         domain = pa.array(schema.target.domain, pa.string())
-        known = pc.and_(known, pc.is_in(table.column(schema.target.name), value_set=domain))
+        known = pc.and_(known, pc.is_in(target, value_set=domain))
+    else:  # a number beyond float32 is a slip of the sender, and no fit could hold it
+        largest = float(np.finfo(np.float32).max)
+        known = pc.and_(known, pc.less(pc.abs(target.cast(pa.float64())), largest))
     return table.filter(known), joined.column("__at").filter(known)
 
 
@@ -286,15 +293,33 @@ def _compare(old: Predictor, new: Predictor, snapshot: Snapshot) -> PairedDiffer
     )
 
 
+def _broken(settings: Settings, champion: Version) -> tuple[str, ...]:
+    """Columns whose quality evidence a running monitor holds at its level; none where none runs."""
+    path = status_file(settings)
+    if running_keeper(settings) is None or not path.exists():
+        return ()
+    try:
+        models = read_json(path)[champion.project]["monitor"]["models"]
+        quality = models[str(champion.version)]["channels"]["quality"]
+    except (StoreError, KeyError, TypeError):  # it has not told yet
+        return ()
+    return tuple(quality["named"]) if quality["active"] else ()
+
+
 def _decide(
-    project: Project, version: Version, compared: PairedDifference, *, gates_hold: bool
+    project: Project,
+    version: Version,
+    compared: PairedDifference,
+    *,
+    gates_hold: bool,
+    broken: tuple[str, ...],
 ) -> Decision:
     retrain = project.retrain
     rules = Rules(retrain.enabled, retrain.min_labels, retrain.cooldown_s)
     challenger = Challenger(
         version.version, gates_hold, compared.n_rows, compared.lower, compared.upper
     )
-    return decide(Evidence(now_s=time.time(), challenger=challenger), rules)
+    return decide(Evidence(now_s=time.time(), broken=broken, challenger=challenger), rules)
 
 
 def _obey(

@@ -10,6 +10,9 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from tenfold.canonical import canonical_json, write_atomic
+from tenfold.cluster.keeper import keeper_file, status_file
+from tenfold.cluster.sessions import record
 from tenfold.data import Snapshot, prepare
 from tenfold.errors import DataError, UserError
 from tenfold.inference import Predictor
@@ -91,13 +94,13 @@ def test_a_changed_world_is_learned_and_promoted(project: Project, settings: Set
     change_s = (START + timedelta(seconds=300)).timestamp()
     alarm = {"channel": "harm", "change_s": change_s, "reason": "harm"}
     registry.state.journal.append("flip", "alarm", alarm)
-    record = run_retrain(project, settings)
-    assert (record.alias, record.window, record.labels) == ("champion", "since-change", 1300)
-    assert 700 < record.rows < 800  # three in four of the 1,000 since the change
-    assert 100 < (record.comparison["n_rows"] or 0) < 150  # of 500 different ones, a quarter
-    assert record.comparison["lower"] is not None
-    assert record.comparison["lower"] > 0.4
-    assert registry.alias("flip", CHAMPION) == record.version == 2
+    made = run_retrain(project, settings)
+    assert (made.alias, made.window, made.labels) == ("champion", "since-change", 1300)
+    assert 700 < made.rows < 800  # three in four of the 1,000 since the change
+    assert 100 < (made.comparison["n_rows"] or 0) < 150  # of 500 different ones, a quarter
+    assert made.comparison["lower"] is not None
+    assert made.comparison["lower"] > 0.4
+    assert registry.alias("flip", CHAMPION) == made.version == 2
     kinds = [entry.kind for entry in registry.state.journal.tail("flip")]
     assert kinds == ["alarm", "promote"]
     from mlflow import MlflowClient
@@ -112,14 +115,14 @@ def test_a_changed_world_is_learned_and_promoted(project: Project, settings: Set
 
 def test_an_unchanged_world_promotes_nothing(project: Project, settings: Settings) -> None:
     log(settings, rows(600, flipped=False, seed=3))
-    record = run_retrain(project, settings)
+    made = run_retrain(project, settings)
     registry = Registry(settings)
-    assert record.alias == "challenger"
-    assert record.comparison["lower"] is not None
-    assert record.comparison["lower"] <= 0.0
+    assert made.alias == "challenger"
+    assert made.comparison["lower"] is not None
+    assert made.comparison["lower"] <= 0.0
     assert registry.alias("flip", CHAMPION) == 1
-    assert registry.alias("flip", CHALLENGER) == record.version
-    assert "neither better nor worse" in record.reason
+    assert registry.alias("flip", CHALLENGER) == made.version
+    assert "neither better nor worse" in made.reason
 
 
 def test_a_gate_that_is_missed_keeps_the_champion(project: Project, settings: Settings) -> None:
@@ -128,9 +131,23 @@ def test_a_gate_that_is_missed_keeps_the_champion(project: Project, settings: Se
         2, "y", pa.array(random.choice(["no", "yes"], 600, p=[0.6, 0.4]))
     )
     log(settings, noise)
-    record = run_retrain(project, settings)
-    assert [gate["holds"] for gate in record.gates] == [False]
-    assert record.alias == "challenger"
+    made = run_retrain(project, settings)
+    assert [gate["holds"] for gate in made.gates] == [False]
+    assert made.alias == "challenger"
+    assert Registry(settings).alias("flip", CHAMPION) == 1
+
+
+def test_what_broken_data_taught_is_not_promoted(project: Project, settings: Settings) -> None:
+    """A running keeper whose monitor holds a column for broken: this process stands for it."""
+    log(settings, rows(500, flipped=True, seed=2))
+    quality = {"active": True, "named": ["x:missing"]}
+    status = {"flip": {"monitor": {"models": {"1": {"channels": {"quality": quality}}}}}}
+    write_atomic(status_file(settings), canonical_json(status))
+    body = {**record().to_dict(), "port": 1, "urls": {}}
+    write_atomic(keeper_file(settings), canonical_json(body))
+    held = run_retrain(project, settings)
+    assert held.alias == "challenger"
+    assert held.reason.startswith("data is broken (x:missing)")
     assert Registry(settings).alias("flip", CHAMPION) == 1
 
 
@@ -194,8 +211,8 @@ def test_columns_that_requests_do_not_carry_get_a_stand_in(
         data[role] = {"column": "e"} if role == "time" else "e"
     project = made_project(tmp_path, settings, data=data, n_folds=2)
     log(settings, rows(400, flipped=True, seed=1))
-    record = run_retrain(project, settings)
-    assert record.alias == "champion", record.reason
+    made = run_retrain(project, settings)
+    assert made.alias == "champion", made.reason
 
 
 def test_what_cannot_be_retrained_is_said(project: Project, settings: Settings) -> None:

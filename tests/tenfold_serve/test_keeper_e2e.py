@@ -193,7 +193,7 @@ def test_everything_for_clients_listens_on_loopback_only(running: Running) -> No
 
 def test_no_public_port_answers_without_the_token(running: Running) -> None:
     """Ray's own exporters did: they are closed (`CLOSED_EXPORTERS`)."""
-    public = [one for one in listening_sockets(running.pids()) if one[0] != "127.0.0.1"]
+    public = [one for one in listening_sockets(members(running.session)) if one[0] != "127.0.0.1"]
     assert public  # Ray's control ports: they demand the token
     answered = []
     for _address, port, command in public:
