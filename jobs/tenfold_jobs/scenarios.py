@@ -46,7 +46,7 @@ class Stream:
 
     Attributes:
         rows: (n_rows) features only, as a cleaned Arrow table.
-        labels: n_rows values: class names, or numbers.
+        labels: n_rows values: class names, or numbers; all None without a target.
         text: what was done, in words.
     """
 
@@ -63,11 +63,11 @@ def make_stream(
     Rows are drawn without replacement until all were used, then again in another order.
 
     Raises:
-        DataError: the table is empty, has no target, or no number column to work on.
+        DataError: the table is empty, has no number column to work on, or no labels to change.
     """
     target = schema.target
-    if target is None:
-        raise DataError("a stream with labels needs a target; clustering projects have none")
+    if target is None and scenario == "concept":
+        raise DataError("a concept is a change of labels, and clustering projects have none")
     if table.num_rows == 0:
         raise DataError("there are no rows to replay; prepare the project again")
     random = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def make_stream(
         passes = -(-n_rows // table.num_rows)
         order = np.concatenate([random.permutation(table.num_rows) for _ in range(passes)])[:n_rows]
     drawn = table.take(pa.array(order))
-    labels = drawn.column(target.name).to_pylist()
+    labels = [None] * n_rows if target is None else drawn.column(target.name).to_pylist()
     features = drawn.select([column.name for column in schema.features])
     if scenario == "concept":
         changed, text = _changed(table, drawn, labels, schema, str(driver))

@@ -108,7 +108,11 @@ def replay(
             predictions = answer["predictions"]
             state.n_rows += len(predictions)
             state.versions += [int(answer["version"])] * len(predictions)
-            state.losses += [_loss(p["value"], t) for p, t in zip(predictions, truths, strict=True)]
+            state.losses += [
+                _loss(prediction["value"], truth)
+                for prediction, truth in zip(predictions, truths, strict=True)
+                if truth is not None
+            ]
             if send_labels:
                 state.n_labels += _send(client, predictions, truths)
         if not on_request(state):
@@ -138,6 +142,7 @@ def run_simulate(
     from tenfold.data import Snapshot
 
     snapshot = Snapshot.latest(settings, project)
+    send_labels = send_labels and snapshot.schema.target is not None
     table = snapshot.table()
     sealed = table.filter(pc.equal(table.column("__fold"), -1))
     stream = make_stream(sealed, snapshot.schema, scenario=scenario, n_rows=n_rows, seed=seed)

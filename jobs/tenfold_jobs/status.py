@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import select
 
 from tenfold.canonical import read_json
-from tenfold.cluster.keeper import running_keeper
+from tenfold.cluster.keeper import read_keeper, running_keeper
+from tenfold.cluster.sessions import SessionRecord, members
 from tenfold.errors import StoreError, UserError
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
@@ -43,7 +44,7 @@ def collect_status(settings: Settings, *, project: str | None) -> dict[str, Any]
     live = _live(settings) if keeper is not None else {}
     shown = ("pid", "port", "urls", "dashboard_url", "mlflow_url", "ready")
     return {
-        "keeper": {"running": keeper is not None}
+        "keeper": {"running": keeper is not None, "left_over": _left_over(settings, keeper)}
         | {name: keeper[name] for name in shown if keeper is not None and name in keeper},
         "projects": {name: _project(registry, name, keeper, live.get(name)) for name in names},
     }
@@ -52,7 +53,13 @@ def collect_status(settings: Settings, *, project: str | None) -> dict[str, Any]
 def status_lines(document: dict[str, Any]) -> list[str]:
     """The same for people."""
     keeper = document["keeper"]
-    lines = [f"endpoint: {'running, pid ' + str(keeper['pid']) if keeper['running'] else 'down'}"]
+    words = f"running, pid {keeper['pid']}" if keeper["running"] else "down"
+    if keeper["left_over"]:
+        words = (
+            f"killed, and {keeper['left_over']} of its processes are left; run `tenfold down`, or "
+            "`tenfold up` to start again"
+        )
+    lines = [f"endpoint: {words}"]
     for name, facts in document["projects"].items():
         lines.append(
             f"{name}: champion {facts['champion']}, challenger {facts['challenger']}, "
@@ -68,6 +75,14 @@ def status_lines(document: dict[str, Any]) -> list[str]:
     if not document["projects"]:
         lines.append("no project has a trained model yet; run `tenfold run PROJECT`")
     return lines
+
+
+def _left_over(settings: Settings, keeper: dict[str, Any] | None) -> int:
+    """Processes that a killed keeper left behind."""
+    record = read_keeper(settings)
+    if keeper is not None or record is None:
+        return 0
+    return len(members(SessionRecord.from_dict(record)))
 
 
 def _projects(registry: Registry) -> list[str]:
@@ -117,7 +132,18 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
     models = live.get("monitor", {}).get("models", {})
     for version, model in models.items():
         alarms = [name for name, channel in model["channels"].items() if channel["active"]]
-        lines.append(f"version {version}: alarms: {', '.join(alarms) or 'none'}")
+        lines.append(
+            f"version {version}: {model['rows']} rows, {model['labels']} labels, "
+            f"alarms: {', '.join(alarms) or 'none'}"
+        )
+        lines += [
+            f"  live {name} {found['value']:.4g} [{found['lower']:.4g}, {found['upper']:.4g}]"
+            for name, found in model["quality"].items()
+            if None not in (found["value"], found["lower"], found["upper"])
+        ]
+    dropped = live.get("monitor", {}).get("dropped_rows", 0)
+    if dropped:
+        lines.append(f"trouble: {dropped} rows were answered and not logged: see the keeper's log")
     if live.get("decision"):
         lines.append(f"policy: {live['decision']['action']}: {live['decision']['reason']}")
     return lines

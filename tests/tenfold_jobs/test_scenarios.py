@@ -107,8 +107,9 @@ def test_broken_breaks_columns_as_it_says() -> None:
 
 def test_what_cannot_be_replayed_is_refused() -> None:
     bare = Schema(CLASSES.columns[:3])
-    with pytest.raises(DataError, match="needs a target"):
-        make_stream(table(), bare, scenario="none", n_rows=1, seed=0)
+    with pytest.raises(DataError, match="clustering projects have none"):
+        make_stream(table(), bare, scenario="concept", n_rows=1, seed=0)
+    assert make_stream(table(), bare, scenario="broken", n_rows=2, seed=0).labels == [None, None]
     with pytest.raises(DataError, match="no rows to replay"):
         make_stream(table(0), CLASSES, scenario="none", n_rows=1, seed=0)
     words = Schema(CLASSES.columns[2:])

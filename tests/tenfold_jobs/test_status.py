@@ -24,9 +24,23 @@ LIVE: dict[str, Any] = {
     ],
     "monitor": {
         "models": {
-            "1": {"channels": {"feature": {"active": True}, "harm": {"active": True}}},
-            "2": {"channels": {"feature": {"active": False}}},
-        }
+            "1": {
+                "channels": {"feature": {"active": True}, "harm": {"active": True}},
+                "rows": 1200,
+                "labels": 300,
+                "quality": {
+                    "accuracy": {"value": 0.91, "lower": 0.87, "upper": 0.94, "n": 300},
+                    "roc_auc": {"value": None, "lower": None, "upper": None, "n": 0},
+                },
+            },
+            "2": {
+                "channels": {"feature": {"active": False}},
+                "rows": 400,
+                "labels": 0,
+                "quality": {},
+            },
+        },
+        "dropped_rows": 7,
     },
     "decision": {"action": "wait", "reason": "40 of 100 labels"},
 }
@@ -44,7 +58,7 @@ def live_says(settings: Settings, **projects: Any) -> None:
 
 def test_without_any_model_it_says_what_to_run(settings: Settings) -> None:
     found = collect_status(settings, project=None)
-    assert found == {"keeper": {"running": False}, "projects": {}}
+    assert found == {"keeper": {"running": False, "left_over": 0}, "projects": {}}
     assert status_lines(found) == [
         "endpoint: down",
         "no project has a trained model yet; run `tenfold run PROJECT`",
@@ -131,6 +145,7 @@ def test_a_running_endpoint_is_told_with_what_it_knows(
     pid = record().pid
     assert found["keeper"] == {
         "running": True,
+        "left_over": 0,
         "pid": pid,
         "port": 1,
         "urls": {"mixed": "http://127.0.0.1:1/mixed"},
@@ -145,8 +160,10 @@ def test_a_running_endpoint_is_told_with_what_it_knows(
         "mixed: champion 1, challenger None, canary 0 %, 1 versions",
         "  url: http://127.0.0.1:1/mixed",
         "  answers: champion version 1 (75%), challenger version 2 (25%)",
-        "  version 1: alarms: feature, harm",
-        "  version 2: alarms: none",
+        "  version 1: 1200 rows, 300 labels, alarms: feature, harm",
+        "    live accuracy 0.91 [0.87, 0.94]",
+        "  version 2: 400 rows, 0 labels, alarms: none",
+        "  trouble: 7 rows were answered and not logged: see the keeper's log",
         "  policy: wait: 40 of 100 labels",
         "quiet: champion None, challenger None, canary 0 %, 1 versions",
     ]
@@ -191,4 +208,4 @@ def test_a_damaged_keeper_record_is_no_keeper(
 ) -> None:
     publish_small(promote=True)
     write_atomic(settings.keeper / "keeper.json", b'{"pid": 1}')
-    assert collect_status(settings, project="mixed")["keeper"] == {"running": False}
+    assert collect_status(settings, project="mixed")["keeper"] == {"running": False, "left_over": 0}

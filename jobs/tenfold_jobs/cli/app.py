@@ -48,6 +48,6 @@ def main() -> int:
     """
     try:
         app()
-    except SystemExit as exit_:  # typer ends with 2 on a word it does not know
+    except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1
     return 0

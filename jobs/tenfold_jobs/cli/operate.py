@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tenfold.errors import NotYet
+from tenfold.errors import NotYet, UserError
 from tenfold.project import load_project
 from tenfold_jobs.cli.options import AsJson, ProjectFile, ProjectFiles, Verbose
 from tenfold_jobs.cli.output import leave_if_gate_missed, running
@@ -101,7 +101,13 @@ def feedback(
 
         record = run_feedback(load_project(project), out.settings, input_, progress=out.progress)
         counts = ", ".join(f"{n} {status}" for status, n in record["statuses"].items())
-        out.result(record, [f"{record['labels']} labels sent: {counts or 'none'}"])
+        lines = [f"{record['labels']} labels sent: {counts or 'none'}"]
+        lines += [
+            f"  {item['id']}: {item.get('reason', item['status'])}" for item in record["refused"]
+        ]
+        out.result(record, lines)
+        if record["labels"] and not record["statuses"].get("accepted"):
+            raise SystemExit(UserError.exit_code)
 
 
 def retrain(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:
@@ -213,6 +219,9 @@ def simulate(
                 f"{record['labels']} labels sent, loss of the answers {record['loss']}",
             ],
         )
+        if record["failed"]:
+            out.progress.say(f"the first failure: {record['first_failure']}")
+            raise SystemExit(1)
 
 
 def submit(
