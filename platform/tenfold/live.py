@@ -1,12 +1,13 @@
 """The live logs: where predictions and labels lie, and their join for training.
 
 Two Delta tables under ``{store}/live/{project}``. The serving wing writes them; here they are read.
-A label counts once: of several labels for one prediction the one received last wins (a correction
-is a newer label, the history stays in the table).
+A prediction counts once, with the label that `tenfold.monitor.labels.standing` believes, which is
+the one that the monitor judged it by; the history stays in the table.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenfold.errors import StoreError
+from tenfold.monitor.labels import Label, standing
 
 __all__ = ["LABEL", "join_labels", "labeled_rows", "log_tables", "read_log"]
 
@@ -56,34 +58,57 @@ def labeled_rows(live: Path, project: str) -> pa.Table:
 
 
 def join_labels(predictions: pa.Table, labels: pa.Table) -> pa.Table:
-    """Predictions with their newest label, in the order in which they were answered.
+    """Predictions with the label that counts, in the order in which they were answered.
 
     Args:
         predictions: with ``__id`` and ``__at``; an id that comes twice counts once.
-        labels: with ``id``, ``label`` and ``received_at``, in any order.
+        labels: with ``id``, ``label``, ``observed_at``, ``received_at`` and ``source``, in any
+            order.
 
     >>> from datetime import datetime, timedelta
     >>> at = [datetime(2026, 1, 1) + timedelta(seconds=s) for s in range(3)]
     >>> joined = join_labels(
     ...     pa.table({"__id": ["b", "a"], "__at": at[1::-1], "x": [2.0, 1.0]}),
-    ...     pa.table({"id": ["a", "a", "z"], "label": ["new", "old", "?"],
-    ...               "received_at": [at[2], at[1], at[0]]}))
+    ...     pa.table({"id": ["a", "a", "z"], "label": ["new", "old", "?"], "source": [""] * 3,
+    ...               "observed_at": [at[2], at[1], at[0]], "received_at": [at[2]] * 3}))
     >>> joined.select(["x", "__label"]).to_pylist()
     [{'x': 1.0, '__label': 'new'}]
     """
-    ordered = labels.sort_by("received_at")
-    newest = dict(
-        zip(ordered.column("id").to_pylist(), ordered.column("label").to_pylist(), strict=True)
-    )
+    counting = _counting(labels)
     ids = predictions.column("__id").to_pylist()
     first = _first_places(ids)
-    found = [newest.get(one) if place in first else None for place, one in enumerate(ids)]
+    found = [counting.get(one) if place in first else None for place, one in enumerate(ids)]
     joined = predictions.append_column(LABEL, pa.array(found, pa.string()))
     kept = joined.filter(pc.is_valid(joined.column(LABEL)))
     order = np.argsort(
         kept.column("__at").cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(), kind="stable"
     )
     return kept.take(pa.array(order))
+
+
+def _counting(labels: pa.Table) -> dict[str, str]:
+    """For each id the label that counts."""
+    columns = [
+        labels.column("id").to_pylist(),
+        labels.column("label").to_pylist(),
+        _seconds(labels.column("observed_at")),
+        labels.column("source").to_pylist(),
+        _seconds(labels.column("received_at")),
+    ]
+    often = {one for one, times in Counter(columns[0]).items() if times > 1}
+    counting: dict[str, str] = {}
+    said: dict[str, list[Label]] = {}
+    for row in zip(*columns, strict=True):
+        if row[0] in often:
+            said.setdefault(row[0], []).append(Label(*row))
+        else:
+            counting[row[0]] = row[1]
+    return counting | {one: standing(known).value for one, known in said.items()}
+
+
+def _seconds(times: pa.ChunkedArray) -> list[float]:
+    micros = times.cast(pa.timestamp("us")).cast(pa.int64()).to_pylist()
+    return [value / 1e6 for value in micros]
 
 
 def _first_places(ids: list[str]) -> set[int]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 from deltalake import write_deltalake
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.live import LABEL, join_labels, labeled_rows, log_tables
+from tenfold.monitor import Label, LabelJoiner, Predicted
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")
@@ -22,9 +24,19 @@ def predictions(ids: list[str], at: list[int]) -> pa.Table:
     return pa.table({"__id": ids, "__at": moments(at), "x": [float(len(i)) for i in ids]})
 
 
-def labels(rows: list[tuple[str, str, int]]) -> pa.Table:
+def labels(rows: list[tuple[str, str, int]], *, source: str = "") -> pa.Table:
+    """Labels by (id, label, when it was observed and received)."""
     ids, texts, at = ([row[n] for row in rows] for n in range(3))
-    return pa.table({"id": ids, "label": texts, "received_at": moments(at)})
+    times = moments(at)
+    return pa.table(
+        {
+            "id": ids,
+            "label": texts,
+            "observed_at": times,
+            "received_at": times,
+            "source": [source] * len(rows),
+        }
+    )
 
 
 def test_nothing_logged_is_an_empty_table(tmp_path: Path) -> None:
@@ -62,3 +74,33 @@ def test_the_order_of_arrival_in_the_table_does_not_count(
     assert one.num_rows == len({row[0] for row in rows} & set("abc"))
     truth = {name: text for name, text, _ in sorted(rows, key=lambda row: row[2])}
     assert [truth[row["__id"]] for row in one.to_pylist()] == one[LABEL].to_pylist()
+
+
+@given(
+    said=st.lists(
+        st.tuples(
+            st.sampled_from("ab"), st.sampled_from(["yes", "no"]), st.integers(0, 9),
+            st.sampled_from(["bank", "shop"]), st.integers(0, 9),
+        ),
+        min_size=1,
+        max_size=10,
+    ),
+    order=st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_training_takes_the_label_that_the_monitor_judged_by(
+    said: list[tuple[str, str, int, str, int]], order: Random
+) -> None:
+    names = ("id", "label", "observed_at", "source", "received_at")
+    columns = dict(zip(names, map(list, zip(*said, strict=True)), strict=True))
+    columns |= {name: moments(columns[name]) for name in ("observed_at", "received_at")}
+    joined = join_labels(predictions(["a", "b"], [0, 1]), pa.table(columns))
+    start = START.timestamp()
+    arrived = [
+        Label(one, text, start + observed, source, start + received)
+        for one, text, observed, source, received in said
+    ]
+    order.shuffle(arrived)
+    joiner = LabelJoiner()
+    joiner.predicted(Predicted(one, 1, "yes", None, start) for one in "ab")
+    monitored = {label.id: joiner.label(label).value for label in arrived}
+    assert {row["__id"]: row[LABEL] for row in joined.to_pylist()} == monitored

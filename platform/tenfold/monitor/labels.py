@@ -1,5 +1,10 @@
 """Joining labels to predictions, one pass, with a status for every label.
 
+Which of several labels for one prediction counts is said once, in `standing`, and obeyed by the
+monitor and by training alike: the source that spoke first is the one that is believed, and of what
+it said the newest observation counts. A source can thus correct itself, another cannot overrule it.
+The law looks at times and names only, so the order in which labels arrive changes nothing.
+
 Who calls: the aggregator, from one thread. Predictions and labels may come in any order: a label
 whose prediction is still on its way waits. The joiner is an index in memory, rebuilt from the
 prediction and label logs after a restart (feed both again; equal input gives equal statuses); it
@@ -13,13 +18,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Joined", "Label", "LabelJoiner", "LabelStatus", "Predicted"]
+__all__ = ["Joined", "Label", "LabelJoiner", "LabelStatus", "Predicted", "standing"]
 
 MAX_PREDICTIONS = 200_000
 """Predictions kept for joining, newest first: about 100 MB of Python objects."""
 
 MAX_WAITING = 20_000
 """Labels that wait for their prediction; beyond it the oldest is counted unknown."""
+
+MAX_SOURCES = 8
+"""Sources remembered for one prediction: those that spoke first."""
 
 LATE_S = 30 * 86_400.0
 """Age of a prediction from which its label no longer speaks of the present."""
@@ -64,12 +72,40 @@ class Label:
         value: the true class, or the true number as text.
         observed_s: when the truth was known, seconds since 1970.
         source: who said so.
+        received_s: when it was acknowledged, seconds since 1970.
     """
 
     id: str
     value: str
     observed_s: float
     source: str = ""
+    received_s: float = 0.0
+
+
+def standing(labels: Iterable[Label]) -> Label:
+    """The label that counts of all that were given for one prediction.
+
+    The source of the earliest received label (by name, where two came at once) is believed; of its
+    labels the one observed last counts, then the one received last.
+
+    Args:
+        labels: at least one, in any order.
+
+    >>> said = [Label("a", "yes", 10, "shop", 11), Label("a", "no", 30, "bank", 31)]
+    >>> standing(said).value, standing([*said, Label("a", "no", 20, "shop", 40)]).value
+    ('yes', 'no')
+    """
+    known = list(labels)
+    first = min(known, key=_received).source
+    return max((label for label in known if label.source == first), key=_observed)
+
+
+def _received(label: Label) -> tuple[float, str]:
+    return label.received_s, label.source
+
+
+def _observed(label: Label) -> tuple[float, float, str]:
+    return label.observed_s, label.received_s, label.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +117,22 @@ class Joined:
             evidence, which cannot take back a bet.
         label: as it came.
         predicted: the prediction; None when unknown.
+        value: what counts for the prediction now, see `standing`; the label's own when unknown.
     """
 
     status: LabelStatus
     label: Label
     predicted: Predicted | None
+    value: str
 
 
 class LabelJoiner:
     """The index.
 
-    The laws: the same label again is a *duplicate*. A different one is *revised* when the same
-    source observed it later (the newest wins), else *contradicting* (the first stays). A label for
-    a prediction older than `late_s` is *late*; one without a prediction is *unknown* for now, and
-    joins if the prediction arrives.
+    The laws: the first label is *accepted*, or *late* when its prediction is older than `late_s`.
+    One that changes what counts (`standing`) is *revised*; another that says the same as what
+    counts is a *duplicate*, and else it is *contradicting*. One without a prediction is *unknown*
+    for now, and joins if the prediction arrives.
 
     >>> joiner = LabelJoiner()
     >>> joiner.predicted([Predicted("a", 1, "yes", 0.9, 10.0)])
@@ -115,7 +153,7 @@ class LabelJoiner:
         self._max_predictions = max_predictions
         self._max_waiting = max_waiting
         self._predicted: OrderedDict[str, Predicted] = OrderedDict()
-        self._labels: dict[str, Label] = {}
+        self._labels: dict[str, tuple[Label, ...]] = {}
         self._waiting: OrderedDict[str, list[Label]] = OrderedDict()
         self._n_waiting = 0
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -130,11 +168,6 @@ class LabelJoiner:
     def n_predictions(self) -> int:
         """Predictions in the index."""
         return len(self._predicted)
-
-    @property
-    def n_labelled(self) -> int:
-        """Predictions of the index that have a label."""
-        return len(self._labels)
 
     def predicted(self, items: Iterable[Predicted]) -> list[Joined]:
         """Take predictions; give back the waiting labels that they settle.
@@ -159,22 +192,22 @@ class LabelJoiner:
         found = self._predicted.get(label.id)
         if found is None:
             self._wait(label)
-            return Joined(LabelStatus.UNKNOWN, label, None)
-        status = self._judge(label, found)
-        if status in (LabelStatus.ACCEPTED, LabelStatus.REVISED, LabelStatus.LATE):
-            self._labels[label.id] = label
+            return Joined(LabelStatus.UNKNOWN, label, None, label.value)
+        before = self._labels.get(label.id, ())
+        after = _fold((*before, label))
+        self._labels[label.id] = after
+        value = standing(after).value
+        status = self._judge(label, found, standing(before).value if before else None, value)
         self.counts[label.source, status.value] += 1
-        return Joined(status, label, found)
+        return Joined(status, label, found, value)
 
-    def _judge(self, label: Label, found: Predicted) -> LabelStatus:
-        before = self._labels.get(label.id)
+    def _judge(self, label: Label, found: Predicted, before: str | None, after: str) -> LabelStatus:
         if before is None:
             late = label.observed_s - found.at_s > self._late_s
             return LabelStatus.LATE if late else LabelStatus.ACCEPTED
-        if before.value == label.value:
-            return LabelStatus.DUPLICATE
-        newer = label.source == before.source and label.observed_s > before.observed_s
-        return LabelStatus.REVISED if newer else LabelStatus.CONTRADICTING
+        if before != after:
+            return LabelStatus.REVISED
+        return LabelStatus.DUPLICATE if label.value == after else LabelStatus.CONTRADICTING
 
     def _wait(self, label: Label) -> None:
         self._waiting.setdefault(label.id, []).append(label)
@@ -184,3 +217,18 @@ class LabelJoiner:
             self._n_waiting -= len(dropped)
             for lost in dropped:
                 self.counts[lost.source, LabelStatus.UNKNOWN.value] += 1
+
+
+def _fold(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """The labels that can still decide: of each source the first received and the last observed."""
+    if len(labels) == 1:
+        return labels
+    firsts: dict[str, Label] = {}
+    lasts: dict[str, Label] = {}
+    for label in labels:
+        source = label.source
+        firsts[source] = min(firsts.get(source, label), label, key=_received)
+        lasts[source] = max(lasts.get(source, label), label, key=_observed)
+    kept = sorted(firsts.values(), key=_received)[:MAX_SOURCES]
+    pairs = [(first, lasts[first.source]) for first in kept]
+    return tuple(label for pair in pairs for label in dict.fromkeys(pair))

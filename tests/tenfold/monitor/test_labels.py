@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tenfold.monitor import Label, LabelJoiner, LabelStatus, Predicted
+from tenfold.monitor.labels import MAX_SOURCES, standing
 
 DAY = 86_400.0
 
@@ -18,15 +24,72 @@ def test_a_table_of_labels_for_one_prediction() -> None:
     joiner.predicted([predicted("a")])
     assert statuses(
         joiner,
-        Label("a", "yes", 10.0, "shop"),
-        Label("a", "yes", 99.0, "bank"),  # the same word, whoever says it
-        Label("a", "no", 20.0, "shop"),  # the same source, later
-        Label("a", "yes", 15.0, "shop"),  # the same source, observed before
-        Label("a", "yes", 30.0, "bank"),  # another source
-        Label("a", "no", 40.0, "bank"),
+        Label("a", "yes", 10.0, "shop", 100.0),
+        Label("a", "yes", 99.0, "bank", 101.0),  # the same word, whoever says it
+        Label("a", "no", 20.0, "shop", 102.0),  # the same source, later
+        Label("a", "yes", 15.0, "shop", 103.0),  # the same source, observed before
+        Label("a", "yes", 30.0, "bank", 104.0),  # another source
+        Label("a", "no", 40.0, "bank", 105.0),
     ) == ["accepted", "duplicate", "revised", "contradicting", "contradicting", "duplicate"]
     assert joiner.counts["shop", "accepted"] == 1
     assert joiner.counts["bank", "contradicting"] == 1
+
+
+SAID = st.lists(
+    st.builds(
+        Label,
+        id=st.just("a"),
+        value=st.sampled_from(["yes", "no", "maybe"]),
+        observed_s=st.integers(0, 4).map(float),
+        source=st.sampled_from(["bank", "post", "shop"]),
+        received_s=st.integers(0, 4).map(float),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(said=SAID, order=st.randoms(use_true_random=False), early=st.integers(0, 7))
+def test_what_counts_is_the_same_in_every_order_of_arrival(
+    said: list[Label], order: Random, early: int
+) -> None:
+    """Live quality holds the word that training takes, whether labels overtook predictions or not;
+    and each word that counted on the way was told: accepted once, then revised.
+    """
+    arrived = list(said)
+    order.shuffle(arrived)
+    joiner = LabelJoiner()
+    for label in arrived[:early]:
+        joiner.label(label)
+    joined = joiner.predicted([predicted("a")])
+    joined += [joiner.label(label) for label in arrived[early:]]
+    assert joined[-1].value == standing(said).value == standing(arrived).value
+    told = [j for j in joined if j.status in (LabelStatus.ACCEPTED, LabelStatus.REVISED)]
+    assert told[-1].value == standing(said).value
+    assert [j.status for j in told] == [LabelStatus.ACCEPTED] + [LabelStatus.REVISED] * (
+        len(told) - 1
+    )
+
+
+@given(said=SAID)
+def test_only_the_source_that_spoke_first_counts_and_its_newest_observation(
+    said: list[Label],
+) -> None:
+    found = standing(said)
+    first = min(said, key=lambda label: (label.received_s, label.source))
+    assert found.source == first.source
+    assert all(
+        label.observed_s <= found.observed_s for label in said if label.source == found.source
+    )
+
+
+def test_a_crowd_of_sources_is_not_kept() -> None:
+    joiner = LabelJoiner()
+    joiner.predicted([predicted("a")])
+    for number in range(1000):
+        joiner.label(Label("a", "yes", 1.0, f"s{number:04}", float(number)))
+    assert statuses(joiner, Label("a", "no", 2.0, "s0000", 2000.0)) == ["revised"]
+    assert len(joiner._labels["a"]) <= 2 * MAX_SOURCES
 
 
 def test_a_joined_label_carries_its_prediction() -> None:
@@ -43,7 +106,7 @@ def test_a_label_that_overtakes_its_prediction_waits() -> None:
     assert joiner.n_waiting == 1 and not joiner.counts
     settled = joiner.predicted([predicted("b"), predicted("a")])
     assert [(j.status, j.label.id) for j in settled] == [(LabelStatus.ACCEPTED, "a")]
-    assert joiner.n_waiting == 0 and joiner.n_labelled == 1
+    assert joiner.n_waiting == 0
 
 
 def test_an_old_prediction_gets_a_late_label() -> None:
@@ -83,4 +146,5 @@ def test_a_forgotten_prediction_forgets_its_label() -> None:
     joiner.predicted([predicted("a")])
     joiner.label(Label("a", "yes", 0.0))
     joiner.predicted([predicted("b")])
-    assert joiner.n_labelled == 0
+    joiner.predicted([predicted("a")])
+    assert statuses(joiner, Label("a", "no", 0.0)) == ["accepted"]
