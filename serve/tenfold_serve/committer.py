@@ -1,15 +1,22 @@
 """From spool to tables: finished segments become rows of two Delta tables, each exactly once.
 
 ``{live}/{project}/predictions`` and ``{live}/{project}/labels``. A commit takes all finished
-segments of a kind and records, as Delta's application transaction, the newest number per writer. A
-crash between the commit and the removal of the files is thus harmless: the next run sees that the
-numbers are known and only removes the files. One committer a project: the keeper's supervisor.
+segments of a kind and records, as Delta's application transaction, the newest number per writer.
+Segments are removed only after the commit is durable. A crash between the two is thus harmless: the
+next run sees that the numbers are known and only removes the files. The two kinds fail apart: a
+predictions table that takes nothing never keeps a label from its own. One committer a project: the
+keeper's supervisor.
+
+What cannot be read is never deleted and never silent: it stays in the spool as ``damaged-…``, the
+whole frames before the damage are committed, and `Committer.n_damaged` counts such files. The torn
+end of a journal whose writer was killed while it wrote looks the same and is kept too, although
+nobody was told that it was accepted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,16 +27,18 @@ import orjson
 import pyarrow as pa
 
 from tenfold.errors import StoreError
+from tenfold.live import log_tables
+from tenfold_serve.log_table import LogTable
+from tenfold_serve.prediction_log import features_as_text
 from tenfold_serve.spool import Segment, read_frames, recover_journals, segments, spool_folder
 
-__all__ = ["LABEL_SCHEMA", "Committed", "Committer", "labels_table", "log_tables"]
+__all__ = ["LABEL_SCHEMA", "Committed", "Committer", "labels_table"]
 
 log = logging.getLogger("tenfold.serve")
 
 _MAX_SEGMENTS: Final = 500
 """Segments of one commit: bounds its memory; the rest follows in the next."""
-_COMPACT_EVERY: Final = 100
-"""Commits between compactions: a file a second would make reading slower than the data."""
+_DAMAGED: Final = "damaged-"
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 LABEL_SCHEMA: Final = pa.schema(
@@ -52,18 +61,15 @@ class Committed:
         predictions: rows of the predictions table, columns ``__id``, ``__version``, ``__value``,
             ``__scores``, ``__at`` only; None if there were none.
         labels: rows of the labels table; None if there were none.
+        troubles: why a table took nothing; its segments wait for the next run.
     """
 
     predictions: pa.Table | None
     labels: pa.Table | None
+    troubles: tuple[StoreError, ...] = ()
 
 
 _INDEX_COLUMNS: Final = ["__id", "__version", "__value", "__scores", "__at"]
-
-
-def log_tables(live: Path, project: str) -> tuple[Path, Path]:
-    """The folders of the predictions and the labels table."""
-    return live / project / "predictions", live / project / "labels"
 
 
 class Committer:
@@ -76,49 +82,58 @@ class Committer:
 
     def __init__(self, live: Path, project: str) -> None:
         self._spool = spool_folder(live, project)
-        self._predictions, self._labels = log_tables(live, project)
-        self._commits = 0
+        predictions, labels = log_tables(live, project)
+        self._tables = {"predictions": LogTable(predictions), "labels": LogTable(labels)}
 
     def commit(self) -> Committed:
-        """Take what is finished.
-
-        Raises:
-            StoreError: a table cannot be written; nothing is lost, the next run tries again.
-        """
+        """Take what is finished. What is returned is durable, whatever became of the rest."""
         recover_journals(self._spool)
-        predictions = self._commit("predictions", self._predictions)
-        labels = self._commit("labels", self._labels)
+        found: dict[str, pa.Table | None] = {}
+        troubles = []
+        for kind in self._tables:
+            try:
+                found[kind] = self._commit(kind)
+            except StoreError as error:
+                troubles.append(error)
+        predictions = found.get("predictions")
         return Committed(
-            None if predictions is None else predictions.select(_INDEX_COLUMNS), labels
+            None if predictions is None else predictions.select(_INDEX_COLUMNS),
+            found.get("labels"),
+            tuple(troubles),
         )
 
     def recent(self, n_rows: int) -> Committed:
-        """The newest committed rows, for rebuilding what was in memory.
+        """About the newest committed rows, for rebuilding what was in memory.
 
         Raises:
             StoreError: a table cannot be read.
         """
+        labels = self._tables["labels"]
         return Committed(
-            _tail(self._predictions, _INDEX_COLUMNS, n_rows, order="__at"),
-            _tail(self._labels, LABEL_SCHEMA.names, n_rows, order="received_at"),
+            self._tables["predictions"].newest(_INDEX_COLUMNS, n_rows, order="__at"),
+            labels.newest(LABEL_SCHEMA.names, n_rows, order="received_at"),
         )
 
-    def _commit(self, kind: str, folder: Path) -> pa.Table | None:
+    @property
+    def n_damaged(self) -> int:
+        """Segments that were put aside because not all of them could be read."""
+        return sum(1 for _ in self._spool.glob(f"{_DAMAGED}*"))
+
+    def _commit(self, kind: str) -> pa.Table | None:
         found = segments(self._spool, kind)[:_MAX_SEGMENTS]
         if not found:
             return None
-        known = _known_numbers(folder, {segment.app for segment in found})
+        table = self._tables[kind]
+        known = table.known_numbers({segment.app for segment in found})
         fresh = [segment for segment in found if segment.number > known.get(segment.app, 0)]
-        table = _read(kind, fresh)
-        if table is not None and table.num_rows:
-            newest = {segment.app: segment.number for segment in fresh}
-            _append(folder, table, newest)
-            self._commits += 1
-            if self._commits % _COMPACT_EVERY == 0:
-                _compact(folder)
+        rows = _read(kind, fresh)
+        if rows is not None and rows.num_rows:
+            table.append(rows, {segment.app: segment.number for segment in fresh})
+        if len(fresh) < len(found):  # committed by a run that ended before it had synced them
+            table.sync()
         for segment in found:
             segment.path.unlink(missing_ok=True)
-        return table if table is not None and table.num_rows else None
+        return rows if rows is not None and rows.num_rows else None
 
 
 def labels_table(records: Iterable[dict[str, Any]]) -> pa.Table:
@@ -141,70 +156,46 @@ def labels_table(records: Iterable[dict[str, Any]]) -> pa.Table:
 
 
 def _read(kind: str, found: Sequence[Segment]) -> pa.Table | None:
+    read = _read_labels if kind == "labels" else _read_predictions
     tables = []
     for segment in found:
         try:
-            if kind == "labels":
-                frames = read_frames(segment.path.read_bytes())
-                tables.append(labels_table(map(orjson.loads, frames.bodies)))
-            else:
-                with pa.OSFile(str(segment.path), "rb") as file:
-                    tables.append(pa.ipc.open_file(file).read_all())
-        except (pa.ArrowInvalid, ValueError, KeyError):
-            # Put aside, never deleted: a damaged segment must not stop the ones after it.
-            aside = segment.path.with_name(f"damaged-{segment.path.name}")
-            segment.path.rename(aside)
-            log.exception("a damaged segment was put aside as %s", aside.name)
+            tables.append(read(segment.path))
+        except (ValueError, KeyError, TypeError):  # Arrow's own errors are among them
+            log.exception("%s cannot be read", segment.path.name)
+            _keep_damaged(segment.path)
+        except OSError as error:
+            if error.errno is not None:  # the disk's fault: tried again
+                raise StoreError(f"{segment.path} cannot be read: {error}") from error
+            log.exception("%s is cut short", segment.path.name)  # Arrow says it so
+            _keep_damaged(segment.path)
     return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
 
-def _known_numbers(folder: Path, apps: set[str]) -> dict[str, int]:
-    from deltalake import DeltaTable
+def _read_labels(path: Path) -> pa.Table:
+    bodies, left_over = read_frames(path.read_bytes())
+    rows = labels_table(map(orjson.loads, bodies))
+    if left_over:
+        log.error(
+            "%s: %d labels were read and %d bytes behind them cannot be", path.name, len(bodies),
+            left_over,
+        )  # fmt: skip
+        _keep_damaged(path)
+    return rows
 
-    if not DeltaTable.is_deltatable(str(folder)):
-        return {}
-    table = DeltaTable(str(folder))
-    found = {app: table.transaction_version(app) for app in apps}
-    return {app: number for app, number in found.items() if number is not None}
+
+def _read_predictions(path: Path) -> pa.Table:
+    with pa.OSFile(str(path), "rb") as file:
+        return features_as_text(pa.ipc.open_file(file).read_all())
 
 
-def _append(folder: Path, table: pa.Table, newest: dict[str, int]) -> None:
-    from deltalake import CommitProperties, Transaction, write_deltalake
-    from deltalake.exceptions import DeltaError
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    transactions = [Transaction(app, number) for app, number in newest.items()]
+def _keep_damaged(path: Path) -> None:
+    """A second name, before the commit: the first is removed as every segment's is."""
+    aside = path.with_name(f"{_DAMAGED}{path.name}")
     try:
-        write_deltalake(
-            str(folder),
-            table.combine_chunks(),
-            mode="append",
-            schema_mode="merge",
-            commit_properties=CommitProperties(app_transactions=transactions),
-        )
-    except (DeltaError, OSError) as error:
-        raise StoreError(
-            f"{folder} could not take {table.num_rows} rows: {error}; free space under the store; "
-            "nothing is lost, the next commit tries again"
-        ) from error
-
-
-def _compact(folder: Path) -> None:
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
-    with contextlib.suppress(DeltaError, OSError):  # only makes reading faster; tried again later
-        DeltaTable(str(folder)).optimize.compact()
-
-
-def _tail(folder: Path, columns: list[str], n_rows: int, *, order: str) -> pa.Table | None:
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
-    if not DeltaTable.is_deltatable(str(folder)):
-        return None
-    try:
-        table = DeltaTable(str(folder)).to_pyarrow_dataset().to_table(columns=columns)
-    except (DeltaError, OSError) as error:
-        raise StoreError(f"{folder} cannot be read: {error}") from error
-    return table.sort_by(order).slice(max(0, table.num_rows - n_rows))
+        os.link(path, aside)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreError(f"{aside} could not be made: {error}") from error
+    log.error("it is kept as %s", aside.name)

@@ -36,6 +36,7 @@ from tenfold.cluster.sessions import SessionRecord, alive, end_session, open_ses
 from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
 from tenfold.settings import Settings
+from tenfold_serve.aggregator import start_aggregator
 from tenfold_serve.ray_rim import (
     ServeHost,
     private_folder,
@@ -227,18 +228,22 @@ class Keeper:
 class _RemoteAggregator:
     """The aggregator's methods as plain calls; the actor is found again after it was lost."""
 
+    def __init__(self) -> None:
+        self._handle: Any = None
+
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any) -> Any:
             import ray
 
-            from tenfold_serve.aggregator import start_aggregator
-
+            if self._handle is None:
+                self._handle = start_aggregator()
             try:
-                method = getattr(start_aggregator(), name)
+                method = getattr(self._handle, name)
                 return ray.get(method.remote(*arguments), timeout=_CALL_S)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except (ray.exceptions.RayError, TimeoutError) as error:
+                self._handle = None
                 raise ClusterError(f"the aggregator is away: {error}") from error
 
         return call

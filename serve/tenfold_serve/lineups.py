@@ -26,7 +26,7 @@ class Wanted:
         canary_percent: the challenger's share of the requests, 0 to 100.
     """
 
-    champion: Version | None
+    champion: Version | None = None
     challenger: Version | None = None
     canary_percent: int = 0
 

@@ -23,6 +23,8 @@ __all__ = ["RetrainResult", "Retraining"]
 _GATE_MISSED: Final = 3
 _TAIL_CHARACTERS: Final = 1000
 _STOP_S: Final = 10.0
+_MAX_STARTS: Final = 200
+"""Starts that the policy's cool-down looks at."""
 
 STARTED: Final = "retrain_started"
 DONE: Final = "retrain_done"
@@ -66,6 +68,9 @@ class Retraining:
         ]  # fmt: skip
         self._child: subprocess.Popen[bytes] | None = None
         self._files: list[IO[bytes]] = []
+        # Asked for every second, and only this object writes such rows: read when they changed.
+        self._starts: tuple[float, ...] | None = None
+        self._counts: dict[str, int] | None = None
 
     @property
     def is_running(self) -> bool:
@@ -76,7 +81,7 @@ class Retraining:
         """Start a retrain; does nothing while one runs."""
         if self._child is not None:
             return
-        self._journal.append(self._project, STARTED, {"reason": reason})
+        self._append(STARTED, {"reason": reason})
         self._output.parent.mkdir(parents=True, exist_ok=True)
         self._files = [self._output.open("wb"), self._log.open("wb")]
         self._child = subprocess.Popen(
@@ -90,10 +95,10 @@ class Retraining:
         result = self._result(self._child.returncode)
         self._forget()
         if result.record is None:
-            self._journal.append(self._project, FAILED, {"reason": result.reason})
+            self._append(FAILED, {"reason": result.reason})
         else:
             body = {"reason": result.reason, **_kept(result.record)}
-            self._journal.append(self._project, DONE, body)
+            self._append(DONE, body)
         return result
 
     def resume(self) -> None:
@@ -102,20 +107,23 @@ class Retraining:
         ends = [e.id for e in (self._newest(DONE), self._newest(FAILED)) if e is not None]
         if last is not None and last.id > max(ends, default=0):
             body = {"reason": "interrupted: the keeper stopped before it ended"}
-            self._journal.append(self._project, FAILED, body)
+            self._append(FAILED, body)
 
-    def starts_s(self, n_rows: int = 200) -> tuple[float, ...]:
+    def starts_s(self) -> tuple[float, ...]:
         """When the newest retrains began, seconds since 1970, oldest first."""
-        rows = self._journal.tail(self._project, n_rows, kind=STARTED)
-        return tuple(datetime.fromisoformat(row.at).timestamp() for row in rows)
+        if self._starts is None:
+            rows = self._journal.tail(self._project, _MAX_STARTS, kind=STARTED)
+            self._starts = tuple(datetime.fromisoformat(row.at).timestamp() for row in rows)
+        return self._starts
 
     def counts(self) -> dict[str, int]:
-        """Ended retrains by result, as far back as the journal is looked at."""
-        n_rows = 1000
-        return {
-            "done": len(self._journal.tail(self._project, n_rows, kind=DONE)),
-            "failed": len(self._journal.tail(self._project, n_rows, kind=FAILED)),
-        }
+        """Ended retrains by result, as the journal has them."""
+        if self._counts is None:
+            self._counts = {
+                "done": self._journal.count(self._project, DONE),
+                "failed": self._journal.count(self._project, FAILED),
+            }
+        return dict(self._counts)
 
     def stop(self) -> None:
         """End a running child and say so in the journal; one that has ended by itself gets its own
@@ -130,7 +138,11 @@ class Retraining:
             self._child.wait()
         self._forget()
         body = {"reason": "interrupted: the keeper was stopped"}
-        self._journal.append(self._project, FAILED, body)
+        self._append(FAILED, body)
+
+    def _append(self, kind: str, body: dict[str, Any]) -> None:
+        self._journal.append(self._project, kind, body)
+        self._starts = self._counts = None
 
     def _newest(self, kind: str) -> Entry | None:
         rows = self._journal.tail(self._project, 1, kind=kind)

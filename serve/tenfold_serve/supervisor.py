@@ -16,17 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import pyarrow as pa
-
 from tenfold.artifact import ProbeResult, probe
 from tenfold.errors import ClusterError
-from tenfold.monitor import Action, Decision, Evidence, Label, Rules, decide
+from tenfold.monitor import Action, Decision, Evidence, Rules, decide
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.settings import Settings
 from tenfold.traffic import read_canary
-from tenfold_serve.committer import Committed, Committer
-from tenfold_serve.hub import LoggedPrediction
+from tenfold_serve.committer import Committer
+from tenfold_serve.feeder import Feeder, LogReader
 from tenfold_serve.lineups import Wanted, application, arms_of
 from tenfold_serve.retraining import Retraining
 
@@ -34,8 +32,6 @@ __all__ = ["AggregatorClient", "Host", "Supervisor"]
 
 log = logging.getLogger("tenfold.serve")
 
-_REBUILD_ROWS: Final = 100_000
-"""Newest log rows that the joining index is filled with after a restart."""
 _RETRY_S: Final = 30.0
 """A version whose probe failed is tried again after this long, or when the aliases move."""
 
@@ -47,21 +43,8 @@ class Host(Protocol):
         """Send it."""
 
 
-class AggregatorClient(Protocol):
+class AggregatorClient(LogReader, Protocol):
     """The aggregator's methods, each called and waited for."""
-
-    def needs_rebuild(self, project: str) -> bool:
-        """Whether the index is empty."""
-
-    def rebuild(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
-    ) -> None:
-        """Fill the index."""
-
-    def feed(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
-    ) -> dict[str, int]:
-        """Join newly committed rows."""
 
     def watch(self, project: str, version: int) -> None:
         """Start a monitor."""
@@ -78,11 +61,14 @@ class _Watch:
     """What the supervisor remembers of one project between steps."""
 
     project: Project
-    committer: Committer
+    feeder: Feeder
     retraining: Retraining
     generation: int = 0
     arms: list[dict[str, Any]] = field(default_factory=list)
-    refused: dict[int, tuple[str, float]] = field(default_factory=dict)
+    seen: object = None
+    wanted: Wanted = field(default_factory=Wanted)
+    refused: set[int] = field(default_factory=set)
+    retry_s: dict[int, float] = field(default_factory=dict)
     told: tuple[str, str] = ("", "")
     alarms: set[tuple[int, str]] = field(default_factory=set)
     decisions: Counter[str] = field(default_factory=Counter)
@@ -120,7 +106,11 @@ class Supervisor:
         self._watches = {
             project.name: _Watch(
                 project,
-                Committer(settings.live, project.name),
+                Feeder(
+                    project.name,
+                    committer=Committer(settings.live, project.name),
+                    reader=aggregator,
+                ),
                 Retraining(
                     project.name,
                     path=path,
@@ -153,14 +143,14 @@ class Supervisor:
             except ClusterError:  # the Serve controller is away: sent again in the next step
                 log.exception("the configuration was not sent")
         for watch in self._watches.values():
-            self._guarded(watch, "logs", self._commit)
+            self._guarded(watch, "logs", self._feed)
             self._guarded(watch, "policy", self._weigh)
 
     def stop(self) -> None:
         """End a running retrain and commit what is there."""
         for watch in self._watches.values():
             watch.retraining.stop()
-            self._guarded(watch, "logs", self._commit)
+            self._guarded(watch, "logs", self._feed)
 
     def status(self) -> dict[str, Any]:
         """What people see, by project; JSON values."""
@@ -189,45 +179,54 @@ class Supervisor:
     def _follow(self, watch: _Watch) -> bool:
         """Whether other models should answer than were sent to Serve last."""
         name = watch.project.name
+        state = (self._registry.aliases(name), read_canary(self._registry.state, name))
+        if state != watch.seen:
+            watch.wanted = self._wanted(name)
+            watch.retry_s.clear()  # a version that was refused gets its chance at once
+            watch.seen = state
+        arms = arms_of(watch.wanted)
+        if arms == watch.arms and watch.generation:
+            watch.status.pop("refused", None)  # of a version that is not asked for any more
+            return False
+        known = {arm["version"] for arm in watch.arms}
+        for version in watch.wanted.versions:
+            if version.version not in known and not self._admit(watch, version):
+                return False
+        before = [arm["version"] for arm in watch.arms]
+        watch.arms = arms
+        watch.generation += 1
+        watch.status.pop("refused", None)
+        if before:
+            after = ", ".join(f"version {a['version']} {a['weight']:.0%}" for a in arms)
+            self._journal.append(name, "swap", {"reason": after, "from": before, "arms": arms})
+        return True
+
+    def _wanted(self, name: str) -> Wanted:
         challenger = self._registry.resolve(name, CHALLENGER)
         canary = read_canary(self._registry.state, name)
-        wanted = Wanted(
+        return Wanted(
             champion=self._registry.resolve(name, CHAMPION),
             challenger=challenger,
             canary_percent=0
             if canary is None or challenger is None
             else canary.share_of(challenger.version),
         )
-        arms = arms_of(wanted)
-        if arms == watch.arms and watch.generation:
-            return False
-        known = {arm["version"] for arm in watch.arms}
-        for version in wanted.versions:
-            if version.version not in known and not self._admit(watch, version):
-                return False
-        before = [arm["version"] for arm in watch.arms]
-        watch.arms = arms
-        watch.generation += 1
-        if before:
-            after = ", ".join(f"version {a['version']} {a['weight']:.0%}" for a in arms)
-            self._journal.append(name, "swap", {"reason": after, "from": before, "arms": arms})
-        return True
 
     def _admit(self, watch: _Watch, version: Version) -> bool:
         """Try a model in a child process before any replica touches it."""
-        refused = watch.refused.get(version.version)
-        if refused is not None and time.monotonic() < refused[1]:
+        number = version.version
+        if time.monotonic() < watch.retry_s.get(number, 0.0):
             return False
         result = self._probe(version.path)
         if result.ok:
-            watch.refused.pop(version.version, None)
-            watch.status.pop("refused", None)
+            watch.refused.discard(number)
             return True
-        reason = f"version {version.version} failed its probe: {result.reason}"
-        if refused is None:
-            body = {"reason": reason, "version": version.version}
+        reason = f"version {number} failed its probe: {result.reason}"
+        if number not in watch.refused:
+            watch.refused.add(number)
+            body = {"reason": reason, "version": number}
             self._journal.append(watch.project.name, "swap_refused", body)
-        watch.refused[version.version] = (reason, time.monotonic() + _RETRY_S)
+        watch.retry_s[number] = time.monotonic() + _RETRY_S
         watch.status["refused"] = reason
         return False
 
@@ -241,16 +240,11 @@ class Supervisor:
         )
         self._unsent = False
 
-    def _commit(self, watch: _Watch) -> None:
-        name = watch.project.name
-        if self._aggregator.needs_rebuild(name):
-            recent = watch.committer.recent(_REBUILD_ROWS)
-            self._aggregator.rebuild(name, *_rows(recent))
-        committed = watch.committer.commit()
-        if committed.predictions is not None or committed.labels is not None:
-            statuses = self._aggregator.feed(name, *_rows(committed))
-            seen = Counter(watch.status.get("labels", {}))
-            watch.status["labels"] = dict(seen + Counter(statuses))
+    def _feed(self, watch: _Watch) -> None:
+        try:
+            watch.feeder.step()
+        finally:
+            watch.status |= watch.feeder.status()
 
     def _weigh(self, watch: _Watch) -> None:
         name = watch.project.name
@@ -338,30 +332,6 @@ def _evidence(model: Mapping[str, Any], retraining: Retraining) -> Evidence:
         retrain_running=retraining.is_running,
         retrains=retraining.starts_s(),
     )
-
-
-def _rows(committed: Committed) -> tuple[list[LoggedPrediction], list[Label]]:
-    predictions: list[LoggedPrediction] = []
-    labels: list[Label] = []
-    if committed.predictions is not None:
-        table = committed.predictions
-        columns = [
-            table.column(n).to_pylist() for n in ("__id", "__version", "__value", "__scores")
-        ]
-        times = _seconds(table.column("__at"))
-        predictions = [LoggedPrediction(*row) for row in zip(*columns, times, strict=True)]
-    if committed.labels is not None:
-        table = committed.labels
-        columns = [table.column("id").to_pylist(), table.column("label").to_pylist()]
-        times = _seconds(table.column("observed_at"))
-        sources = table.column("source").to_pylist()
-        labels = [Label(*row) for row in zip(*columns, times, sources, strict=True)]
-    return predictions, labels
-
-
-def _seconds(times: pa.ChunkedArray) -> list[float]:
-    micros = times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
-    return [value / 1e6 for value in micros]
 
 
 def _without_digits(text: str) -> str:

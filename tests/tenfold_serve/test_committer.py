@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
+from tenfold.data import clean_table
 from tenfold.errors import StoreError
-from tenfold_serve.committer import Committer, labels_table, log_tables
+from tenfold.live import log_tables
+from tenfold.schema import Column, Kind, Schema
+from tenfold_serve.committer import Committer, labels_table
 from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
 from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.test_prediction_log import Model, entry_of
 from tests.tenfold_serve.test_recorder import entry
 
 
@@ -75,9 +82,11 @@ def test_a_dead_replicas_open_journal_is_committed(tmp_path: Path) -> None:
     path = spool_labels(tmp_path, 1, ending=".open")
     with path.open("ab") as file:
         file.write(frame(b"torn")[:-2])
-    committed = Committer(tmp_path, "mixed").commit()
+    committer = Committer(tmp_path, "mixed")
+    committed = committer.commit()
     assert committed.labels is not None
     assert committed.labels.num_rows == 1
+    assert committer.n_damaged == 1
 
 
 def test_a_damaged_segment_is_put_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -91,14 +100,109 @@ def test_a_damaged_segment_is_put_aside_and_the_rest_goes_on(tmp_path: Path) -> 
     assert [path.name for path in folder.iterdir()] == [f"damaged-{bad.name}"]
 
 
-def test_a_table_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
-    spool_labels(tmp_path, 1)
-    (tmp_path / "mixed" / "labels").write_text("in the way")
-    with pytest.raises((StoreError, OSError)):
-        Committer(tmp_path, "mixed").commit()
-    assert len(segments(spool_folder(tmp_path, "mixed"), "labels")) == 1
-    (tmp_path / "mixed" / "labels").unlink()
-    assert Committer(tmp_path, "mixed").commit().labels is not None
+def test_the_labels_before_the_damage_are_kept_and_the_file_too(tmp_path: Path) -> None:
+    """Three labels were acknowledged; a bit of the second has turned."""
+    path = spool_labels(tmp_path, 1)
+    first, second, third = (frame(orjson.dumps(label(number))) for number in (1, 2, 3))
+    turned = bytearray(second)
+    turned[20] ^= 1
+    path.write_bytes(whole := first + turned + third)
+    spool_labels(tmp_path, 4, app="b.1")
+    committer = Committer(tmp_path, "mixed")
+    assert committer.n_damaged == 0
+    committed = committer.commit()
+    assert committed.labels is not None
+    assert sorted(committed.labels.column("id").to_pylist()) == ["id1", "id4"]
+    (kept,) = path.parent.iterdir()
+    assert (kept.name, kept.read_bytes()) == (f"damaged-{path.name}", whole)
+    assert committer.n_damaged == 1
+    assert Committer(tmp_path, "mixed").commit().labels is None
+    assert Committer(tmp_path, "mixed").n_damaged == 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 10, 200, -1])
+def test_a_prediction_segment_that_is_cut_short_stops_nothing(
+    tmp_path: Path, publish: Publish, left: int
+) -> None:
+    folder = spool_folder(tmp_path, "mixed")
+    for number in (1, 2):
+        write_segment(
+            folder / segment_name("predictions", "a.1", number), [entry(publish)], replica="r"
+        )
+    cut = folder / segment_name("predictions", "a.1", 1)
+    cut.write_bytes(cut.read_bytes()[:left])
+    committer = Committer(tmp_path, "mixed")
+    committed = committer.commit()
+    assert committed.predictions is not None
+    assert committed.predictions.num_rows == 20
+    assert committer.n_damaged == 1
+
+
+def test_what_was_damaged_is_kept_when_the_commit_was_cut_short(tmp_path: Path) -> None:
+    """Ended between the commit and the removal: the next run removes, and what is aside stays."""
+    path = spool_labels(tmp_path, 1)
+    path.write_bytes(damaged := path.read_bytes() + b"garbage")
+    Committer(tmp_path, "mixed").commit()
+    path.write_bytes(damaged)
+    assert Committer(tmp_path, "mixed").commit().labels is None
+    assert [kept.read_bytes() for kept in path.parent.iterdir()] == [damaged]
+
+
+def test_each_table_takes_its_own_rows_whatever_the_other_does(
+    tmp_path: Path, publish: Publish
+) -> None:
+    folder = spool_folder(tmp_path, "mixed")
+    tables = dict(zip(("predictions", "labels"), log_tables(tmp_path, "mixed"), strict=True))
+    for number, (kind, other) in enumerate((("predictions", "labels"), ("labels", "predictions"))):
+        name = segment_name("predictions", "a.1", number + 1)
+        write_segment(folder / name, [entry(publish)], replica="r")
+        spool_labels(tmp_path, number + 1)
+        tables[kind].parent.mkdir(exist_ok=True)
+        aside = tmp_path / "aside"
+        if tables[kind].exists():
+            tables[kind].rename(aside)
+        tables[kind].write_text("in the way")
+        committer = Committer(tmp_path, "mixed")
+        committed = committer.commit()
+        assert getattr(committed, kind) is None
+        assert getattr(committed, other) is not None
+        (trouble,) = committed.troubles
+        assert isinstance(trouble, StoreError)
+        assert str(tables[kind]) in str(trouble)
+        assert [segment.number for segment in segments(folder, kind)] == [number + 1]
+        assert segments(folder, other) == []
+        tables[kind].unlink()
+        if aside.exists():
+            aside.rename(tables[kind])
+        assert getattr(committer.commit(), kind) is not None
+    assert [count(table) for table in tables.values()] == [40, 2]
+
+
+@pytest.mark.parametrize("first", ["whole", "number", "word", "moment"])
+@pytest.mark.parametrize("second", ["whole", "number", "word", "moment"])
+def test_one_table_serves_models_that_read_a_column_as_another_kind(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    kinds: dict[str, tuple[Kind, Any]] = {
+        "whole": (Kind.INTEGER, 7),
+        "number": (Kind.NUMBER, 2.5),
+        "word": (Kind.CATEGORY, "red"),
+        "moment": (Kind.DATETIME, "2026-01-02T03:04:05Z"),
+    }
+    folder = spool_folder(tmp_path, "mixed")
+    for number, name in enumerate((first, second)):
+        kind, value = kinds[name]
+        model = Model(Schema((Column("x", kind),)), version=number)
+        path = folder / segment_name("predictions", "a.1", number + 1)
+        write_segment(path, [entry_of([{"x": value}], model)], replica="r")
+        assert Committer(tmp_path, "mixed").commit().troubles == ()
+    kept = DeltaTable(str(log_tables(tmp_path, "mixed")[0])).to_pyarrow_dataset().to_table()
+    for number, name in enumerate((first, second)):
+        own = kept.filter(pc.equal(kept.column("__version"), number))
+        read, _ = clean_table(own, Schema((Column("x", kinds[name][0]),)))
+        (found,) = read.column("x").to_pylist()
+        wanted = kinds[name][1]
+        assert found == (datetime.fromisoformat(wanted) if name == "moment" else wanted)
 
 
 def test_a_model_with_other_columns_joins_the_same_table(tmp_path: Path, publish: Publish) -> None:
@@ -110,6 +214,7 @@ def test_a_model_with_other_columns_joins_the_same_table(tmp_path: Path, publish
     write_segment(path, [other], replica="r")
     with pa.OSFile(str(path), "rb") as file:
         table = pa.ipc.open_file(file).read_all()
+    assert table.schema.field("void").type == pa.string()
     more = table.append_column("new", pa.array(["x"] * table.num_rows)).drop_columns(["void"])
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, more.schema) as writer:
         writer.write_table(more)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from tenfold.settings import Settings
 from tenfold.state import Journal, open_state
@@ -22,7 +23,9 @@ RECORD = (
 class Scene:
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.keeper
-        self.journal: Journal = open_state(settings).journal
+        state = open_state(settings)
+        self.engine = state.engine
+        self.journal: Journal = state.journal
 
     def make(self, code: str, *, project: str = "mixed") -> Retraining:
         return Retraining(
@@ -202,15 +205,38 @@ def test_a_start_that_has_its_end_is_left_alone(scene: Scene, end: str) -> None:
 
 
 def test_starts_are_told_oldest_first_for_the_cooldown(scene: Scene) -> None:
-    retraining = scene.make("pass")
-    assert retraining.starts_s() == ()
+    assert scene.make("pass").starts_s() == ()
     before = time.time()
     for reason in ("one", "two", "three"):
         scene.journal.append("mixed", "retrain_started", {"reason": reason})
-    found = retraining.starts_s()
+    found = scene.make("pass").starts_s()
+    assert len(found) == 3
     assert list(found) == sorted(found)
     assert before - 1 <= found[0] <= found[-1] <= time.time() + 1
-    assert retraining.starts_s(2) == found[1:]
+
+
+def test_the_journal_is_asked_only_when_a_retrain_began_or_ended(scene: Scene) -> None:
+    """The supervisor asks every second; the journal grows for years."""
+    retraining = scene.make("pass")
+    asked: list[str] = []
+    event.listen(
+        scene.engine, "before_cursor_execute", lambda *args: asked.append(args[2].lstrip()[:6])
+    )
+
+    def look() -> tuple[int, dict[str, int]]:
+        asked.clear()
+        return len(retraining.starts_s()), retraining.counts()
+
+    assert look() == (0, {"done": 0, "failed": 0})
+    assert len(asked) == 3
+    assert look() == (0, {"done": 0, "failed": 0})
+    assert asked == []
+    retraining.start("why")
+    assert look() == (1, {"done": 0, "failed": 0})
+    wait(retraining)
+    assert look() == (1, {"done": 0, "failed": 1})
+    assert look() == (1, {"done": 0, "failed": 1})
+    assert asked == []
 
 
 def test_the_command_is_the_jobs_wings_own(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import event
 
 from tenfold.errors import ClusterError
 from tenfold.project import Project
@@ -128,6 +129,49 @@ def test_a_model_that_fails_its_probe_is_never_sent(scene: Scene, publish: Publi
     assert len(scene.host.sent) == 1
 
 
+def test_a_refusal_is_forgotten_with_the_wish(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    bad = publish(1, promote=True)
+    good = (bad.path / "model.onnx").read_bytes()
+    (bad.path / "model.onnx").write_bytes(b"poison")
+    scene.supervisor.step()
+    assert "refused" in scene.supervisor.status()["mixed"]
+    scene.registry.rollback("mixed")
+    scene.supervisor.step()
+    assert "refused" not in scene.supervisor.status()["mixed"]
+    # The version is mended and asked for again: it does not wait for its next turn.
+    (bad.path / "model.onnx").write_bytes(good)
+    scene.registry.promote("mixed", 2, expected=1)
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 2, 1.0)]
+    assert "refused" not in scene.supervisor.status()["mixed"]
+
+
+def test_a_quiet_step_opens_few_connections(scene: Scene, publish: Publish) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    scene.supervisor.step()
+    opened: list[object] = []
+    event.listen(scene.supervisor._registry.state.engine, "connect", lambda *_: opened.append(1))
+    scene.supervisor.step()
+    assert len(opened) == 2  # the aliases and the canary's share
+
+
+def test_a_rolled_back_champion_is_weighed_beside_nine_newer_versions(
+    scene: Scene, publish: Publish
+) -> None:
+    publish(0, promote=True)
+    scene.supervisor.start()
+    scene.supervisor.step()
+    for seed in range(1, 10):
+        scene.aggregator.watch("mixed", publish(seed, family="dummy").version)
+    scene.supervisor.step()
+    status = scene.supervisor.status()["mixed"]
+    assert "policy_trouble" not in status
+    assert "1" in status["monitor"]["models"]
+
+
 def test_labels_that_prove_harm_start_one_retrain(scene: Scene, publish: Publish) -> None:
     publish(0, promote=True)
     scene.supervisor.start()
@@ -206,3 +250,5 @@ def test_one_parts_trouble_does_not_stop_the_others(scene: Scene, publish: Publi
     scene.supervisor.step()
     status = scene.supervisor.status()["mixed"]
     assert "logs_trouble" not in status
+    assert status["labels"] == {"accepted": 50}
+    assert scene.aggregator.snapshot("mixed")["models"]["1"]["labels"] == 50

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, func, insert, select
 
 from tenfold.canonical import canonical_json
 from tenfold.state import tables
@@ -64,3 +64,10 @@ class Journal:
             )
             for row in reversed(rows)
         ]
+
+    def count(self, project: str, kind: str) -> int:
+        """How many rows of a kind a project has."""
+        table = tables.journal
+        query = select(func.count()).where(table.c.project == project, table.c.kind == kind)
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())

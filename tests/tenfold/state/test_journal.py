@@ -15,6 +15,8 @@ def test_rows_come_back_in_order_and_by_kind(settings: Settings) -> None:
     journal.append("bike", "decision", {"n": 99})
     assert [entry.body["n"] for entry in journal.tail("adult", 3)] == [2, 3, 4]
     assert [entry.body["n"] for entry in journal.tail("adult", kind="decision")] == [1, 3]
+    found = [journal.count("adult", kind) for kind in ("decision", "swap", "alarm")]
+    assert (found, journal.count("bike", "decision")) == ([2, 3, 0], 1)
 
 
 def test_parallel_writers_lose_nothing(settings: Settings) -> None:

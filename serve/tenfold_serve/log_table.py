@@ -1,0 +1,190 @@
+"""A Delta table that one committer appends to, durable before it says so.
+
+delta-rs writes data files and log entries without ``fsync`` (looked at with ``strace``: 1.6.6), so
+a commit that was just made can vanish in a power cut. `LogTable.append` therefore syncs what its
+commit wrote before it returns; only then may the spool's journals, which were synced when their
+labels were acknowledged, be removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tenfold.canonical import fsync_folder
+from tenfold.errors import StoreError
+
+__all__ = ["LogTable"]
+
+log = logging.getLogger("tenfold.serve")
+
+_COMPACT_EVERY: Final = 100
+"""Commits between compactions: a file a second would make reading slower than the data."""
+
+
+class LogTable:
+    """One table, appended to by one process. Not shared between threads.
+
+    Args:
+        folder: of the table; made by the first append.
+        compact_every: commits between compactions.
+    """
+
+    def __init__(self, folder: Path, *, compact_every: int = _COMPACT_EVERY) -> None:
+        self._folder = folder
+        self._log = folder / "_delta_log"
+        self._compact_every = compact_every
+        self._commits = 0
+
+    def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
+        """The newest committed segment of each writer that ever committed one.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        table = self._open()
+        if table is None:
+            return {}
+        found = {app: table.transaction_version(app) for app in apps}
+        return {app: number for app, number in found.items() if number is not None}
+
+    def append(self, rows: pa.Table, newest: Mapping[str, int]) -> None:
+        """Commit rows, and that their writers' segments up to these numbers are in; durable.
+
+        Raises:
+            StoreError: the table cannot be written; the commit is then repeated, or found by
+                `known_numbers`.
+        """
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        table = self._open()
+        before = -1 if table is None else table.version()
+        transactions = [Transaction(app, number) for app, number in newest.items()]
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            write_deltalake(
+                str(self._folder) if table is None else table,
+                rows.combine_chunks(),
+                mode="append",
+                schema_mode="merge",
+                commit_properties=CommitProperties(app_transactions=transactions),
+            )
+        except Exception as error:  # delta-rs raises bare exceptions too
+            raise StoreError(
+                f"{self._folder} could not take {rows.num_rows} rows: {error}; "
+                "free space under the store; nothing is lost, the next commit tries again"
+            ) from error
+        self.sync(after=before)
+        self._commits += 1
+        if self._commits % self._compact_every == 0:
+            self._compact()
+
+    def sync(self, *, after: int = -1) -> None:
+        """Make the commits later than a version durable; all of them by default.
+
+        Raises:
+            StoreError: the disk refuses; the commits stand and a power cut may still take them.
+        """
+        table = self._open()
+        if table is None:
+            return
+        try:
+            for version in range(after + 1, table.version() + 1):
+                self._sync_version(version)
+            _fsync(self._log / "_last_checkpoint")
+            for folder in (self._log, self._folder, *self._folder.parents[:2]):
+                fsync_folder(folder)
+        except OSError as error:
+            raise StoreError(f"{self._folder} could not be made durable: {error}") from error
+
+    def newest(self, columns: Sequence[str], n_rows: int, *, order: str) -> pa.Table | None:
+        """About the newest rows: from the files that hold the latest times, no others are read.
+
+        Args:
+            columns: that every file of the table has.
+            n_rows: at most so many.
+            order: the column of times that says what is newest.
+
+        Returns:
+            The rows, oldest first; None if there is no table.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        table = self._open()
+        if table is None:
+            return None
+        try:
+            files = pa.table(table.get_add_actions(flatten=True))
+            latest = f"max.{order}"  # absent, or null, where every time is null
+            if latest in files.column_names:
+                files = files.sort_by([(latest, "descending")])
+            parts: list[pa.Table] = []
+            for path in files.column("path").to_pylist():
+                part = pq.read_table(self._folder / unquote(path), columns=list(columns))
+                parts.append(part.select(columns))
+                if sum(part.num_rows for part in parts) >= n_rows:
+                    break
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+        if not parts:
+            return None
+        rows = pa.concat_tables(parts).sort_by(order)
+        return rows.slice(max(0, rows.num_rows - n_rows))
+
+    def _sync_version(self, version: int) -> None:
+        entry = self._log / f"{version:020d}.json"
+        try:
+            lines = entry.read_text().splitlines()
+        except FileNotFoundError:  # older than a checkpoint, and cleaned up
+            lines = []
+        for line in lines:
+            added = json.loads(line).get("add")
+            if added is not None:
+                _fsync(self._folder / unquote(added["path"]))
+        _fsync(entry)
+        _fsync(self._log / f"{version:020d}.checkpoint.parquet")
+
+    def _open(self) -> Any:
+        """The table as it is now, None if there is none.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        from deltalake import DeltaTable
+
+        try:
+            if not DeltaTable.is_deltatable(str(self._folder)):
+                return None
+            return DeltaTable(str(self._folder))
+        except Exception as error:  # as above
+            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+
+    def _compact(self) -> None:
+        """Join the small files; remove, after delta's own seven days, those that were joined.
+
+        It only makes reading faster, so a failure is told to the log and the next one tries again.
+        """
+        try:
+            before = self._open()
+            if before is not None:
+                after = before.version()
+                before.optimize.compact()
+                self.sync(after=after)
+                before.vacuum(dry_run=False)
+        except Exception:
+            log.exception("%s was not compacted", self._folder)
+
+
+def _fsync(path: Path) -> None:
+    """Sync a file; one that is not there has nothing to lose."""
+    with contextlib.suppress(FileNotFoundError):
+        fsync_folder(path)

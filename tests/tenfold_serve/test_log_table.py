@@ -1,0 +1,158 @@
+"""A commit is durable before it is told; the newest rows cost the newest files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from tenfold.errors import StoreError
+from tenfold_serve.committer import Committer
+from tenfold_serve.log_table import LogTable
+from tenfold_serve.spool import segments, spool_folder
+from tests.tenfold_serve.test_committer import spool_labels
+
+
+def rows(*at: int) -> pa.Table:
+    times = pa.array([one * 10**6 for one in at]).cast(pa.timestamp("us", tz="UTC"))
+    return pa.table({"at": times, "x": [str(one) for one in at]})
+
+
+def write(table: LogTable, number: int, *at: int) -> None:
+    table.append(rows(*at), {"a.1": number})
+
+
+@contextmanager
+def watched_syncs() -> Iterator[dict[str, bool]]:
+    """Every path that is synced, and whether spooled segments were still there then."""
+    synced: dict[str, bool] = {}
+    real = os.fsync
+    patch = pytest.MonkeyPatch()
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        spool = next((p / "spool" for p in path.parents if (p / "spool").is_dir()), None)
+        synced[str(path)] = spool is None or bool(segments(spool, "labels"))
+        real(handle)
+
+    patch.setattr(os, "fsync", fsync)
+    try:
+        yield synced
+    finally:
+        patch.undo()
+
+
+def files_of(folder: Path) -> set[str]:
+    found = {str(path) for path in folder.rglob("*") if path.is_file()}
+    return found | {str(folder), str(folder / "_delta_log")}
+
+
+def test_all_that_a_commit_wrote_is_synced_before_its_segments_go(tmp_path: Path) -> None:
+    committer = Committer(tmp_path, "mixed")
+    folder = tmp_path / "mixed" / "labels"
+    before: set[str] = set()
+    for number in (1, 2, 3):
+        spool_labels(tmp_path, number)
+        with watched_syncs() as synced:
+            committer.commit()
+        assert segments(spool_folder(tmp_path, "mixed"), "labels") == []
+        written = files_of(folder) - before
+        assert len(written) >= 2
+        assert written <= synced.keys()
+        assert str(folder.parent) in synced
+        assert all(synced.values())
+        before = files_of(folder) - {str(folder), str(folder / "_delta_log")}
+
+
+def test_a_commit_that_was_not_synced_is_synced_by_the_next_run(tmp_path: Path) -> None:
+    """The keeper ended after the commit: the segments are there, their numbers are known."""
+    path = spool_labels(tmp_path, 1)
+    body = path.read_bytes()
+    Committer(tmp_path, "mixed").commit()
+    path.write_bytes(body)
+    with watched_syncs() as synced:
+        assert Committer(tmp_path, "mixed").commit().labels is None
+    assert files_of(tmp_path / "mixed" / "labels") <= synced.keys()
+    assert all(synced.values())
+    assert not path.exists()
+
+
+def test_a_disk_that_does_not_sync_keeps_the_segments(tmp_path: Path) -> None:
+    spool_labels(tmp_path, 1)
+    real = os.fsync
+
+    def fail(handle: int) -> None:
+        if "_delta_log" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            raise OSError(5, "Input/output error")
+        real(handle)
+
+    committer = Committer(tmp_path, "mixed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        (trouble,) = committer.commit().troubles
+    assert "could not be made durable" in str(trouble)
+    assert len(segments(spool_folder(tmp_path, "mixed"), "labels")) == 1
+    assert committer.commit().troubles == ()
+    assert DeltaTable(str(tmp_path / "mixed" / "labels")).to_pyarrow_dataset().count_rows() == 1
+
+
+def test_numbers_are_known_by_writer(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
+    assert table.known_numbers({"a.1"}) == {}
+    table.append(rows(1), {"a.1": 3, "b.1": 1})
+    assert LogTable(tmp_path / "t").known_numbers({"a.1", "c.1"}) == {"a.1": 3}
+
+
+def test_only_the_files_that_hold_the_newest_rows_are_read(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
+    assert table.newest(["x"], 5, order="at") is None
+    for number, at in enumerate(((1, 2, 3), (10, 11), (20, 21, 22))):
+        write(table, number + 1, *at)
+    files = pa.table(DeltaTable(str(tmp_path / "t")).get_add_actions(flatten=True))
+    oldest = files.sort_by("max.at").column("path")[0].as_py()
+    (tmp_path / "t" / oldest).unlink()  # who reads it fails
+    found = table.newest(["at", "x"], 4, order="at")
+    assert found is not None
+    assert found.column("x").to_pylist() == ["11", "20", "21", "22"]
+    with pytest.raises(StoreError, match="cannot be read"):
+        table.newest(["at", "x"], 6, order="at")
+
+
+def test_compaction_keeps_the_rows_and_the_numbers(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t", compact_every=3)
+    with watched_syncs() as synced:
+        for number in range(1, 8):
+            write(table, number, number)
+    found = DeltaTable(str(tmp_path / "t"))
+    assert len(found.file_uris()) == 2
+    assert {f"{tmp_path}/t/{Path(uri).name}" for uri in found.file_uris()} <= synced.keys()
+    newest = table.newest(["at", "x"], 100, order="at")
+    assert newest is not None
+    assert newest.column("x").to_pylist() == [str(number) for number in range(1, 8)]
+    assert table.known_numbers({"a.1"}) == {"a.1": 7}
+
+
+def test_files_that_were_joined_are_removed_after_their_time(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t", compact_every=3)
+    for number in (1, 2, 3):
+        write(table, number, number)
+    delta = DeltaTable(str(tmp_path / "t"))
+    assert len(list((tmp_path / "t").glob("*.parquet"))) == 4  # three are kept for readers
+    delta.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 hours"})
+    for number in (4, 5, 6):
+        write(table, number, number)
+    assert len(list((tmp_path / "t").glob("*.parquet"))) == 1
+    newest = table.newest(["x", "at"], 100, order="at")
+    assert newest is not None
+    assert newest.num_rows == 6
+
+
+def test_a_table_in_whose_place_is_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be read"):
+        write(LogTable(tmp_path / "t"), 1, 1)
