@@ -12,21 +12,23 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from tenfold.artifact import read_artifact
+from sqlalchemy.exc import SQLAlchemyError
+
+from tenfold.artifact import REFERENCE_FILE, read_artifact
 from tenfold.canonical import canonical_json
-from tenfold.errors import TenfoldError
+from tenfold.errors import ArtifactError, TenfoldError, UserError
 from tenfold.monitor import Label
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.telemetry import ProjectView, render
-from tenfold_serve.arms import REFERENCE_FILE
 from tenfold_serve.hub import Hub, LoggedPrediction, WatchedModel
 from tenfold_serve.recorder import Report
 
-__all__ = ["ACTOR_NAME", "NAMESPACE", "Aggregator", "aggregator_handle", "start_aggregator"]
+__all__ = ["ACTOR_NAME", "NAMESPACE", "Aggregator", "start_aggregator"]
 
 ACTOR_NAME: Final = "tenfold-aggregator"
 NAMESPACE: Final = "tenfold"
@@ -68,8 +70,7 @@ class Aggregator:
     ) -> dict[str, int]:
         """Join newly committed log rows; durable when this returns if labels were among them."""
         hub = self._hub(project)
-        for version in {row.version for row in predictions}:
-            self._watch(hub, version)
+        self._watch_all(hub, predictions)
         statuses = hub.feed(predictions, labels, now_s=time.time())
         if labels:
             self._save(hub)
@@ -83,8 +84,7 @@ class Aggregator:
     ) -> None:
         """Fill a project's index from the logs."""
         hub = self._hub(project)
-        for version in {row.version for row in predictions}:
-            self._watch(hub, version)
+        self._watch_all(hub, predictions)
         hub.rebuild(predictions, labels)
 
     def needs_rebuild(self, project: str) -> bool:
@@ -114,7 +114,8 @@ class Aggregator:
             project: name of the project.
             facts: ``arms``, ``decisions``, ``retrains``, ``retrain_running`` of `ProjectView`.
         """
-        self._hub(project)
+        hub = self._hub(project)
+        hub.answer_with(int(arm["version"]) for arm in facts.get("arms", ()))
         self._facts[project] = dict(facts)
 
     def save(self) -> None:
@@ -147,14 +148,25 @@ class Aggregator:
         return hub
 
     def _watch(self, hub: Hub, version: int) -> None:
-        if hub.watches(version):
+        if hub.use(version):
             return
         found = self._registry.require(hub.project, version)
         artifact = read_artifact(found.path)
         model = WatchedModel.from_artifact(
             artifact.manifest, artifact.files[REFERENCE_FILE], version=version
         )
-        hub.watch(version, model, state=self._read(_monitor_key(hub.project, version)))
+        state = self._read(_monitor_key(hub.project, version))
+        for old, its_state in hub.watch(version, model, state=state).items():
+            with self._forgiving(hub.project):
+                self._put(_monitor_key(hub.project, old), its_state)
+
+    def _watch_all(self, hub: Hub, predictions: Sequence[LoggedPrediction]) -> None:
+        """A version that cannot be watched (removed, damaged) does not keep the others waiting."""
+        for version in sorted({row.version for row in predictions}):
+            try:
+                self._watch(hub, version)
+            except (UserError, ArtifactError):
+                log.exception("version %d of %s is not watched", version, hub.project)
 
     def _read(self, key: str) -> dict[str, Any] | None:
         body = self._state.get_checkpoint(key)
@@ -172,13 +184,21 @@ class Aggregator:
 
     def _save(self, hub: Hub) -> None:
         self._saved_s[hub.project] = time.monotonic()
-        try:
+        with self._forgiving(hub.project):
             for version in hub.versions():
-                body = canonical_json(hub.monitor_state(version))
-                self._state.put_checkpoint(_monitor_key(hub.project, version), body)
-            self._state.put_checkpoint(f"hub/{hub.project}", canonical_json(hub.state()))
-        except (TenfoldError, OSError, ValueError):
-            log.exception("the checkpoint of %s was not written; the next one tries", hub.project)
+                self._put(_monitor_key(hub.project, version), hub.monitor_state(version))
+            self._put(f"hub/{hub.project}", hub.state())
+
+    @contextmanager
+    def _forgiving(self, project: str) -> Iterator[None]:
+        """A checkpoint that cannot be written costs only what a crash would then forget."""
+        try:
+            yield
+        except (TenfoldError, SQLAlchemyError, OSError, ValueError):
+            log.exception("the checkpoint of %s was not written; the next one tries", project)
+
+    def _put(self, key: str, state: Mapping[str, Any]) -> None:
+        self._state.put_checkpoint(key, canonical_json(state))
 
 
 def start_aggregator() -> Any:
@@ -198,17 +218,6 @@ def start_aggregator() -> Any:
         max_task_retries=0,
         num_cpus=0,
     ).remote()
-
-
-def aggregator_handle() -> Any:
-    """The handle of the running actor.
-
-    Raises:
-        ValueError: there is none.
-    """
-    import ray
-
-    return ray.get_actor(ACTOR_NAME, namespace=NAMESPACE)
 
 
 def _monitor_key(project: str, version: int) -> str:

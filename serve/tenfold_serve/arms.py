@@ -24,17 +24,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.artifact import GOLDEN_FILE, read_artifact
+from tenfold.artifact import GOLDEN_FILE, REFERENCE_FILE, read_artifact
 from tenfold.errors import ArtifactError
 from tenfold.features.codes import RowEncoder
 from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
 from tenfold.schema import Schema
 
-__all__ = ["REFERENCE_FILE", "Arm", "ArmBoard", "Lineup", "arm_config", "load_arm"]
-
-REFERENCE_FILE = "reference.json"
-"""The monitor's frozen bins and block statistics, a file of the artifact."""
+__all__ = ["Arm", "ArmBoard", "Lineup", "arm_config", "load_arm"]
 
 log = logging.getLogger("tenfold.serve")
 Floats = npt.NDArray[np.float64]

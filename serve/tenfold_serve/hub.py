@@ -7,7 +7,7 @@ from the committed logs (`Hub.rebuild`), because it is large and they are its so
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,7 +31,7 @@ from tenfold_serve.recorder import Report
 __all__ = ["Hub", "LoggedPrediction", "WatchedModel"]
 
 _MAX_MODELS: Final = 8
-"""Monitors kept: the newest versions; older ones answer nothing any more."""
+"""Monitors kept: those of the models that answer, and the others that were used last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class Hub:
     def __init__(self, project: str) -> None:
         self.project = project
         self._models: dict[int, WatchedModel] = {}
-        self._monitors: dict[int, Monitor] = {}
+        self._monitors: OrderedDict[int, Monitor] = OrderedDict()  # the one used last stands last
+        self._answering: frozenset[int] = frozenset()
         self._joiner = LabelJoiner()
         self._seen = SeenMessages()
         self._statuses: Counter[str] = Counter()
@@ -98,20 +99,32 @@ class Hub:
         self._latency_cells: list[int] = []
         self._latency_sum_s = 0.0
         self._dropped_rows = 0
+        self._misfits = 0
 
     @property
     def has_index(self) -> bool:
         """Whether any prediction is known for joining; not so after a restart."""
         return self._joiner.n_predictions > 0
 
-    def watches(self, version: int) -> bool:
-        """Whether the version has a monitor."""
-        return version in self._monitors
+    def use(self, version: int) -> bool:
+        """Whether the version has a monitor, which then is not the next to go."""
+        found = version in self._monitors
+        if found:
+            self._monitors.move_to_end(version)
+        return found
+
+    def answer_with(self, versions: Iterable[int]) -> None:
+        """Name the models that answer: their monitors stay, however long they were not used."""
+        self._answering = frozenset(versions)
 
     def watch(
         self, version: int, model: WatchedModel, *, state: Mapping[str, Any] | None = None
-    ) -> None:
-        """Start the monitor of a version, from a checkpoint if it has one that fits."""
+    ) -> dict[int, dict[str, Any]]:
+        """Start the monitor of a version, from a checkpoint if it has one that fits.
+
+        Returns:
+            Checkpoints of the monitors that had to make room, by version, to be kept.
+        """
         try:
             monitor = (
                 Monitor(model.reference, model.settings)
@@ -122,8 +135,14 @@ class Hub:
             monitor = Monitor(model.reference, model.settings)
         self._models[version] = model
         self._monitors[version] = monitor
-        for old in sorted(self._monitors)[:-_MAX_MODELS]:
-            del self._monitors[old], self._models[old]
+        self._monitors.move_to_end(version)
+        others = [old for old in self._monitors if old != version and old not in self._answering]
+        gone = others[: max(0, len(self._monitors) - _MAX_MODELS)]
+        states = {}
+        for old in gone:
+            del self._models[old]
+            states[old] = self._monitors.pop(old).state()
+        return states
 
     def take(self, report: Report) -> bool:
         """Count a replica's report; False if it was heard before.
@@ -159,6 +178,9 @@ class Hub:
     ) -> dict[str, int]:
         """Join newly committed log rows and let the monitors see the outcomes.
 
+        A label that is none for the model that answered (a word for a number) judges nobody and is
+        counted, see ``misfit_labels`` of `snapshot`.
+
         Returns:
             How many labels got which status.
         """
@@ -174,8 +196,11 @@ class Hub:
             if outcome is not None:
                 outcomes.setdefault(version, []).append(outcome)
         for version, monitor in self._monitors.items():
-            if version in outcomes:
-                monitor.labels(outcomes[version], now_s=now_s)
+            for outcome in outcomes.get(version, ()):
+                try:  # how labels are handed over changes nothing: each on its own
+                    monitor.labels([outcome], now_s=now_s)
+                except DataError:  # it was checked by another version's schema
+                    self._misfits += 1
             if version in statuses:
                 monitor.count_labels(dict(statuses[version]))
         return dict(Counter(item.status.value for item in joined))
@@ -199,6 +224,7 @@ class Hub:
                 "latency_sum_s": self._latency_sum_s,
             },
             "dropped_rows": self._dropped_rows,
+            "misfit_labels": self._misfits,
             "waiting_labels": self._joiner.n_waiting,
             "indexed_predictions": self._joiner.n_predictions,
         }
@@ -244,7 +270,7 @@ def _outcome(item: Joined) -> Outcome | None:
     return Outcome(
         id=item.predicted.id,
         value=item.predicted.value,
-        label=item.label.value,
+        label=item.value,
         score=item.predicted.score,
         revised=item.status is LabelStatus.REVISED,
         at_s=item.predicted.at_s,

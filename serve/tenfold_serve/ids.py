@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tenfold.errors import StoreError
 
-__all__ = ["ID_LENGTH", "IdMaker", "load_secret", "uuid7_millis"]
+__all__ = ["ID_LENGTH", "IdMaker", "load_secret"]
 
 _UUID_DIGITS = 32
 _TAG_DIGITS = 16
@@ -87,15 +87,6 @@ class IdMaker:
         signer = self._signer.copy()
         signer.update(body.encode())
         return signer.hexdigest()[:_TAG_DIGITS]
-
-
-def uuid7_millis(prediction_id: str) -> int:
-    """When an id was made, milliseconds since 1970.
-
-    >>> uuid7_millis(IdMaker(b"s" * 32, project="p").make(1, millis=1_700_000_000_000)[0])
-    1700000000000
-    """
-    return int(prediction_id[:12], 16)
 
 
 def load_secret(home: Path) -> bytes:

@@ -110,7 +110,7 @@ def test_the_metrics_page_holds_every_part(
         assert f'feature="{column.name}"' in text
 
 
-def test_an_unknown_version_is_refused_so_that_the_replica_keeps_it(
+def test_a_report_of_an_unknown_version_is_refused(
     settings: Settings, publish: Publish, tmp_path: Any
 ) -> None:
     import dataclasses
@@ -121,6 +121,36 @@ def test_an_unknown_version_is_refused_so_that_the_replica_keeps_it(
     with pytest.raises(UserError, match="no version 9"):
         aggregator.take(dataclasses.replace(report, counts=(counts,)))
     assert aggregator.take(report)
+
+
+def test_a_rolled_back_champion_keeps_its_monitor_beside_nine_newer_versions(
+    settings: Settings, publish: Publish
+) -> None:
+    for seed in range(10):
+        publish(seed, family="dummy")
+    aggregator = Aggregator(settings)
+    aggregator.watch("mixed", 1)
+    arm = {"arm": "champion", "version": 1, "digest": "d" * 64, "weight": 1.0}
+    aggregator.tell("mixed", {"arms": [arm]})
+    rows = [LoggedPrediction(f"id{v}", v, "3.5", (3.5,), 100.0) for v in range(1, 11)]
+    known = [Label(f"id{v}", "3.0", 200.0) for v in range(1, 11)]
+    assert aggregator.feed("mixed", rows[1:], known[1:]) == {"accepted": 9}
+    assert aggregator.snapshot("mixed")["models"]["1"]["labels"] == 0
+    aggregator.feed("mixed", rows[:1], known[:1])
+    assert aggregator.snapshot("mixed")["models"]["1"]["labels"] == 1
+
+
+def test_rows_of_a_version_whose_files_are_damaged_do_not_stop_the_others(
+    settings: Settings, publish: Publish
+) -> None:
+    publish(0)
+    (publish(1).path / "reference.json").write_text("{}")
+    aggregator = Aggregator(settings)
+    rows = [LoggedPrediction(f"id{v}", v, "yes", (0.3, 0.7), 100.0) for v in (1, 2, 99)]
+    known = [Label(f"id{v}", "yes", 200.0) for v in (1, 2, 99)]
+    assert aggregator.feed("mixed", rows, known) == {"accepted": 3}
+    models = aggregator.snapshot("mixed")["models"]
+    assert {version: model["labels"] for version, model in models.items()} == {"1": 1}
 
 
 def test_a_broken_checkpoint_starts_again(

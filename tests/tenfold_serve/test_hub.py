@@ -149,11 +149,36 @@ def test_latencies_start_anew_when_their_cells_changed(models: Models) -> None:
     assert (found["latency_edges_s"], found["latency_cells"]) == ([1.0], [3, 4])
 
 
-def test_the_newest_eight_versions_are_watched(models: Models) -> None:
-    hub = models.hub(*range(1, 11))
-    assert hub.versions() == [3, 4, 5, 6, 7, 8, 9, 10]
-    assert not hub.watches(2)
-    assert hub.watches(3)
+def test_the_monitors_used_last_are_kept(models: Models) -> None:
+    hub = models.hub(*range(1, 9))
+    assert hub.use(1)
+    assert not hub.use(9)
+    for version in (9, 10):
+        hub.watch(version, models.watched(version))
+    assert hub.versions() == [1, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_the_monitors_of_the_models_that_answer_stay(models: Models) -> None:
+    """A champion may be rolled back to, and stay, while many versions are trained and tried."""
+    hub = models.hub(1)
+    hub.answer_with([1])
+    for version in range(2, 20):
+        hub.watch(version, models.watched(version))
+    assert hub.versions() == [1, *range(13, 20)]
+    hub.answer_with([19])
+    hub.watch(20, models.watched(20))
+    assert hub.versions() == list(range(13, 21))
+
+
+def test_a_monitor_that_made_room_goes_on_where_it_stopped(models: Models) -> None:
+    hub = models.hub(1)
+    hub.take(models.report(0, 1))
+    states: dict[int, dict[str, Any]] = {}
+    for version in range(2, 11):
+        states |= hub.watch(version, models.watched(version))
+    assert sorted(states) == [1, 2]
+    hub.watch(1, models.watched(1), state=json.loads(json.dumps(states[1])))
+    assert rows_of(hub, 1) == N_ROWS
 
 
 def test_each_version_gets_its_own_outcomes(models: Models) -> None:
@@ -206,6 +231,16 @@ def test_labels_of_a_version_that_is_not_watched_any_more_are_joined_and_judge_n
     hub = models.hub(1)
     assert hub.feed([prediction(0, version=9)], [label(0)], now_s=1.0) == {"accepted": 1}
     assert labels_of(hub, 1) == 0
+
+
+def test_labels_that_fit_another_model_only_judge_nobody_and_are_counted(models: Models) -> None:
+    hub = models.hub(1)
+    hub.watch(2, models.watched(2, "dummy"))  # a number's model
+    hub.watch(3, models.watched(3, "kmeans"))  # takes no labels
+    rows = [prediction(1), prediction(2, version=2), prediction(3, version=3), prediction(4)]
+    assert hub.feed(rows, [label(k) for k in (1, 2, 3, 4)], now_s=1.0) == {"accepted": 4}
+    assert [labels_of(hub, version) for version in (1, 2, 3)] == [2, 0, 0]
+    assert hub.snapshot()["misfit_labels"] == 2
 
 
 def test_scores_that_a_row_lacks_are_no_score(models: Models) -> None:
