@@ -3,31 +3,35 @@
 The request only appends one tuple to a ring (`Recorder.offer`, 0.3 us; with the split, the id and
 the totals 4.1 us for a one-row request, budget 12). A thread wakes every second: it counts the rows
 into the frozen bins, sends one report to the aggregator and writes one Arrow segment for the
-committer (4.1 us a row, off the path). The ring is bounded: what does not fit is dropped and
+committer (off the path). The ring is bounded: what does not fit is dropped and
 **counted**, never waited for.
 
 Messages carry (replica, epoch, seq), counted per model version: the aggregator takes each once, so
-a report whose acknowledgement got lost is simply sent again.
+a report whose acknowledgement got lost is simply sent again. One that it refuses is not: its rows
+are counted as lost, its totals go with the next, and those behind it are heard.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 
+from tenfold.errors import ArtifactError, UserError
 from tenfold.monitor import CountsMessage
 from tenfold_serve.prediction_log import Entry, LoggedArm, write_segment
 from tenfold_serve.spool import segment_name
 
 __all__ = ["Recorder", "Report", "RequestStats", "Sink"]
+
+log = logging.getLogger("tenfold.serve")
 
 _MAX_ENTRIES: Final = 20_000
 _MAX_ROWS: Final = 200_000
@@ -41,7 +45,8 @@ _LATENCY_EDGES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 class Sink(Protocol):
     """Takes a report to the aggregator. Called from the recorder's thread only.
 
-    Returning means that it is counted; any exception means that it is sent again later.
+    Returning means that it is counted. `UserError` and `ArtifactError` mean that it never will be;
+    any other exception means that it is sent again later.
     """
 
     def __call__(self, report: Report) -> None:
@@ -73,7 +78,9 @@ class Report:
 
 @dataclass(slots=True)
 class RequestStats:
-    """Totals of requests since the last message. Written by the event loop only."""
+    """Totals of requests since the start. Written by the event loop only; they only grow, and the
+    recorder's thread tells differences, so nothing that is added meanwhile can be lost.
+    """
 
     statuses: dict[int, int]
     latency_cells: list[int]
@@ -93,6 +100,27 @@ class RequestStats:
             cell += 1
         self.latency_cells[cell] += 1
 
+    def copy(self) -> RequestStats:
+        """The totals now; from any thread, since copying a dict or a list is one step."""
+        return RequestStats(dict(self.statuses), list(self.latency_cells), self.latency_sum_s)
+
+    def minus(self, other: RequestStats) -> RequestStats:
+        """What was counted since other totals.
+
+        >>> stats = RequestStats.empty()
+        >>> before = stats.copy()
+        >>> stats.add(200, 0.5)
+        >>> stats.minus(before).statuses, stats.minus(stats).statuses
+        ({200: 1}, {})
+        """
+        counts = {s: n - other.statuses.get(s, 0) for s, n in self.statuses.items()}
+        pairs = zip(self.latency_cells, other.latency_cells, strict=True)
+        return RequestStats(
+            {status: n for status, n in counts.items() if n},
+            [mine - its for mine, its in pairs],
+            self.latency_sum_s - other.latency_sum_s,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The totals as JSON values; keys of ``statuses`` are texts."""
         return {
@@ -101,6 +129,14 @@ class RequestStats:
             "latency_cells": list(self.latency_cells),
             "latency_sum_s": self.latency_sum_s,
         }
+
+
+class _Pending(NamedTuple):
+    """A report on its way, with what has to be told again if it is never taken."""
+
+    report: Report
+    stats: RequestStats
+    logged_rows: int  # rows of its counts that are in the log, so not counted as lost yet
 
 
 class Recorder:
@@ -125,9 +161,11 @@ class Recorder:
         self._rows_in = 0  # written by the event loop only
         self._rows_out = 0  # written by the thread only
         self._dropped = 0  # by the event loop
-        self._lost_rows = 0  # by the thread: segments that could not be written
+        self._lost_rows = 0  # by the thread: in no log, or in no count
+        self._log_fails = False
         self._told_dropped = 0
-        self._pending: deque[Report] = deque()
+        self._told = RequestStats.empty()
+        self._pending: deque[_Pending] = deque()
         self._epoch = time.time_ns()
         self._reports = 0
         self._sequences: Counter[int] = Counter()  # by model version
@@ -169,19 +207,26 @@ class Recorder:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.wait(_TICK_S)
-            if not self._stop.is_set():
+            if self._stop.is_set():
+                return
+            try:
                 self._tick()
+            except Exception:  # whatever it is, the next round is tried
+                log.exception("a round of the recorder failed")
 
     def _tick(self) -> None:
+        """One round. Whatever fails in it costs the rows of this round, counted, and no more."""
         entries = self._drain()
-        stats, self.stats = self.stats, RequestStats.empty()
-        if entries:
-            self._spool(entries)
-        report = self._report(entries, stats)
-        if report is not None:
-            if len(self._pending) >= _MAX_PENDING:
-                self._pending.popleft()
-            self._pending.append(report)
+        n_rows = sum(len(entry.ids) for entry in entries)
+        logged = n_rows if self._spool(entries) else 0
+        self._lost_rows += n_rows - logged
+        try:
+            counts = self._counts(entries)
+        except Exception:
+            log.exception("%d rows were not counted", n_rows)
+            counts = ()
+            self._lost_rows += logged
+        self._report(counts, logged)
         self._send()
 
     def _drain(self) -> list[Entry]:
@@ -191,35 +236,55 @@ class Recorder:
         self._rows_out += sum(len(entry.ids) for entry in entries)
         return entries
 
-    def _spool(self, entries: Sequence[Entry]) -> None:
+    def _spool(self, entries: Sequence[Entry]) -> bool:
+        if not entries:
+            return True
         self._segment += 1
         name = segment_name("predictions", self.app, self._segment)
         try:
             write_segment(self._folder / name, entries, replica=self.replica)
-        except (OSError, pa.ArrowTypeError):
-            # A full disk, or two models that read a column as different kinds: predictions keep
-            # working, the log has a counted hole.
-            self._lost_rows += sum(len(entry.ids) for entry in entries)
+        except Exception:
+            # A full disk, above all: predictions keep working, the log has a counted hole.
+            if not self._log_fails:
+                log.exception("answered rows are not in the log; told once until it works again")
+            self._log_fails = True
+            return False
+        self._log_fails = False
+        return True
 
-    def _report(self, entries: Sequence[Entry], stats: RequestStats) -> Report | None:
-        dropped = self.dropped_rows - self._told_dropped
-        if not entries and not stats.statuses and not dropped:
-            return None
+    def _counts(self, entries: Sequence[Entry]) -> tuple[CountsMessage, ...]:
         by_arm: dict[int, tuple[LoggedArm, list[Entry]]] = {}
         for entry in entries:
             by_arm.setdefault(entry.arm.version, (entry.arm, []))[1].append(entry)
+        return tuple(self._count(arm, kept) for arm, kept in by_arm.values())
+
+    def _report(self, counts: tuple[CountsMessage, ...], logged_rows: int) -> None:
+        totals = self.stats.copy()
+        stats = totals.minus(self._told)
+        dropped = self.dropped_rows - self._told_dropped
+        if not counts and not stats.statuses and not dropped:
+            return
         report = Report(
             project=self.project,
             replica=self.replica,
             epoch=self._epoch,
             seq=self._reports,
-            counts=tuple(self._count(arm, kept) for arm, kept in by_arm.values()),
+            counts=counts,
             requests=stats.to_dict(),
             dropped_rows=dropped,
         )
         self._reports += 1
         self._told_dropped += dropped
-        return report
+        self._told = totals
+        if len(self._pending) >= _MAX_PENDING:
+            self._take_back(self._pending.popleft())
+        self._pending.append(_Pending(report, stats, logged_rows if counts else 0))
+
+    def _take_back(self, gone: _Pending) -> None:
+        """Its rows are in no count any more; its totals are told again."""
+        self._lost_rows += gone.logged_rows
+        self._told_dropped -= gone.report.dropped_rows
+        self._told = self._told.minus(gone.stats)
 
     def _count(self, arm: LoggedArm, entries: Sequence[Entry]) -> CountsMessage:
         start = time.perf_counter()
@@ -242,7 +307,11 @@ class Recorder:
     def _send(self) -> None:
         while self._pending:
             try:
-                self._sink(self._pending[0])
+                self._sink(self._pending[0].report)
+            except (UserError, ArtifactError):
+                log.exception("the aggregator refuses a report")
+                self._take_back(self._pending.popleft())
+                continue
             except Exception:  # noqa: BLE001 (the aggregator is away, however it says so: keep it)
                 return
             self._pending.popleft()
