@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.inference.codecs import DecodedRows, decode_request, prediction_items
+from tenfold.inference.codecs import prediction_items
 from tenfold.inference.engines import ENGINES, Engine, load_engine
 from tenfold.inference.golden import build_golden, check_golden
 from tenfold.inference.openapi import example_row, openapi_components, request_columns
@@ -11,13 +11,11 @@ from tenfold.inference.predictor import Prediction, Predictor
 
 __all__ = [
     "ENGINES",
-    "DecodedRows",
     "Engine",
     "Prediction",
     "Predictor",
     "build_golden",
     "check_golden",
-    "decode_request",
     "example_row",
     "load_engine",
     "openapi_components",
