@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import typer
 
+from tenfold.errors import UserError
 from tenfold_jobs.cli import operate, work
+from tenfold_jobs.cli.output import write_json
 
 __all__ = ["app", "main"]
+
+WrongUse: Any = typer.BadParameter.__base__
+"""Click's UsageError, of the click that typer carries."""
 
 app = typer.Typer(
     name="tenfold",
@@ -47,7 +55,13 @@ def main() -> int:
         The exit code: 0 done, 1 our fault, 2 the user's fault, 3 a success gate was missed.
     """
     try:
-        app()
+        app(standalone_mode=False)
+    except WrongUse as error:  # a word or an option that is not there, or is missing
+        error.show()
+        if "--json" in sys.argv:
+            body = {"kind": "WrongUse", "message": error.format_message(), "exit_code": 2}
+            write_json({"error": body}, sys.stdout)
+        return UserError.exit_code
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1
     return 0

@@ -48,6 +48,15 @@ def test_a_word_that_is_no_command_is_the_users_fault(tmp_path: Path) -> None:
     assert "No such command" in tenfold("fly", home=tmp_path, code=2).stderr
 
 
+@pytest.mark.parametrize("words", [("init",), ("fly",), ("down", "--fast"), ("simulate", "p.yaml")])
+def test_a_wrong_use_is_one_json_document_too(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = tenfold(*words, "--json", home=tmp_path, code=2)
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 2
+    assert error["message"]
+    assert "Traceback" not in done.stderr
+
+
 def test_init_check_plan_walk(tmp_path: Path, data_folder: Path) -> None:
     project = tmp_path / "project.yaml"
     table = str(data_folder / "penguins.csv")
