@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -37,6 +36,7 @@ from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
 from tenfold.settings import Settings
 from tenfold_serve.aggregator import start_aggregator
+from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
 from tenfold_serve.ray_rim import (
     ServeHost,
     private_folder,
@@ -80,15 +80,19 @@ class Keeper:
         self._mlflow_port = mlflow_port
         self._stop = threading.Event()
         self._record: dict[str, Any] = {}
+        self._pages: MlflowPages | None = None
 
     def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop.
 
         Raises:
-            UserError: a port is taken, or a keeper runs already.
+            UserError: a port is taken, a keeper runs already, or MLflow's pages are asked for and
+                the runs are on a server.
             ClusterError: something did not start.
         """
         self._refuse_a_second()
+        if self._mlflow_port is not None:
+            require_database(self._settings.mlflow_uri)
         for port in filter(None, (self._port, self._mlflow_port)):
             require_free_port(port)
         session = open_session()
@@ -161,6 +165,12 @@ class Keeper:
             reason = _ask_ready(url)
             if reason:
                 reasons[name] = reason
+        if self._pages is not None:
+            reason = self._pages.trouble()
+            if reason:
+                reasons["mlflow"] = reason
+            else:
+                self._record["mlflow_url"] = self._pages.url
         return reasons
 
     def _keep(self, supervisor: Supervisor) -> None:
@@ -179,26 +189,13 @@ class Keeper:
 
     @contextmanager
     def _mlflow(self) -> Iterator[None]:
-        """MLflow's pages on loopback, where they are asked for."""
         if self._mlflow_port is None:
             yield
             return
-        command = [
-            *(sys.executable, "-m", "mlflow", "server"),
-            *("--backend-store-uri", self._settings.mlflow_uri),
-            *("--host", LOOPBACK, "--port", str(self._mlflow_port), "--workers", "1"),
-        ]
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        self._record["mlflow_url"] = f"http://{LOOPBACK}:{self._mlflow_port}"
-        try:
+        folder = self._settings.keeper
+        with mlflow_pages(self._settings.mlflow_uri, self._mlflow_port, folder=folder) as pages:
+            self._pages = pages
             yield
-        finally:
-            child.terminate()
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
 
     def _refuse_a_second(self) -> None:
         found = read_keeper(self._settings)

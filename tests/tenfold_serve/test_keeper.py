@@ -54,3 +54,17 @@ def test_a_running_keeper_is_not_disturbed(
     assert run(project_file, settings, monkeypatch) == 2
     assert "one keeper runs at a time" in capsys.readouterr().err
     assert read_keeper(settings) == body
+
+
+def test_pages_of_a_tracking_server_are_not_shown_twice(
+    project_file: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://user:secret@tracking.example")
+    assert run(project_file, settings, monkeypatch, "--port", "0", "--mlflow-port", "1") == 2
+    told = capsys.readouterr().err
+    assert "names a server (https:…)" in told
+    assert "secret" not in told
+    assert not (settings.keeper / "keeper.json").exists()

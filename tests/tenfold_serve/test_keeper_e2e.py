@@ -96,12 +96,20 @@ def eventually(condition: Callable[[], object], *, within_s: float) -> float:
     return time.monotonic() - start
 
 
-def start_keeper(settings: Settings, project_file: Path, port: int) -> subprocess.Popen[bytes]:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_keeper(
+    settings: Settings, project_file: Path, port: int, *more: str
+) -> subprocess.Popen[bytes]:
     settings.keeper.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tenfold_serve.keeper", "--project", str(project_file)]
     with (settings.keeper / "keeper.log").open("ab") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port)],
+            [*command, "--port", str(port), *more],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **settings.to_env()},
@@ -124,9 +132,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     project_file = folder / "project.yaml"
     project_file.write_text(yaml.safe_dump(PROJECT))
     (folder / "mixed.csv").write_text("label\nyes\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     registry = Registry(settings)
     make_artifact(folder / "first", seed=0)
     registry.publish("mixed", folder / "first")
@@ -376,12 +382,32 @@ def test_what_a_killed_keeper_leaves_is_reaped_by_the_next(running: Running) -> 
     os.kill(before.pid, signal.SIGKILL)
     running.process.wait(10)
     eventually(lambda: not alive(before), within_s=5)
-    running.process = start_keeper(running.settings, running.project_file, running.port)
+    pages = free_port()
+    running.process = start_keeper(
+        running.settings, running.project_file, running.port, "--mlflow-port", str(pages)
+    )
     assert members(before) == []
     assert not folder.exists()
     assert running.answering() == 1
+    look_at_mlflow(running, pages)
     after = running.session
     os.kill(after.pid, signal.SIGTERM)
     running.process.wait(60)
     eventually(lambda: members(after) == [], within_s=10)
     assert read_keeper(running.settings) is None
+    assert not (running.settings.keeper / "status.json").exists()
+
+
+def look_at_mlflow(running: Running, port: int) -> None:
+    """It answers as soon as the keeper is ready, on loopback, and tells nobody where the runs are.
+
+    The uri may hold a password: who may list processes must not read it.
+    """
+    assert running.record["mlflow_url"] == f"http://127.0.0.1:{port}"
+    assert httpx.get(f"{running.record['mlflow_url']}/health").status_code == 200
+    assert httpx.get(f"{running.record['mlflow_url']}/").status_code == 200
+    listening = listening_sockets(members(running.session))
+    assert {address for address, at, _ in listening if at == port} == {"127.0.0.1"}
+    ours = [command_line(pid) for pid in members(running.session)]
+    assert any("mlflow" in words for words in ours)
+    assert [words for words in ours if running.settings.mlflow_uri in words] == []
