@@ -10,7 +10,8 @@ What was looked at in the pinned version, and what a contract test holds:
   one.
 - Ray reads a whole request body ahead of the application unless the request says
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
-  in memory too, and a request costs one task less (6-10 % more requests/s, measured).
+  in memory too, and a request costs one task less (five of six paired runs were faster, by less
+  than the runs differ among themselves).
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
