@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenfold.cluster import Plan, inventory_local, inventory_ray, make_plan
+from tenfold.cluster.connect import keeper_address
 from tenfold.project import Project
 from tenfold.settings import Settings
 
@@ -10,7 +11,10 @@ __all__ = ["run_plan"]
 
 
 def run_plan(project: Project, settings: Settings) -> Plan:
-    """The plan for this project here, or on the cluster that ``RAY_ADDRESS`` names.
+    """The plan for this project where `tenfold train` would run it.
+
+    That is the cluster that ``RAY_ADDRESS`` names, else the Ray of a running keeper, else this
+    machine, for which no Ray is started.
 
     Raises:
         DataError: a source file is missing.
@@ -19,7 +23,7 @@ def run_plan(project: Project, settings: Settings) -> Plan:
     from tenfold.data import source_facts
 
     facts = source_facts(project)
-    if settings.ray_address is None:
+    if not (settings.ray_address or keeper_address(settings)):
         inventory = inventory_local()
     else:
         from tenfold_jobs.ray_rim import start_ray

@@ -13,10 +13,19 @@ from pathlib import Path
 
 from tenfold.errors import UserError
 
-__all__ = ["DEFAULT_LOCAL_BYTES", "Settings"]
+__all__ = ["DEFAULT_LOCAL_BYTES", "Settings", "stays_local"]
 
 DEFAULT_LOCAL_BYTES = 256 * 1024 * 1024
 """Tables below this go through the kernels in-process: a cold Ray Data pipeline costs 3-7 s."""
+
+
+def stays_local(size_bytes: int, *, local_bytes: int) -> bool:
+    """Whether a table of that size stays in one process; with a limit of 0 none does.
+
+    >>> [stays_local(size, local_bytes=100) for size in (99, 100)], stays_local(0, local_bytes=0)
+    ([True, False], False)
+    """
+    return size_bytes < local_bytes
 
 
 @dataclass(frozen=True, slots=True)

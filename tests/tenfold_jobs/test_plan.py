@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tenfold.cluster import inventory_local, make_plan
+from tenfold.cluster.sessions import record
 from tenfold.errors import DataError
 from tenfold.project import Project
 from tenfold.settings import Settings
@@ -42,7 +46,7 @@ def test_a_table_over_the_local_limit_is_streamed(
     settings: Settings, mixed_project: Project
 ) -> None:
     size_bytes = write(mixed_project, 500)
-    for local_bytes, mode in ((size_bytes, "in-process"), (size_bytes - 1, "ray-data")):
+    for local_bytes, mode in ((size_bytes + 1, "in-process"), (size_bytes, "ray-data")):
         limited = dataclasses.replace(settings, local_bytes=local_bytes)
         assert run_plan(mixed_project, limited).mode == mode
 
@@ -56,3 +60,39 @@ def test_planning_makes_nothing(settings: Settings, mixed_project: Project) -> N
 def test_a_missing_file_is_named(settings: Settings, mixed_project: Project) -> None:
     with pytest.raises(DataError, match=r"mixed\.csv"):
         run_plan(mixed_project, settings)
+
+
+def test_beside_a_keeper_the_plan_is_made_on_its_ray_as_a_training_would_be(
+    settings: Settings, mixed_project: Project
+) -> None:
+    """A keeper whose Ray does not answer: who asks this machine instead would not notice."""
+    write(mixed_project, 10)
+    settings.keeper.mkdir(parents=True)
+    body = {**record().to_dict(), "ray_address": "127.0.0.1:1"}
+    (settings.keeper / "keeper.json").write_text(json.dumps(body))
+    code = (
+        "import json, pathlib, sys\n"
+        "from tenfold.errors import ClusterError\n"
+        "from tenfold.project import Project\n"
+        "from tenfold.settings import Settings\n"
+        "from tenfold_jobs.plan import run_plan\n"
+        "project = Project.from_dict(json.loads(sys.argv[1])).at(pathlib.Path(sys.argv[2]))\n"
+        "try:\n    run_plan(project, Settings.from_env())\n"
+        "except ClusterError as error:\n    print(error)\n"
+    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            json.dumps(mixed_project.to_dict()),
+            str(mixed_project.folder),
+        ],
+        env=env | {"TENFOLD_HOME": str(settings.home)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.startswith("a Ray must listen at 127.0.0.1:1: ")

@@ -15,6 +15,7 @@ from tenfold.cluster.trials import plan_trials
 from tenfold.cluster.work import Work, in_words
 from tenfold.cluster.workers import count_workers, size_workers
 from tenfold.project import Project
+from tenfold.settings import stays_local
 
 __all__ = ["Plan", "make_plan"]
 
@@ -39,12 +40,6 @@ class Plan:
         trial_cpus: logical CPUs of one trial; below ``threads_per_trial`` only on one core.
         trials_at_once: trials side by side while nothing is served.
         retrain_trials_at_once: trials side by side beside the running replicas.
-        device: ``"cpu"`` or ``"cuda"``.
-        use_gpu: whether a trial or worker asks for one GPU.
-        accelerator: Ray's name of the GPU type, None on CPU or where the type is unknown.
-        replicas: processes that answer.
-        replica_cpus: logical CPUs of each replica.
-        serving_cpus: logical CPUs of all that serves.
         reasons: why, one sentence each.
     """
 
@@ -55,12 +50,6 @@ class Plan:
     trial_cpus: float
     trials_at_once: int
     retrain_trials_at_once: int
-    device: Literal["cpu", "cuda"]
-    use_gpu: bool
-    accelerator: str | None
-    replicas: int
-    replica_cpus: float
-    serving_cpus: float
     reasons: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,58 +69,52 @@ def make_plan(
     """Decide how a project uses a cluster. Pure: equal arguments give equal plans.
 
     Args:
-        project: its families, device, workers and replicas are obeyed.
+        project: its device, workers and replicas are obeyed.
         inventory: what there is.
         n_rows: rows of the table, from 0; an estimate will do.
         n_columns: columns of the table, from 0.
         size_bytes: bytes of the source files.
-        local_bytes: largest source that is prepared in one process.
+        local_bytes: sources below this are prepared in one process.
 
     Returns:
         The plan with its reasons.
 
     Raises:
-        ProjectError: the project asks for a GPU or for workers that the cluster cannot give.
+        ProjectError: the project asks for more workers than the cluster can give.
     """
     work = Work(n_rows=n_rows, n_columns=n_columns, size_bytes=size_bytes)
     mode, why_mode = _mode(work, local_bytes)
-    replicas, replica_cpus, why_serving = _serving(project, inventory)
-    serving_cpus = replicas * replica_cpus + SERVING_OVERHEAD_CPUS
+    serving_cpus, why_serving = _left_to_serving(project, inventory)
     trials = plan_trials(project, inventory, work, free_cpus=inventory.cpus - serving_cpus)
-    n_workers, why_workers = count_workers(project, inventory, work, trials, mode=mode)
+    n_workers, why_workers = count_workers(project, inventory, work, mode=mode)
     return Plan(
         mode=mode,
         n_workers=n_workers,
-        worker_cpus=size_workers(inventory, trials, n_workers, serving_cpus=serving_cpus),
+        worker_cpus=size_workers(inventory, n_workers, serving_cpus=serving_cpus),
         threads_per_trial=trials.threads,
         trial_cpus=trials.cpus,
         trials_at_once=trials.at_once,
         retrain_trials_at_once=trials.at_once_beside_serving,
-        device="cuda" if trials.use_gpu else "cpu",
-        use_gpu=trials.use_gpu,
-        accelerator=trials.accelerator,
-        replicas=replicas,
-        replica_cpus=replica_cpus,
-        serving_cpus=serving_cpus,
         reasons=(why_mode, *trials.reasons, why_workers, why_serving),
     )
 
 
 def _mode(work: Work, local_bytes: int) -> tuple[Literal["in-process", "ray-data"], str]:
     size, limit = in_words(work.size_bytes), in_words(local_bytes)
-    if work.size_bytes > local_bytes:
-        return "ray-data", f"Ray Data streams the table: {size} is over the local limit of {limit}"
-    why = f"one process prepares the table: {size} is within the local limit of {limit}"
+    if not stays_local(work.size_bytes, local_bytes=local_bytes):
+        return "ray-data", f"Ray Data streams the table: {size} is not below the limit of {limit}"
+    why = f"one process prepares the table: {size} is below the limit of {limit}"
     return "in-process", f"{why}, and starting Ray Data would cost seconds"
 
 
-def _serving(project: Project, inventory: Inventory) -> tuple[int, float, str]:
-    cpus = inventory.cpus
+def _left_to_serving(project: Project, inventory: Inventory) -> tuple[float, str]:
+    """Logical CPUs that training leaves alone. Replicas reserve none in Ray, so that one never
+    waits for a training to end; what is not given away here is theirs."""
+    cpus, replicas = inventory.cpus, project.serve.replicas
     size = next(size for limit, size in REPLICA_CPUS if limit is None or cpus <= limit)
     most = max(1, int((cpus - SERVING_OVERHEAD_CPUS - MIN_TRIAL_CPUS) / size))
-    replicas = min(project.serve.replicas, most)
-    why = f"{replicas} x {size:g} CPU answer requests with one thread each"
-    if replicas < project.serve.replicas:
-        why += f"; {project.serve.replicas} were asked for, more than {cpus} cores hold beside"
-        return replicas, size, why + " training"
-    return replicas, size, why + ", so that a retrain fits beside them"
+    left = min(replicas, most) * size + SERVING_OVERHEAD_CPUS
+    many = "s answer" if replicas > 1 else " answers"
+    why = f"{replicas} replica{many}, as serve.replicas says; a search beside leaves {left:g} of "
+    why += f"{cpus} CPUs alone"
+    return left, why if replicas <= most else f"{why}, too few for so many"

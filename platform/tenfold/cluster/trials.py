@@ -1,12 +1,11 @@
-"""How the trials of a search share a cluster: threads each, side by side, on which device."""
+"""How the trials of a search share a cluster: threads each, side by side."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenfold.cluster.inventory import GIB, Inventory
+from tenfold.cluster.inventory import Inventory
 from tenfold.cluster.work import Work, in_words
-from tenfold.errors import ProjectError
 from tenfold.project import Project
 
 __all__ = ["Trials", "plan_trials"]
@@ -21,12 +20,6 @@ TRIAL_PROCESS_BYTES = 700 * 1024**2
 """A worker that imported PyTorch and XGBoost, before any data."""
 MEMORY_SHARE = 0.6
 """Of a node's memory, for trials; the rest is Ray's object store and the system."""
-GPU_CONTEXT_BYTES = 1 * GIB
-"""What CUDA and the libraries take before any data."""
-GPU_MIN_CELLS = {"network": 2_000_000, "boosting": 10_000_000}
-"""From how many cells a family gains from a GPU: boosting on 400 k x 30 gained only 1.9 times."""
-UNKNOWN_GPU_BYTES = 16 * GIB
-"""For ranking types whose memory is not known; such a type is never called too small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,54 +30,20 @@ class Trials:
     cpus: float
     at_once: int
     at_once_beside_serving: int
-    gpu_kind: str | None
-    n_gpus: int
     reasons: tuple[str, ...]
-
-    @property
-    def use_gpu(self) -> bool:
-        """Whether training asks for GPUs."""
-        return self.n_gpus > 0
-
-    @property
-    def accelerator(self) -> str | None:
-        """The type to ask Ray for, None on CPU or where the type is unknown."""
-        return None if self.gpu_kind == "GPU" else self.gpu_kind
-
-
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """The GPUs of one type that training uses; none for CPU training."""
-
-    kind: str | None
-    count: int
-    why: str
 
 
 def plan_trials(project: Project, inventory: Inventory, work: Work, *, free_cpus: float) -> Trials:
-    """Threads, devices and how many at once.
+    """Threads, and how many at once.
 
     Args:
-        project: its families and device are obeyed.
+        project: its device is obeyed.
         inventory: what there is.
         work: the table's size.
         free_cpus: logical CPUs that serving leaves, above 0.
-
-    Raises:
-        ProjectError: a GPU is asked for and none is there or large enough.
     """
-    pool = _choose_gpus(project, inventory, work)
-    if pool.count:
-        per_node = [
-            (node.cpus, sum(gpu.kind == pool.kind for gpu in node.accelerators))
-            for node in inventory.nodes
-        ]
-        threads = max(1, min([MAX_THREADS, *(cpus // n for cpus, n in per_node if n)]))
-        at_once = min(pool.count, MAX_TRIALS_AT_ONCE)
-        why = f"{at_once} trials at once, one GPU and {_threads(threads)} each"
-    else:
-        threads = _threads_by_size(inventory, work)
-        at_once, why = _at_once_on_cpus(inventory, work, threads)
+    threads = _threads_by_size(inventory, work)
+    at_once, why = _at_once_on_cpus(inventory, work, threads)
     cpus = min(float(threads), free_cpus)
     beside = max(1, min(at_once, int(free_cpus / cpus)))
     return Trials(
@@ -92,9 +51,7 @@ def plan_trials(project: Project, inventory: Inventory, work: Work, *, free_cpus
         cpus=cpus,
         at_once=at_once,
         at_once_beside_serving=beside,
-        gpu_kind=pool.kind,
-        n_gpus=pool.count,
-        reasons=(pool.why, why),
+        reasons=(_why_cpu(project, inventory), why),
     )
 
 
@@ -125,48 +82,10 @@ def _at_once_on_cpus(inventory: Inventory, work: Work, threads: int) -> tuple[in
     return at_once, why
 
 
-def _choose_gpus(project: Project, inventory: Inventory, work: Work) -> _Pool:
-    device, families = project.train.device, project.train.families
-    forced = device == "gpu"
-    if device == "cpu":
-        return _Pool(None, 0, "trials train on CPU, as the project says")
+def _why_cpu(project: Project, inventory: Inventory) -> str:
+    if project.train.device == "cpu":
+        return "trials train on CPU, as the project says"
     if not inventory.gpus:
-        if forced:
-            raise ProjectError(
-                "train.device: must be auto or cpu here, because this cluster has no GPU; "
-                "found 'gpu'; add a GPU node or write 'device: auto'"
-            )
-        return _Pool(None, 0, "trials train on CPU: there is no GPU")
-    able = [GPU_MIN_CELLS[name] for name in families if name in GPU_MIN_CELLS]
-    if not forced and not able:
-        return _Pool(None, 0, f"trials train on CPU: no GPU helps {', '.join(families)}")
-    if not forced and work.cells < min(able):
-        why = f"{work.cells:,} cells are fewer than the {min(able):,} from which a GPU pays"
-        return _Pool(None, 0, f"trials train on CPU: {why}")
-    need = work.training_bytes + GPU_CONTEXT_BYTES
-    ranked = _fitting_types(inventory, need)
-    if not ranked:
-        sizes = ", ".join(inventory.accelerators)
-        why = f"training needs about {in_words(need)} and no GPU here has that ({sizes})"
-        if forced:
-            raise ProjectError(f"train.device: must be auto or cpu here: {why}; found 'gpu'")
-        return _Pool(None, 0, f"trials train on CPU: {why}")
-    kind, count = ranked[0]
-    why = f"training uses the {count} x {kind}: about {in_words(need)} fit"
-    others = [other for other in inventory.accelerators if other != kind]
-    if others:
-        why += f"; {', '.join(others)} stay free, since one type keeps times comparable"
-    if any(not node.accelerators for node in inventory.nodes):
-        why += "; nodes without a GPU prepare data and serve"
-    return _Pool(kind, count, why)
-
-
-def _fitting_types(inventory: Inventory, need_bytes: int) -> list[tuple[str, int]]:
-    """Types whose memory suffices, the one with most memory in sum first."""
-    fitting: dict[str, list[int]] = {}
-    for node in inventory.nodes:
-        for gpu in node.accelerators:
-            if gpu.memory_bytes is None or gpu.memory_bytes >= need_bytes:
-                fitting.setdefault(gpu.kind, []).append(gpu.memory_bytes or UNKNOWN_GPU_BYTES)
-    order = sorted(fitting, key=lambda kind: (-sum(fitting[kind]), kind))
-    return [(kind, len(fitting[kind])) for kind in order]
+        return "trials train on CPU: there is no GPU"
+    found = ", ".join(f"{count} x {kind}" for kind, count in inventory.accelerators.items())
+    return f"trials train on CPU: fits run there so far, and GPUs are left to later ({found})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from tenfold.cluster.inventory import GIB, Inventory
-from tenfold.cluster.trials import Trials
 from tenfold.cluster.work import Work, in_words
 from tenfold.errors import ProjectError
 from tenfold.project import Project
@@ -24,29 +23,25 @@ CPU_SHARES = (*(float(n) for n in range(MAX_WORKER_CPUS, 0, -1)), 0.75, 0.5, 0.2
 
 
 def count_workers(
-    project: Project, inventory: Inventory, work: Work, trials: Trials, *, mode: str
+    project: Project, inventory: Inventory, work: Work, *, mode: str
 ) -> tuple[int, str]:
     """How many workers a training group has, and why; 1 means that none is made.
 
     Raises:
-        ProjectError: the project asks for more workers than there are cores or GPUs.
+        ProjectError: the project asks for more workers than there are cores.
     """
-    most = trials.n_gpus if trials.use_gpu else inventory.cpus
-    unit = "GPUs" if trials.use_gpu else "cores"
+    most = inventory.cpus
     asked = project.train.workers
     if asked is not None:
         if asked > most:
             raise ProjectError(
-                f"train.workers: must be at most the {most} {unit} of this cluster; found {asked}; "
+                f"train.workers: must be at most the {most} cores of this cluster; found {asked}; "
                 "lower it or remove it, and the plan chooses"
             )
         return asked, f"{asked} training workers, as the project says"
     if mode == "in-process":
         return 1, "no training group: the table fits one process"
     by_size = math.ceil(work.size_bytes / BYTES_PER_WORKER)
-    if trials.use_gpu:
-        count = min(most, max(2, by_size))
-        return count, f"{count} training workers, one {trials.accelerator or 'GPU'} each"
     n_nodes = len(inventory.nodes)
     spread = max(n_nodes, math.ceil(most / MAX_WORKER_CPUS))
     count = min(most, max(2, min(by_size, spread)))
@@ -57,31 +52,23 @@ def count_workers(
     return count, f"{count} training workers {where}: {why}"
 
 
-def size_workers(
-    inventory: Inventory, trials: Trials, n_workers: int, *, serving_cpus: float
-) -> float:
+def size_workers(inventory: Inventory, n_workers: int, *, serving_cpus: float) -> float:
     """Logical CPUs of one worker: the most that leaves Ray Data and the replicas theirs."""
     reserve = serving_cpus + DATA_CPUS
     if reserve >= inventory.cpus:
         reserve = inventory.cpus / 2
-    room = _room(inventory, trials, reserve)
+    room = _room(inventory, reserve)
     for share in CPU_SHARES:
-        slots = sum(min(int(cpus / share), most) for cpus, most in room)
-        if slots >= n_workers:
+        if sum(int(cpus / share) for cpus in room) >= n_workers:
             return share
     return CPU_SHARES[-1]
 
 
-def _room(inventory: Inventory, trials: Trials, reserve: float) -> list[tuple[float, int]]:
-    """Per node, the CPUs that workers may take and how many workers it may hold.
-
-    The reserve is taken from nodes without a GPU first, then from the largest.
-    """
-    nodes = sorted(inventory.nodes, key=lambda node: (len(node.accelerators) > 0, -node.cpus))
+def _room(inventory: Inventory, reserve: float) -> list[float]:
+    """Per node, the CPUs that workers may take; the reserve is taken from the largest first."""
     room = []
-    for node in nodes:
+    for node in sorted(inventory.nodes, key=lambda node: -node.cpus):
         taken = min(reserve, float(node.cpus))
         reserve -= taken
-        gpus = sum(gpu.kind == trials.gpu_kind for gpu in node.accelerators)
-        room.append((node.cpus - taken, gpus if trials.use_gpu else inventory.cpus))
+        room.append(node.cpus - taken)
     return room

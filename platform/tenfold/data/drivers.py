@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import tenfold.errors
 from tenfold.errors import ClusterError, OurError, TenfoldError
+from tenfold.settings import stays_local
 
 __all__ = ["Driver", "InProcess", "Job", "RayData", "choose_driver"]
 
@@ -128,7 +129,8 @@ def choose_driver(size_bytes: int, *, local_bytes: int) -> Driver:
     >>> choose_driver(10, local_bytes=100).name, choose_driver(10, local_bytes=0).name
     ('in-process', 'ray-data')
     """
-    return InProcess() if size_bytes < local_bytes else RayData()
+    local = stays_local(size_bytes, local_bytes=local_bytes)
+    return InProcess() if local else RayData()
 
 
 def _guarded(job: Job) -> Callable[[dict[str, Any]], dict[str, Any]]:

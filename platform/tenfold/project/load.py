@@ -43,6 +43,7 @@ _BOUNDS = {
 }
 SOURCE_TYPES_TO_COME = ("sql", "http", "delta", "iceberg", "lake")
 """Named in the design and not built: refused as `NotYet`, other words as a mistake."""
+DEVICES_TO_COME = ("gpu", "cuda")
 FOUND_LENGTH = 60
 """How much of a wrong value a message repeats, in characters."""
 
@@ -73,7 +74,11 @@ def load_project(path: Path | str) -> Project:
 
 def _refuse_not_yet(document: Document) -> None:
     """Say plainly what is planned, before its keys are called unknown."""
-    data = document.value.get("data") if isinstance(document.value, dict) else None
+    whole = document.value if isinstance(document.value, dict) else {}
+    train, data = whole.get("train"), whole.get("data")
+    if isinstance(train, dict) and train.get("device") in DEVICES_TO_COME:
+        what = "fits on a GPU are not built"
+        _not_yet(document, ("train", "device"), what, "write 'device: auto', which fits on CPU")
     if not isinstance(data, dict):
         return
     if data.get("joins"):

@@ -60,8 +60,8 @@ class Train(Section):
     workers: Annotated[Whole, Field(ge=1, le=1024)] | None = None
     """Workers of a distributed training group; absent, the plan chooses."""
 
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto takes a GPU where one is large enough and the table is worth it."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where models are fitted; auto means CPU so far, also where there are GPUs."""
 
     @property
     def budget_s(self) -> float:

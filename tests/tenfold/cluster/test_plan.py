@@ -10,25 +10,21 @@ from hypothesis import strategies as st
 
 from tenfold.cluster import Accelerator, Inventory, Node, Plan, make_plan
 from tenfold.cluster.inventory import GIB
+from tenfold.data.drivers import choose_driver
 from tenfold.errors import ProjectError
 from tenfold.project import Project
 
 MIB = 1024**2
-A100, A100_80, T4, P4 = (
-    Accelerator("A100", 40 * GIB),
-    Accelerator("A100-80G", 80 * GIB),
-    Accelerator("T4", 16 * GIB),
-    Accelerator("P4", 8 * GIB),
-)
+A100 = Accelerator("A100", 40 * GIB)
+T4 = Accelerator("T4", 16 * GIB)
 LAPTOP = Inventory((Node("laptop", 2, 8 * GIB),))
 SINGLE = Inventory((Node("tiny", 1, 2 * GIB),))
 SERVER = Inventory((Node("server", 64, 256 * GIB),))
-ONE_GPU = Inventory((Node("box", 16, 64 * GIB, (A100,)),))
-TWO_TYPES = Inventory((Node("box", 32, 256 * GIB, (A100,) * 4 + (T4,) * 4),))
-MIXED = Inventory((Node("cpu", 64, 256 * GIB), Node("gpu", 16, 64 * GIB, (T4, T4))))
-SMALL_GPU = Inventory((Node("box", 8, 64 * GIB, (P4,)),))
-UNKNOWN_GPU = Inventory((Node("box", 8, 64 * GIB, (Accelerator("GPU"),)),))
+WITH_GPUS = Inventory((Node("box", 32, 256 * GIB, (A100,) * 4 + (T4,) * 4),))
 FOUR_NODES = Inventory(tuple(Node(f"n{i}", 8, 32 * GIB) for i in range(4)))
+
+SERVING_LEAST = 0.5
+"""One replica of a quarter CPU, and what else Serve starts."""
 
 SMALL = {"n_rows": 30_000, "n_columns": 15, "size_bytes": 4 * MIB}
 MEDIUM = {"n_rows": 1_000_000, "n_columns": 20, "size_bytes": 200 * MIB}
@@ -63,83 +59,32 @@ def plan(
                 "threads_per_trial": 1,
                 "trials_at_once": 2,
                 "retrain_trials_at_once": 1,
-                "device": "cpu",
-                "replicas": 1,
-                "replica_cpus": 0.25,
             },
             id="a laptop of two cores",
         ),
         pytest.param(
             SINGLE,
             SMALL,
-            {"threads_per_trial": 1, "trials_at_once": 1, "trial_cpus": 0.5, "replicas": 1},
+            {"threads_per_trial": 1, "trials_at_once": 1, "trial_cpus": 0.5},
             id="one core",
         ),
         pytest.param(
             SERVER,
             SMALL,
-            {"threads_per_trial": 4, "trials_at_once": 16, "replica_cpus": 1.0, "device": "cpu"},
+            {"threads_per_trial": 4, "trials_at_once": 16},
             id="64 cores",
         ),
         pytest.param(
             SERVER,
             LARGE,
-            {"mode": "ray-data", "n_workers": 4, "worker_cpus": 15.0, "device": "cpu"},
+            {"mode": "ray-data", "n_workers": 4, "worker_cpus": 15.0},
             id="64 cores, a large table",
         ),
         pytest.param(
-            ONE_GPU,
-            SMALL,
-            {"device": "cpu", "use_gpu": False, "accelerator": None},
-            id="one GPU, a table too small for it",
-        ),
-        pytest.param(
-            ONE_GPU,
-            MEDIUM,
-            {
-                "device": "cuda",
-                "use_gpu": True,
-                "accelerator": "A100",
-                "trials_at_once": 1,
-                "threads_per_trial": 4,
-            },
-            id="one GPU",
-        ),
-        pytest.param(
-            TWO_TYPES,
-            MEDIUM,
-            {"accelerator": "A100", "trials_at_once": 4, "threads_per_trial": 4},
-            id="eight GPUs of two types",
-        ),
-        pytest.param(
-            TWO_TYPES,
+            WITH_GPUS,
             LARGE,
-            {"accelerator": "A100", "n_workers": 4, "worker_cpus": 7.0},
-            id="eight GPUs of two types, a large table",
-        ),
-        pytest.param(
-            MIXED,
-            MEDIUM,
-            {"accelerator": "T4", "trials_at_once": 2, "threads_per_trial": 4},
-            id="GPU nodes beside CPU nodes",
-        ),
-        pytest.param(
-            MIXED,
-            MEDIUM | {"size_bytes": GIB},
-            {"mode": "ray-data", "n_workers": 2, "worker_cpus": 8.0},
-            id="GPU nodes beside CPU nodes, distributed",
-        ),
-        pytest.param(
-            SMALL_GPU,
-            LARGE,
-            {"device": "cpu", "use_gpu": False},
-            id="a GPU too small",
-        ),
-        pytest.param(
-            UNKNOWN_GPU,
-            MEDIUM,
-            {"device": "cuda", "use_gpu": True, "accelerator": None},
-            id="a GPU of unknown type",
+            {"n_workers": 2, "worker_cpus": 14.0, "threads_per_trial": 4},
+            id="GPUs, which no fit uses so far",
         ),
         pytest.param(
             FOUR_NODES,
@@ -165,14 +110,20 @@ def test_no_local_limit_sends_everything_through_ray_data_with_two_workers() -> 
     assert (made.mode, made.n_workers) == ("ray-data", 2)
 
 
+def test_a_table_of_exactly_the_limit_is_streamed_as_it_is_prepared() -> None:
+    for size, mode in ((MIB - 1, "in-process"), (MIB, "ray-data")):
+        made = plan(LAPTOP, SMALL | {"size_bytes": size}, local_bytes=MIB)
+        assert made.mode == mode == choose_driver(size, local_bytes=MIB).name
+
+
 def test_the_reasons_of_a_laptop() -> None:
     assert plan(LAPTOP, SMALL).reasons == (
-        "one process prepares the table: 4 MiB is within the local limit of 256 MiB, "
+        "one process prepares the table: 4 MiB is below the limit of 256 MiB, "
         "and starting Ray Data would cost seconds",
         "trials train on CPU: there is no GPU",
         "2 trials at once with 1 thread each on 2 cores",
         "no training group: the table fits one process",
-        "1 x 0.25 CPU answer requests with one thread each, so that a retrain fits beside them",
+        "1 replica answers, as serve.replicas says; a search beside leaves 0.5 of 2 CPUs alone",
     )
 
 
@@ -180,26 +131,10 @@ def test_the_reasons_of_a_laptop() -> None:
     ("inventory", "size", "words"),
     [
         (
-            TWO_TYPES,
+            WITH_GPUS,
             MEDIUM,
-            "training uses the 4 x A100: about 1.9 GiB fit; T4 stay free, since one type keeps "
-            "times comparable",
-        ),
-        (
-            MIXED,
-            MEDIUM,
-            "training uses the 2 x T4: about 1.9 GiB fit; nodes without a GPU prepare data "
-            "and serve",
-        ),
-        (
-            SMALL_GPU,
-            LARGE,
-            "trials train on CPU: training needs about 18.9 GiB and no GPU here has that (P4)",
-        ),
-        (
-            ONE_GPU,
-            SMALL,
-            "trials train on CPU: 450,000 cells are fewer than the 2,000,000 from which a GPU pays",
+            "trials train on CPU: fits run there so far, and GPUs are left to later "
+            "(4 x A100, 4 x T4)",
         ),
         (
             Inventory((Node("n", 64, 8 * GIB),)),
@@ -207,55 +142,36 @@ def test_the_reasons_of_a_laptop() -> None:
             "6 trials at once with 4 threads each on 64 cores; memory bounds them, each needs "
             "about 721 MiB",
         ),
+        (
+            LAPTOP,
+            SMALL | {"size_bytes": 256 * MIB},
+            "Ray Data streams the table: 256 MiB is not below the limit of 256 MiB",
+        ),
     ],
 )
 def test_reasons(inventory: Inventory, size: dict[str, int], words: str) -> None:
     assert words in plan(inventory, size).reasons
 
 
-def test_families_that_no_gpu_helps() -> None:
-    made = plan(ONE_GPU, MEDIUM, train={"families": ["linear"]})
-    assert made.device == "cpu"
-    assert "trials train on CPU: no GPU helps linear" in made.reasons
-
-
 def test_the_project_s_device_is_obeyed() -> None:
-    assert plan(ONE_GPU, MEDIUM, train={"device": "cpu"}).device == "cpu"
-    assert plan(ONE_GPU, SMALL, train={"device": "gpu"}).device == "cuda"
+    made = plan(WITH_GPUS, MEDIUM, train={"device": "cpu"})
+    assert "trials train on CPU, as the project says" in made.reasons
 
 
-@pytest.mark.parametrize(
-    ("inventory", "size", "train", "message"),
-    [
-        (
-            LAPTOP,
-            SMALL,
-            {"device": "gpu"},
-            "train.device: must be auto or cpu here, because this cluster has no GPU; found 'gpu'; "
-            "add a GPU node or write 'device: auto'",
-        ),
-        (
-            SMALL_GPU,
-            LARGE,
-            {"device": "gpu"},
-            "train.device: must be auto or cpu here: training needs about 18.9 GiB and no GPU here "
-            "has that (P4); found 'gpu'",
-        ),
-        (
-            LAPTOP,
-            SMALL,
-            {"workers": 3},
-            "train.workers: must be at most the 2 cores of this cluster; found 3; "
-            "lower it or remove it, and the plan chooses",
-        ),
-    ],
-)
-def test_what_a_cluster_cannot_give(
-    inventory: Inventory, size: dict[str, int], train: dict[str, Any], message: str
-) -> None:
+def test_gpus_change_nothing_but_the_reason() -> None:
+    bare = Inventory(tuple(Node(n.name, n.cpus, n.memory_bytes) for n in WITH_GPUS.nodes))
+    one, other = (plan(inventory, LARGE).to_dict() for inventory in (WITH_GPUS, bare))
+    assert one.pop("reasons") != other.pop("reasons")
+    assert one == other
+
+
+def test_more_workers_than_cores_are_refused() -> None:
     with pytest.raises(ProjectError) as caught:
-        plan(inventory, size, train=train)
-    assert str(caught.value) == message
+        plan(LAPTOP, SMALL, train={"workers": 3})
+    assert str(caught.value) == (
+        "train.workers: must be at most the 2 cores of this cluster; found 3; "
+        "lower it or remove it, and the plan chooses"
+    )
 
 
 def test_the_project_s_workers_are_obeyed() -> None:
@@ -265,15 +181,27 @@ def test_the_project_s_workers_are_obeyed() -> None:
 
 
 def test_more_replicas_than_fit_are_told() -> None:
-    made = plan(LAPTOP, SMALL, serve={"replicas": 50})
-    assert made.replicas == 6
-    assert made.reasons[-1] == (
-        "6 x 0.25 CPU answer requests with one thread each; 50 were asked for, "
-        "more than 2 cores hold beside training"
+    assert plan(LAPTOP, SMALL, serve={"replicas": 50}).reasons[-1] == (
+        "50 replicas answer, as serve.replicas says; a search beside leaves 1.75 of 2 CPUs alone, "
+        "too few for so many"
     )
 
 
-GPUS = st.lists(st.sampled_from([A100, A100_80, T4, P4, Accelerator("GPU")]), max_size=8)
+def test_a_plan_says_only_what_something_obeys() -> None:
+    """Each field is read where a training is started; serving obeys the project alone."""
+    assert set(plan(LAPTOP, SMALL).to_dict()) == {
+        "mode",
+        "n_workers",
+        "worker_cpus",
+        "threads_per_trial",
+        "trial_cpus",
+        "trials_at_once",
+        "retrain_trials_at_once",
+        "reasons",
+    }
+
+
+GPUS = st.lists(st.sampled_from([A100, T4, Accelerator("GPU")]), max_size=8)
 NODES = st.lists(
     st.builds(
         Node,
@@ -301,17 +229,11 @@ def test_every_plan_fits_its_cluster(
 ) -> None:
     inventory = Inventory(tuple(nodes))
     made = make_plan(project(serve={"replicas": replicas}), inventory, **size)
-    retrain = made.retrain_trials_at_once * made.trial_cpus
-    assert made.serving_cpus + retrain <= inventory.cpus + 1e-9
+    assert made.retrain_trials_at_once * made.trial_cpus <= inventory.cpus - SERVING_LEAST
     assert made.trials_at_once >= made.retrain_trials_at_once >= 1
-    assert min(made.n_workers, made.replicas, made.threads_per_trial) >= 1
+    assert min(made.n_workers, made.threads_per_trial) >= 1
     assert made.worker_cpus > 0
-    assert made.use_gpu == (made.device == "cuda")
     assert len(made.reasons) == 5
-    if made.use_gpu:
-        of_type = [gpu for node in nodes for gpu in node.accelerators]
-        kind = made.accelerator or "GPU"
-        assert max(made.trials_at_once, made.n_workers) <= sum(g.kind == kind for g in of_type)
 
 
 @given(NODES, SIZES)
@@ -320,7 +242,7 @@ def test_a_training_group_leaves_a_cpu_to_ray_data(nodes: list[Node], size: dict
     made = make_plan(project(), inventory, **size)
     group = made.n_workers * made.worker_cpus
     if inventory.cpus >= 2:
-        assert made.serving_cpus + 1 + group <= inventory.cpus + 1e-9
+        assert SERVING_LEAST + 1 + group <= inventory.cpus + 1e-9
     else:
         assert group <= inventory.cpus / 2
 
@@ -334,10 +256,5 @@ def test_equal_arguments_give_equal_plans(nodes: list[Node], size: dict[str, int
 @given(NODES, SIZES)
 def test_every_worker_has_a_place(nodes: list[Node], size: dict[str, int]) -> None:
     made = make_plan(project(), Inventory(tuple(nodes)), **size)
-    kind = made.accelerator or "GPU"
-    slots = 0
-    for node in nodes:
-        by_cpu = int(node.cpus / made.worker_cpus)
-        by_gpu = sum(gpu.kind == kind for gpu in node.accelerators)
-        slots += min(by_cpu, by_gpu) if made.use_gpu else by_cpu
+    slots = sum(int(node.cpus / made.worker_cpus) for node in nodes)
     assert slots >= made.n_workers

@@ -35,12 +35,13 @@ def test_a_trial_never_spans_two_nodes() -> None:
     assert (trials.threads, trials.at_once) == (3, 4)
 
 
-def test_the_type_with_most_memory_in_sum_is_taken() -> None:
-    few, many = Accelerator("A100", 40 * GIB), Accelerator("L4", 24 * GIB)
-    inventory = Inventory((Node("n", 32, 256 * GIB, (few, *(many,) * 4)),))
+def test_gpus_are_told_and_not_used() -> None:
+    gpus = (Accelerator("A100", 40 * GIB), *(Accelerator("L4", 24 * GIB),) * 4)
+    inventory = Inventory((Node("n", 32, 256 * GIB, gpus),))
     work = Work(n_rows=1_000_000, n_columns=20, size_bytes=1)
     trials = plan_trials(PROJECT, inventory, work, free_cpus=30.0)
-    assert (trials.accelerator, trials.n_gpus, trials.use_gpu) == ("L4", 4, True)
+    assert (trials.threads, trials.at_once) == (2, 16)
+    assert trials.reasons[0].endswith("GPUs are left to later (1 x A100, 4 x L4)")
 
 
 @given(st.integers(1, 256), st.floats(0.25, 256), st.integers(0, 10**9))

@@ -3,18 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tenfold.cluster.inventory import GIB, Inventory, Node
-from tenfold.cluster.trials import Trials
 from tenfold.cluster.workers import size_workers
-
-CPU = Trials(
-    threads=1,
-    cpus=1.0,
-    at_once=1,
-    at_once_beside_serving=1,
-    gpu_kind=None,
-    n_gpus=0,
-    reasons=(),
-)
 
 
 @pytest.mark.parametrize(
@@ -32,4 +21,4 @@ def test_shares_are_what_nodes_can_hold(
     nodes: tuple[int, ...], n_workers: int, share: float
 ) -> None:
     inventory = Inventory(tuple(Node(f"n{i}", cpus, GIB) for i, cpus in enumerate(nodes)))
-    assert size_workers(inventory, CPU, n_workers, serving_cpus=0.5) == share
+    assert size_workers(inventory, n_workers, serving_cpus=0.5) == share

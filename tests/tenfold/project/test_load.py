@@ -159,6 +159,12 @@ def test_classes_written_plainly(tmp_path: Path, word: str, text: str) -> None:
             "p.yaml:9: data.sources[1]: a second source is not built yet; "
             "what works: put the rows into one file",
         ),
+        (
+            "seed: 7}",
+            "seed: 7, device: gpu}",
+            "p.yaml:9: train.device: fits on a GPU are not built yet; "
+            "what works: write 'device: auto', which fits on CPU",
+        ),
     ],
 )
 def test_what_is_planned_is_refused_as_not_yet(
