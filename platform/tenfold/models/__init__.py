@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenfold.models.base import Family, Fit, FitStopped, Model, Params, TargetMap, n_outputs
 from tenfold.models.engine import EngineChoice, choose_engine
-from tenfold.models.families import FAMILIES, families_for, load_model
+from tenfold.models.families import FAMILIES, load_model
 
 __all__ = [
     "FAMILIES",
@@ -16,7 +16,6 @@ __all__ = [
     "Params",
     "TargetMap",
     "choose_engine",
-    "families_for",
     "load_model",
     "n_outputs",
 ]

@@ -12,22 +12,11 @@ from tenfold.models.dummy import DUMMY
 from tenfold.models.linear import LINEAR
 from tenfold.models.network import NETWORK
 
-__all__ = ["FAMILIES", "families_for", "load_model"]
+__all__ = ["FAMILIES", "load_model"]
 
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (DUMMY, LINEAR, BOOSTING, NETWORK, KMEANS)
 }
-
-
-def families_for(task: str) -> tuple[str, ...]:
-    """Names of the families that can do a task, cheapest first.
-
-    >>> families_for("clustering")
-    ('kmeans',)
-    >>> families_for("binary")
-    ('dummy', 'linear', 'boosting', 'network')
-    """
-    return tuple(name for name, family in FAMILIES.items() if task in family.tasks)
 
 
 def load_model(family: str, files: Mapping[str, bytes]) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.project.duration import format_duration, parse_duration
+from tenfold.project.duration import parse_duration
 from tenfold.project.gates import Gate
 from tenfold.project.inputs import ColumnRule, Data, Prepare, Source
 from tenfold.project.load import load_project
@@ -29,7 +29,6 @@ __all__ = [
     "Source",
     "Task",
     "Train",
-    "format_duration",
     "load_project",
     "measures_for",
     "metric_direction",

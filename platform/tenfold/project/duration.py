@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["format_duration", "parse_duration"]
+__all__ = ["parse_duration"]
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -45,20 +45,3 @@ def parse_duration(value: object) -> float:
     if not (math.isfinite(seconds) and 0.0 <= seconds <= MAX_DURATION_S):
         raise ValueError(law + ", at most ten years")
     return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """Write seconds the way a project file would.
-
-    >>> [format_duration(s) for s in (0, 0.25, 60, 90, 5400, 86400)]
-    ['0s', '250ms', '1m', '1m30s', '1h30m', '1d']
-    """
-    left_ms = round(seconds * 1000)
-    parts = []
-    for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        count, left_ms = divmod(left_ms, size_ms)
-        if count:
-            parts.append(f"{count}{unit}")
-    if left_ms:
-        parts.append(f"{left_ms}ms")
-    return "".join(parts) or "0s"
