@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "canonical_json",
     "finite_or_none",
     "fsync_folder",
+    "move_whole",
     "read_json",
     "sha256_hex",
     "store_error",
@@ -89,6 +91,32 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def move_whole(folder: Path, path: Path) -> None:
+    """Move a folder to its place, where it appears whole or not at all; nothing if it is there.
+
+    Within a file system it is one rename; from another one it is copied first.
+
+    Raises:
+        StoreError: the disk is full, read-only or failing; nothing half-written stays behind.
+    """
+    if path.exists():
+        return
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(path)
+        except OSError:  # another file system
+            shutil.copytree(folder, staged)
+            staged.rename(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        if not path.exists():  # else somebody else was first
+            raise store_error(path, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

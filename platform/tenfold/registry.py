@@ -9,8 +9,6 @@ mirrors versions and aliases for people; nothing reads them back from there.
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +16,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from tenfold.canonical import fsync_folder, sha256_hex, store_error
+from tenfold.canonical import move_whole, sha256_hex
 from tenfold.errors import ArtifactError, RegistryConflict, StoreError, UserError
 from tenfold.settings import Settings
 from tenfold.state import State, open_state, tables
@@ -90,7 +88,7 @@ class Registry:
         if known is not None:
             return known
         path = self._settings.artifacts / project / digest
-        _take_in(folder, path)
+        move_whole(folder, path)
         for _ in range(_PUBLISH_ATTEMPTS):
             try:
                 with self.state.engine.begin() as connection:
@@ -329,28 +327,3 @@ def _record(
             at=now_text(),
         )
     )
-
-
-def _take_in(folder: Path, path: Path) -> None:
-    """Move a folder into the store; the last step is one rename."""
-    if path.exists():
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.rename(path)
-        except OSError:  # another file system
-            _copy_whole(folder, path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        if not path.exists():
-            raise store_error(path, error) from error
-
-
-def _copy_whole(folder: Path, path: Path) -> None:
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        shutil.copytree(folder, staged)
-        staged.rename(path)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)

@@ -3,13 +3,21 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.canonical import canonical_json, finite_or_none, read_json, store_error, write_atomic
+from tenfold.canonical import (
+    canonical_json,
+    finite_or_none,
+    move_whole,
+    read_json,
+    store_error,
+    write_atomic,
+)
 from tenfold.errors import StoreError
 
 values = st.recursive(
@@ -79,6 +87,36 @@ def test_a_missing_or_broken_json_file_is_said(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(StoreError, match="must be a readable JSON file"):
         read_json(tmp_path / "none.json")
+
+
+def test_a_folder_is_moved_whole_also_from_another_file_system(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        for number, parent in enumerate((tmp_path, Path(other))):
+            folder, place = parent / "made", tmp_path / "store" / f"v{number}"
+            folder.mkdir()
+            (folder / "model").write_bytes(b"x" * 5000)
+            move_whole(folder, place)
+            assert (place / "model").read_bytes() == b"x" * 5000
+            (tmp_path / "late").mkdir(exist_ok=True)
+            move_whole(tmp_path / "late", place)  # it is there already
+            assert (place / "model").is_file()
+    assert sorted(entry.name for entry in (tmp_path / "store").iterdir()) == ["v0", "v1"]
+
+
+def test_a_folder_that_cannot_be_moved_leaves_nothing(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        folder = Path(other) / "made"
+        folder.mkdir()
+        (folder / "model").write_bytes(b"x" * 5000)
+        assert folder.stat().st_dev != tmp_path.stat().st_dev, "the test needs two file systems"
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            with pytest.raises(StoreError, match=r"v1 could not be written: .*File too large"):
+                move_whole(folder, tmp_path / "store" / "v1")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_what_json_cannot_say_is_null() -> None:
