@@ -91,12 +91,19 @@ def test_the_whole_config_follows_the_aliases(scene: Scene, publish: Publish) ->
     write_canary(scene.registry.state, "mixed", Canary(2, 25))
     scene.supervisor.step()
     assert scene.host.arms() == [("champion", 1, 0.75), ("challenger", 2, 0.25)]
+    publish(2)
+    scene.registry.set_alias("mixed", "challenger", 3)  # whose share was never given
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 1.0)]
+    scene.registry.set_alias("mixed", "challenger", 2)
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 0.75), ("challenger", 2, 0.25)]
     scene.registry.promote("mixed", 2, expected=1)
     scene.supervisor.step()
     assert scene.host.arms() == [("champion", 2, 1.0)]
-    assert scene.kinds().count("swap") == 2
+    assert scene.kinds().count("swap") == 4
     configs = [sent["deployments"][0].pop("user_config") for sent in scene.host.sent]
-    assert [config["generation"] for config in configs] == [1, 2, 3, 4]
+    assert [config["generation"] for config in configs] == [1, 2, 3, 4, 5, 6]
     assert all(sent == scene.host.sent[0] for sent in scene.host.sent)
 
 
