@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tenfold.errors import StoreError
 
 __all__ = [
     "canonical_json",
+    "finite_json",
     "finite_or_none",
     "fsync_folder",
     "move_whole",
@@ -38,6 +40,19 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def finite_json(value: Any) -> Any:
+    """JSON values with every NaN and infinity inside of them as null.
+
+    >>> finite_json({"a": [1.0, float("inf")], "b": float("nan")})
+    {'a': [1.0, None], 'b': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: finite_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_json(inner) for inner in value]
+    return finite_or_none(value) if isinstance(value, float) else value
 
 
 def finite_or_none(value: float | None) -> float | None:

@@ -16,6 +16,9 @@ __all__ = ["MAX_LABELS", "LabelVerdict", "check_labels", "label_text"]
 
 MAX_LABELS: Final = 10_000
 """Labels in one request; more are sent in several."""
+_LARGEST: Final = 3.4028234663852886e38
+"""The largest float32, which fits and losses count in; a larger label is a slip of its sender."""
+
 _MAX_SOURCE: Final = 100
 _FIELDS: Final = frozenset({"id", "label", "observed_at", "source"})
 
@@ -123,8 +126,8 @@ def label_text(label: object, *, target: Column) -> str:
             number = float(label)
         except OverflowError:
             number = math.inf
-        if not math.isfinite(number):
-            raise ValueError("label must be a finite number")
+        if not abs(number) <= _LARGEST:
+            raise ValueError(f"label must be a finite number of at most {_LARGEST:.3g} in size")
         return repr(number)
     if isinstance(label, bool) or not isinstance(label, (str, int)):
         raise ValueError(f"label must be one of the classes, as a string, not {_show(label)}")

@@ -182,9 +182,16 @@ async def read_json_body(headers: Headers, receive: Receive, *, max_bytes: int) 
     """The body as JSON values. NaN, infinities, broken UTF-8 and deep nesting are refused.
 
     Raises:
-        HttpError: as `read_body`, and 400 for what is not JSON.
+        HttpError: as `read_body`, 415 for a body that does not say it is JSON, and 400 for what is
+            not JSON. Browsers send other types from any page without asking first.
     """
     body = await read_body(headers, receive, max_bytes=max_bytes)
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != JSON and not kind.endswith(b"+json"):
+        said = kind.decode("latin-1") or "nothing"
+        raise HttpError(
+            415, "content-type", f"the body must say that it is {JSON.decode()}, it says {said!r}"
+        )
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from tenfold.canonical import canonical_json, write_atomic
+from tenfold.canonical import canonical_json, finite_json, write_atomic
 from tenfold.cluster.connect import LOOPBACK, auth_environment
 from tenfold.cluster.keeper import forget_keeper, keeper_file, read_keeper, status_file
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, open_session
@@ -183,7 +183,7 @@ class Keeper:
 
     def _tell(self, status: Mapping[str, Any]) -> None:
         try:
-            write_atomic(status_file(self._settings), canonical_json(status))
+            write_atomic(status_file(self._settings), canonical_json(finite_json(status)))
         except (StoreError, ValueError):
             log.exception("the status was not written")
 

@@ -116,7 +116,7 @@ async def call(
         "method": method,
         "path": f"/mixed{path}",
         "root_path": "/mixed",
-        "headers": list(headers),
+        "headers": [(b"content-type", b"application/json"), *headers],
     }
     await app(scope, receive, send)
     assert sent[0]["type"] == "http.response.start"

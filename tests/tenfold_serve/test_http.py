@@ -33,6 +33,8 @@ from tenfold_serve.http import (
     send_answer,
 )
 
+JSON_TYPE = {b"content-type": b"application/json; charset=utf-8"}
+
 
 class Wire:
     """A connection: hands over chunks, then says that the client went away."""
@@ -123,8 +125,21 @@ def test_identity_is_no_encoding(encoding: bytes) -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"NaN", b"[Infinity]", b'"\xff"', b"[" * 5000])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(HttpError, match="the body must be JSON in UTF-8: ") as caught:
-        asyncio.run(read_json_body({}, Wire([body]).receive, max_bytes=10_000))
+        asyncio.run(read_json_body(JSON_TYPE, Wire([body]).receive, max_bytes=10_000))
     assert (caught.value.status, caught.value.law, caught.value.drain) == (400, "json", False)
+
+
+@pytest.mark.parametrize(
+    "kind", [b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data", b""]
+)
+def test_a_body_must_say_that_it_is_json(kind: bytes) -> None:
+    """A browser sends these from any page to any address without asking first."""
+    headers = {b"content-type": kind} if kind else {}
+    with pytest.raises(HttpError, match="must say that it is application/json") as caught:
+        asyncio.run(read_json_body(headers, Wire([b"{}"]).receive, max_bytes=100))
+    assert (caught.value.status, caught.value.law) == (415, "content-type")
+    other = {b"content-type": b"application/vnd.x+json"}
+    assert asyncio.run(read_json_body(other, Wire([b"{}"]).receive, max_bytes=100)) == {}
 
 
 JSON_VALUES = st.recursive(
@@ -138,7 +153,7 @@ JSON_VALUES = st.recursive(
 def test_json_comes_back_whatever_the_chunks(value: object, size: int) -> None:
     body = answer_json(value).body
     chunks = [body[i : i + size] for i in range(0, len(body), size)]
-    found = asyncio.run(read_json_body({}, Wire(chunks).receive, max_bytes=len(body)))
+    found = asyncio.run(read_json_body(JSON_TYPE, Wire(chunks).receive, max_bytes=len(body)))
     assert found == value
 
 
