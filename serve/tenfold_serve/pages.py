@@ -135,6 +135,7 @@ td, th {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e3e8
 button {{ font: inherit; padding: .4rem 1.2rem; border-radius: 6px; border: 1px solid #2458a8;
   background: #2f6fd0; color: #fff }}
 code {{ background: #f4f6f8; padding: 0 .25rem }} .muted {{ color: #5b6773 }}
+p, td {{ overflow-wrap: anywhere }}
 </style></head><body>
 <h1>{title}</h1><p class="muted">{description}</p>
 <h2>POST /{project}/predict</h2>

@@ -19,6 +19,12 @@ MAX_WORK_ROWS = 5_000_000
 """Rows times resamples: keeps all measures of a large test set within some seconds."""
 
 
+SHARES = frozenset(
+    {"accuracy", "balanced_accuracy", "f1", "precision", "recall", "roc_auc", "average_precision"}
+)
+"""Measures from 0 to 1 that are 1 only without any error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A measured value with its interval, both in the measure's unit."""
@@ -48,7 +54,8 @@ def bootstrap(name: str, judged: Judged, *, seed: int = 0) -> Estimate:
         seed: equal seeds give equal bounds.
 
     Returns:
-        Value on all rows and the bounds; the value is widened into the bounds if it falls outside.
+        Value on all rows and the bounds; the bounds are widened to hold the value. Shares without
+        any error (or without any hit) get the exact bound that their number of rows can prove.
     """
     value = measure(name, judged)
     n = judged.n_rows
@@ -63,6 +70,11 @@ def bootstrap(name: str, judged: Judged, *, seed: int = 0) -> Estimate:
         return Estimate(value, float("nan"), float("nan"))
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(known, [tail, 100 - tail])
+    if name in SHARES and low == high and value in (0.0, 1.0):
+        # No resample has an error that no row has: the exact bound of n rows without one
+        # (Clopper and Pearson 1934) says what they can prove.
+        room = 1.0 - ((1.0 - CONFIDENCE) / 2) ** (1.0 / n)
+        return Estimate(value, min(value, 1.0 - room), max(value, room))
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 

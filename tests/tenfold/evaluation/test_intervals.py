@@ -83,7 +83,7 @@ def test_resamples_without_a_meaning_are_left_out() -> None:
     truth = np.array([1] + [0] * 7)
     p = np.linspace(0.9, 0.1, 8)
     found = bootstrap("roc_auc", Judged(Task.BINARY, truth, np.c_[1 - p, p]))
-    assert found == Estimate(1.0, 1.0, 1.0)
+    assert found == Estimate(1.0, pytest.approx(0.025 ** (1 / 8)), 1.0)
 
 
 def test_a_measure_without_any_meaning_has_no_bounds() -> None:
@@ -103,3 +103,16 @@ def test_all_measures_at_once_are_each_ones_own() -> None:
     assert found == {name: bootstrap(name, rows, seed=2) for name in ("f1", "log_loss")}
     assert list(found["f1"].to_dict()) == ["value", "lower", "upper"]
     assert found["f1"].to_dict()["upper"] == found["f1"].upper
+
+
+def test_perfect_rows_prove_what_their_number_can_and_no_more() -> None:
+    """69 rows without an error: the exact 97.5 % bound is 0.9479, not 1."""
+    truth = np.arange(69) % 2
+    scores = np.column_stack([1.0 - truth, truth]).astype(float)
+    judged = Judged(Task.BINARY, truth, scores, truth.astype(np.int64))
+    for name in ("accuracy", "roc_auc", "f1"):
+        found = bootstrap(name, judged)
+        assert (found.value, found.upper) == (1.0, 1.0)
+        assert found.lower == pytest.approx(0.025 ** (1 / 69))
+    none_right = Judged(Task.BINARY, truth, scores, 1 - truth.astype(np.int64))
+    assert bootstrap("accuracy", none_right).upper == pytest.approx(1 - 0.025 ** (1 / 69))
