@@ -163,7 +163,7 @@ def _tone(cell: str) -> str:
 
 def _calibration_svg(table: tuple[CalibrationBin, ...]) -> str:
     """Predicted (across) against observed (up), with the diagonal of a perfect model."""
-    size, pad = 280, 30
+    size, pad = 300, 44
     span = size - 2 * pad
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -173,9 +173,16 @@ def _calibration_svg(table: tuple[CalibrationBin, ...]) -> str:
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#0969da"/>' for x, y in points)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     (x0, y0), (x1, y1) = at(0, 0), at(1, 1)
+    ticks = "".join(
+        f'<text x="{at(v, 0)[0]}" y="{y0 + 14}" text-anchor="middle">{v:g}</text>'
+        f'<text x="{x0 - 6}" y="{at(0, v)[1] + 4}" text-anchor="end">{v:g}</text>'
+        for v in (0.0, 0.5, 1.0)
+    )
     return (
         f'<svg viewBox="0 0 {size} {size}" width="{size}" role="img" '
         'aria-label="calibration: predicted against observed share">'
+        f'<rect x="{x0}" y="{y1}" width="{span}" height="{span}" fill="none" stroke="#d0d7de"/>'
+        f'<g font-size="11" fill="currentColor">{ticks}</g>'
         f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#8c959f" stroke-dasharray="4"/>'
         f'<polyline points="{path}" fill="none" stroke="#0969da"/>{dots}'
         f'<text x="{size / 2}" y="{size - 6}" text-anchor="middle" font-size="12" '
