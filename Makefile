@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.lock
 	  --constraint constraints.lock --editable '.[dev,docs]'
 	@touch $(READY)
 
-demo: $(READY) ## Walk the whole loop on real data, about three minutes after the install
+demo: $(READY) ## Walk the whole loop on real data, under two minutes after the install
 	@$(BIN)/tenfold demo
 
 test: $(READY) ## The default test suite, under 15 minutes on two cores
