@@ -171,6 +171,13 @@ def test_feedback_from_a_file(walk: Walk, urls: dict[str, str], data_folder: Pat
     assert sent["statuses"] == {"accepted": 5, "unknown": 1}
 
 
+def test_every_scenario_can_be_replayed(walk: Walk, urls: dict[str, str]) -> None:
+    for scenario in ("none", "covariate", "broken"):
+        words = ("simulate", str(walk.bike), "--scenario", scenario, "--rows", "60")
+        record = tenfold_json(*words, home=walk.home)
+        assert (record["rows"], record["labels"], record["failed"]) == (60, 60, 0)
+
+
 def test_status_tells_what_runs(walk: Walk, urls: dict[str, str]) -> None:
     status = tenfold_json("status", str(walk.adult), home=walk.home)
     adult = status["projects"]["adult"]
