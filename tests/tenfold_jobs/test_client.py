@@ -1,53 +1,36 @@
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tenfold.errors import ClusterError, DataError
 from tenfold_jobs.client import EndpointClient
+from tests.httpserver import JsonHandler, serving
 
 
-class Endpoint(BaseHTTPRequestHandler):
+class Endpoint(JsonHandler):
     """A real HTTP server that answers, refuses, or hangs up, by the path that is asked."""
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def post(self) -> None:
+        body = self.body()
         if self.path == "/good/predict":
-            self._answer(200, {"n": len(body["rows"])})
+            self.answer(200, {"n": len(body["rows"])})
         elif self.path == "/good/feedback":
-            self._answer(202, {"items": [{"status": "accepted"}] * len(body["labels"])})
+            self.answer(202, {"items": [{"status": "accepted"}] * len(body["labels"])})
         elif self.path.startswith("/rude/"):
             self.close_connection = True
         else:
-            self._answer(400, {"error": "row 0 is wrong"})
+            self.answer(400, {"error": "row 0 is wrong"})
 
-    def do_GET(self) -> None:
-        self._answer(200 if self.path.startswith("/good") else 503, {"ready": True})
-
-    def _answer(self, status: int, document: object) -> None:
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+    def get(self) -> None:
+        self.answer(200 if self.path.startswith("/good") else 503, {"ready": True})
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Endpoint) as found:
+        yield found
 
 
 def test_answers_are_timed_and_failures_counted(url: str) -> None:

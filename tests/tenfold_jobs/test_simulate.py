@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pyarrow as pa
@@ -15,46 +12,32 @@ import pytest
 from tenfold_jobs.client import EndpointClient
 from tenfold_jobs.scenarios import Stream
 from tenfold_jobs.simulate import ROWS_PER_REQUEST, Replay, replay
+from tests.httpserver import JsonHandler, serving
 
 
-class Endpoint(BaseHTTPRequestHandler):
+class Endpoint(JsonHandler):
     """Answers "yes" to every row; refuses a request whose first row has a negative x."""
 
     labels: list[dict[str, Any]]
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def post(self) -> None:
+        body = self.body()
         if self.path.endswith("predict"):
             if body["rows"][0]["x"] < 0:
-                self._answer(503, {"error": {"message": "not now"}})
+                self.answer(503, {"error": {"message": "not now"}})
                 return
             found = [{"id": f"id-{row['x']:g}", "value": "yes"} for row in body["rows"]]
-            self._answer(200, {"version": 3, "predictions": found})
+            self.answer(200, {"version": 3, "predictions": found})
             return
         self.labels.extend(body["labels"])
-        self._answer(202, {"items": [{"status": "accepted"} for _ in body["labels"]]})
-
-    def _answer(self, status: int, document: object) -> None:
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        self.answer(202, {"items": [{"status": "accepted"} for _ in body["labels"]]})
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
     Endpoint.labels = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/mixed"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Endpoint) as found:
+        yield f"{found}/mixed"
 
 
 def stream_of(values: list[float], labels: list[str | None]) -> Stream:
