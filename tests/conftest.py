@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from tenfold.cluster.sessions import SessionRecord, session_led_by
 from tenfold.settings import Settings
 
 # Machines differ and are shared: how long one example takes says nothing about the code.
@@ -33,6 +36,18 @@ def data_folder() -> Path:
 def settings(tmp_path: Path) -> Settings:
     """Settings whose every part lies in a folder of this test."""
     return Settings.from_env({"TENFOLD_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture(scope="session")
+def keeper_session() -> Iterator[SessionRecord]:
+    """A living process that leads a session, as a keeper does; it serves nothing."""
+    command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield session_led_by(process.pid, marker="")
 
 
 @pytest.fixture(scope="session")

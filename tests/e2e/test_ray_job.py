@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenfold.cluster.sessions import MARKER, SessionRecord, end_session, record
+from tenfold.cluster.sessions import MARKER, end_session, session_led_by
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tests.command import tenfold, tenfold_json
@@ -80,18 +80,13 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    started = SessionRecord(process.pid, process.pid, _start_of(process.pid), record().boot, marker)
+    started = session_led_by(process.pid, marker=marker)
     try:
         _await_dashboard(process, f"http://127.0.0.1:{dashboard}/api/version", environ)
         yield Head(f"http://127.0.0.1:{dashboard}", home, environ)
     finally:
         end_session(started, grace_s=15)
         process.wait(timeout=10)
-
-
-def _start_of(pid: int) -> int:
-    text = Path(f"/proc/{pid}/stat").read_text()
-    return int(text[text.rindex(")") + 2 :].split()[19])
 
 
 def _await_dashboard(process: subprocess.Popen[bytes], url: str, environ: dict[str, str]) -> None:

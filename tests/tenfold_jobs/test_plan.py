@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.cluster import inventory_local, make_plan
-from tenfold.cluster.sessions import record
+from tenfold.cluster.sessions import SessionRecord
 from tenfold.errors import DataError
 from tenfold.project import Project
 from tenfold.settings import Settings
@@ -63,12 +63,12 @@ def test_a_missing_file_is_named(settings: Settings, mixed_project: Project) -> 
 
 
 def test_beside_a_keeper_the_plan_is_made_on_its_ray_as_a_training_would_be(
-    settings: Settings, mixed_project: Project
+    settings: Settings, mixed_project: Project, keeper_session: SessionRecord
 ) -> None:
     """A keeper whose Ray does not answer: who asks this machine instead would not notice."""
     write(mixed_project, 10)
     settings.keeper.mkdir(parents=True)
-    body = {**record().to_dict(), "ray_address": "127.0.0.1:1"}
+    body = {**keeper_session.to_dict(), "ray_address": "127.0.0.1:1"}
     (settings.keeper / "keeper.json").write_text(json.dumps(body))
     code = (
         "import json, pathlib, sys\n"

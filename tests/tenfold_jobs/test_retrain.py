@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 
 from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.keeper import keeper_file, status_file
-from tenfold.cluster.sessions import record
+from tenfold.cluster.sessions import SessionRecord
 from tenfold.data import Snapshot, prepare
 from tenfold.errors import DataError, UserError
 from tenfold.inference import Predictor
@@ -137,13 +137,15 @@ def test_a_gate_that_is_missed_keeps_the_champion(project: Project, settings: Se
     assert Registry(settings).alias("flip", CHAMPION) == 1
 
 
-def test_what_broken_data_taught_is_not_promoted(project: Project, settings: Settings) -> None:
-    """A running keeper whose monitor holds a column for broken: this process stands for it."""
+def test_what_broken_data_taught_is_not_promoted(
+    project: Project, settings: Settings, keeper_session: SessionRecord
+) -> None:
+    """A running keeper whose monitor holds a column for broken."""
     log(settings, rows(500, flipped=True, seed=2))
     quality = {"active": True, "named": ["x:missing"]}
     status = {"flip": {"monitor": {"models": {"1": {"channels": {"quality": quality}}}}}}
     write_atomic(status_file(settings), canonical_json(status))
-    body = {**record().to_dict(), "port": 1, "urls": {}}
+    body = {**keeper_session.to_dict(), "port": 1, "urls": {}}
     write_atomic(keeper_file(settings), canonical_json(body))
     held = run_retrain(project, settings)
     assert held.alias == "challenger"

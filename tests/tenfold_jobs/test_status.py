@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
-from tenfold.cluster.sessions import record
+from tenfold.cluster.sessions import SessionRecord
 from tenfold.errors import UserError
 from tenfold.registry import Registry
 from tenfold.settings import Settings
@@ -46,10 +47,20 @@ LIVE: dict[str, Any] = {
 }
 
 
-def keeper_runs(settings: Settings, *projects: str, **more: Any) -> None:
-    urls = {name: f"http://127.0.0.1:1/{name}" for name in projects}
-    body = {**record().to_dict(), "port": 1, "urls": urls, "folder": "/secret", **more}
-    write_atomic(settings.keeper / "keeper.json", canonical_json(body))
+KeeperRuns = Callable[..., int]
+
+
+@pytest.fixture
+def keeper_runs(settings: Settings, keeper_session: SessionRecord) -> KeeperRuns:
+    """Writes the record of a living session that serves the projects; gives its leader."""
+
+    def write(*projects: str, **more: Any) -> int:
+        urls = {name: f"http://127.0.0.1:1/{name}" for name in projects}
+        body = {**keeper_session.to_dict(), "port": 1, "urls": urls, "folder": "/secret", **more}
+        write_atomic(settings.keeper / "keeper.json", canonical_json(body))
+        return keeper_session.pid
+
+    return write
 
 
 def live_says(settings: Settings, **projects: Any) -> None:
@@ -135,14 +146,13 @@ def test_the_newest_decisions_are_shown_oldest_first(
 
 
 def test_a_running_endpoint_is_told_with_what_it_knows(
-    settings: Settings, publish_small: PublishSmall
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns
 ) -> None:
     publish_small(promote=True)
     publish_small("quiet")
-    keeper_runs(settings, "mixed", ready=True, mlflow_url=None)
+    pid = keeper_runs("mixed", ready=True, mlflow_url=None)
     live_says(settings, mixed=LIVE)
     found = collect_status(settings, project=None)
-    pid = record().pid
     assert found["keeper"] == {
         "running": True,
         "left_over": 0,
@@ -182,19 +192,21 @@ def test_a_share_given_to_an_earlier_challenger_is_not_the_present_ones(
 
 
 @pytest.mark.parametrize("part", ["aliases_trouble", "logs_trouble", "policy_trouble", "refused"])
-def test_trouble_is_told(settings: Settings, publish_small: PublishSmall, part: str) -> None:
+def test_trouble_is_told(
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns, part: str
+) -> None:
     publish_small(promote=True)
-    keeper_runs(settings, "mixed")
+    keeper_runs("mixed")
     live_says(settings, mixed={"arms": [], part: "the disk is full"})
     assert "  trouble: the disk is full" in status_lines(collect_status(settings, project="mixed"))
 
 
 @pytest.mark.parametrize("text", [None, b"", b"{", b"{}"])
 def test_half_a_status_is_no_status(
-    settings: Settings, publish_small: PublishSmall, text: bytes | None
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns, text: bytes | None
 ) -> None:
     publish_small(promote=True)
-    keeper_runs(settings, "mixed")
+    keeper_runs("mixed")
     if text is not None:
         write_atomic(settings.keeper / "status.json", text)
     found = collect_status(settings, project="mixed")

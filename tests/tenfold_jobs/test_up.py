@@ -13,7 +13,7 @@ import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.keeper import read_keeper, running_keeper
-from tenfold.cluster.sessions import MARKER, SessionRecord, alive, record
+from tenfold.cluster.sessions import MARKER, alive, session_led_by
 from tenfold.errors import UserError
 from tenfold.settings import Settings
 from tenfold_jobs.up import keeper_command, start_keeper, stop_keeper
@@ -71,9 +71,7 @@ def test_stopping_ends_the_session_of_the_record_and_nothing_else(settings: Sett
     try:
         assert keeper.stdout is not None
         child = int(keeper.stdout.readline())
-        stat = Path(f"/proc/{keeper.pid}/stat").read_text()
-        started = int(stat[stat.rindex(")") + 2 :].split()[19])
-        session = SessionRecord(keeper.pid, keeper.pid, started, record().boot, "a-stand-in")
+        session = session_led_by(keeper.pid, marker="a-stand-in")
         folder = Path(tempfile.mkdtemp(prefix="tenfold-", dir="/tmp"))
         body = {**session.to_dict(), "port": 1, "urls": {}, "ready": True, "folder": str(folder)}
         write_atomic(settings.keeper / "status.json", b"{}")

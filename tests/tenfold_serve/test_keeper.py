@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.keeper import read_keeper
-from tenfold.cluster.sessions import record
+from tenfold.cluster.sessions import SessionRecord
 from tenfold.settings import Settings
 from tenfold_serve.keeper import main
 
@@ -44,12 +43,11 @@ def test_a_missing_project_file_ends_with_2(
 def test_a_running_keeper_is_not_disturbed(
     project_file: Path,
     settings: Settings,
+    keeper_session: SessionRecord,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if os.getsid(0) == os.getpid():
-        pytest.skip("this process leads its session, so it would be the keeper itself")
-    body = {**record().to_dict(), "port": 1, "projects": ["mixed"], "folder": "/nowhere"}
+    body = {**keeper_session.to_dict(), "port": 1, "projects": ["mixed"], "folder": "/nowhere"}
     write_atomic(settings.keeper / "keeper.json", canonical_json(body))
     assert run(project_file, settings, monkeypatch) == 2
     assert "one keeper runs at a time" in capsys.readouterr().err

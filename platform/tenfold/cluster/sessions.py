@@ -23,7 +23,15 @@ from typing import Any
 
 from tenfold.errors import ClusterError
 
-__all__ = ["MARKER", "SessionRecord", "alive", "end_session", "members", "open_session", "record"]
+__all__ = [
+    "MARKER",
+    "SessionRecord",
+    "alive",
+    "end_session",
+    "members",
+    "open_session",
+    "session_led_by",
+]
 
 MARKER = "TENFOLD_SESSION"
 """Environment variable whose value is inherited by every process of a session."""
@@ -86,11 +94,11 @@ def open_session() -> SessionRecord:
     """Make this process the leader of a new session and mark its environment.
 
     Call it before the first child and before Ray; a process that leads a session already keeps it.
+    The marker is new each time: one that came down from another session would be ended with that.
 
     Raises:
         ClusterError: this system has no ``/proc``.
     """
-    os.environ.setdefault(MARKER, uuid.uuid4().hex)
     if os.getsid(0) != os.getpid():
         if os.getpgrp() == os.getpid():  # a group leader may not call setsid: step aside first
             raise ClusterError(
@@ -98,33 +106,32 @@ def open_session() -> SessionRecord:
                 "put `setsid` before the command"
             )
         os.setsid()
-    return record()
+    os.environ[MARKER] = uuid.uuid4().hex
+    return session_led_by(os.getpid(), marker=os.environ[MARKER])
 
 
-def record() -> SessionRecord:
-    """The record of the session that this process is in.
+def session_led_by(pid: int, *, marker: str) -> SessionRecord:
+    """The record of the session that a living process leads.
+
+    Args:
+        pid: the leader. The session a process is merely *in* may be led by a process that cannot be
+            seen (its number is 0 in a container that did not open one), so only leaders count.
+        marker: the value of `MARKER` in the leader's environment.
 
     Raises:
-        ClusterError: this system has no ``/proc``.
+        ClusterError: this system has no ``/proc``, or the process leads no session.
     """
-    session = os.getsid(0)
-    leader = _process(session)
-    me = _process(os.getpid())
-    if me is None:
-        raise ClusterError("process sessions are read from /proc, which this system has not")
-    return SessionRecord(
-        pid=session,
-        session=session,
-        started=me.started if leader is None else leader.started,
-        boot=_boot(),
-        marker=os.environ.get(MARKER, ""),
-    )
+    boot = _boot()
+    leader = _process(pid)
+    if leader is None or leader.session != pid:
+        raise ClusterError(f"process {pid} must run and lead a session, and does not")
+    return SessionRecord(pid=pid, session=pid, started=leader.started, boot=boot, marker=marker)
 
 
 def alive(session: SessionRecord) -> bool:
     """Whether the session's leader still runs (the same process, not a later one of that number).
 
-    >>> alive(record().__class__(pid=1, session=1, started=-1, boot=record().boot, marker=""))
+    >>> alive(SessionRecord(pid=1, session=1, started=0, boot="an earlier one", marker=""))
     False
     """
     if session.boot != _boot():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.connect import auth_environment, keeper_address, token_file
-from tenfold.cluster.sessions import record
+from tenfold.cluster.sessions import SessionRecord
 from tenfold.errors import ClusterError
 from tenfold.settings import Settings
 
@@ -37,14 +36,14 @@ def test_a_clusters_own_token_is_kept(settings: Settings) -> None:
     assert own["RAY_AUTH_TOKEN_PATH"] == str(token_file(settings))
 
 
-def test_only_a_living_keeper_is_joined(settings: Settings) -> None:
+def test_only_a_living_keeper_is_joined(settings: Settings, keeper_session: SessionRecord) -> None:
     assert keeper_address(settings) is None
-    alive = {**record().to_dict(), "ray_address": "127.0.0.1:6379"}
+    alive = {**keeper_session.to_dict(), "ray_address": "127.0.0.1:6379"}
     for body, address in (
         (alive, "127.0.0.1:6379"),
         ({**alive, "ray_address": None}, None),
         ({**alive, "pid": 2**22 + 1}, None),
-        ({"pid": os.getpid(), "ray_address": "127.0.0.1:6379"}, None),
+        ({"pid": keeper_session.pid, "ray_address": "127.0.0.1:6379"}, None),
     ):
         write_atomic(settings.keeper / "keeper.json", canonical_json(body))
         assert keeper_address(settings) == address

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,22 @@ from tenfold.cluster.keeper import (
     running_keeper,
     status_file,
 )
-from tenfold.cluster.sessions import record as session_record
+from tenfold.cluster.sessions import SessionRecord
 from tenfold.settings import Settings
 
+Write = Callable[..., dict[str, Any]]
 
-def write(settings: Settings, **more: Any) -> dict[str, Any]:
-    body = {**session_record().to_dict(), "ray_address": "127.0.0.1:6379", "port": 1, **more}
-    write_atomic(keeper_file(settings), canonical_json(body))
-    return body
+
+@pytest.fixture
+def write(settings: Settings, keeper_session: SessionRecord) -> Write:
+    """Writes the record of a living session, with more, as a keeper writes it."""
+
+    def write(**more: Any) -> dict[str, Any]:
+        body = {**keeper_session.to_dict(), "ray_address": "127.0.0.1:6379", "port": 1, **more}
+        write_atomic(keeper_file(settings), canonical_json(body))
+        return body
+
+    return write
 
 
 @pytest.fixture
@@ -47,23 +56,27 @@ def test_a_damaged_record_is_no_record(settings: Settings, text: bytes) -> None:
     assert keeper_address(settings) is None
 
 
-def test_a_living_keeper_is_found_with_all_it_wrote(settings: Settings) -> None:
-    body = write(settings)
+def test_a_living_keeper_is_found_with_all_it_wrote(settings: Settings, write: Write) -> None:
+    body = write()
     assert read_keeper(settings) == running_keeper(settings) == body
     assert keeper_address(settings) == "127.0.0.1:6379"
 
 
-def test_a_number_used_again_is_not_the_keeper(settings: Settings) -> None:
+def test_a_number_used_again_is_not_the_keeper(
+    settings: Settings, write: Write, keeper_session: SessionRecord
+) -> None:
     """The process of that number runs, and started at another time, or before the last boot."""
-    for more in ({"started": session_record().started - 1}, {"boot": "another"}):
-        body = write(settings, **more)
+    for more in ({"started": keeper_session.started - 1}, {"boot": "another"}):
+        body = write(**more)
         assert read_keeper(settings) == body
         assert running_keeper(settings) is None
         assert keeper_address(settings) is None
 
 
-def test_a_keeper_is_forgotten_with_all_it_left(settings: Settings, private: Path) -> None:
-    body = write(settings, folder=str(private))
+def test_a_keeper_is_forgotten_with_all_it_left(
+    settings: Settings, private: Path, write: Write
+) -> None:
+    body = write(folder=str(private))
     (private / "a.sock").touch()
     write_atomic(status_file(settings), b"{}")
     (settings.keeper / "keeper.log").touch()
@@ -73,9 +86,11 @@ def test_a_keeper_is_forgotten_with_all_it_left(settings: Settings, private: Pat
     assert not private.exists()
 
 
-def test_a_later_keepers_files_stay(settings: Settings, private: Path) -> None:
-    old = dataclasses.replace(session_record(), started=1).to_dict() | {"folder": str(private)}
-    body = write(settings)
+def test_a_later_keepers_files_stay(
+    settings: Settings, private: Path, write: Write, keeper_session: SessionRecord
+) -> None:
+    old = dataclasses.replace(keeper_session, started=1).to_dict() | {"folder": str(private)}
+    body = write()
     write_atomic(status_file(settings), b"{}")
     forget_keeper(settings, old)
     assert read_keeper(settings) == body
@@ -83,20 +98,20 @@ def test_a_later_keepers_files_stay(settings: Settings, private: Path) -> None:
     assert not private.exists()
 
 
-def test_folders_that_no_keeper_made_stay(settings: Settings, tmp_path: Path) -> None:
+def test_folders_that_no_keeper_made_stay(settings: Settings, tmp_path: Path, write: Write) -> None:
     mine = tmp_path / "tenfold-mine"
     mine.mkdir()
     link = Path(tempfile.mktemp(prefix=PRIVATE_PREFIX, dir=PRIVATE_PARENT))  # noqa: S306
     link.symlink_to(mine)
     try:
         for folder in (mine, link, PRIVATE_PARENT, Path(), Path("/tmp/tenfold-x/../.."), None):
-            forget_keeper(settings, write(settings, folder=folder and str(folder)))
+            forget_keeper(settings, write(folder=folder and str(folder)))
         assert mine.is_dir()
         assert link.is_symlink()
     finally:
         link.unlink()
 
 
-def test_a_record_without_a_folder_is_forgotten(settings: Settings) -> None:
-    forget_keeper(settings, json.loads(json.dumps(write(settings))))
+def test_a_record_without_a_folder_is_forgotten(settings: Settings, write: Write) -> None:
+    forget_keeper(settings, json.loads(json.dumps(write())))
     assert read_keeper(settings) is None

@@ -16,8 +16,9 @@ from tenfold.cluster.sessions import (
     alive,
     end_session,
     members,
-    record,
+    session_led_by,
 )
+from tenfold.errors import ClusterError
 
 # A leader with two children: one in its session, one that calls setsid itself.
 LEADER = """
@@ -35,7 +36,7 @@ time.sleep(600)
 
 @pytest.fixture
 def leader() -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
-    env = {name: value for name, value in os.environ.items() if name != MARKER}
+    env = {**os.environ, MARKER: "of an outer session"}
     command = [sys.executable, "-c", LEADER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None
@@ -62,6 +63,7 @@ def test_a_session_is_ended_with_children_that_left_it(leader) -> None:
     _process, told = leader
     session = SessionRecord.from_dict(told)
     assert alive(session)
+    assert session.marker != "of an outer session"
     assert set(members(session)) == {told["pid"], told["inside"], told["outside"]}
     assert members(session)[0] == told["pid"]
     end_session(session, grace_s=2)
@@ -99,5 +101,25 @@ def test_a_record_of_an_earlier_boot_means_nothing_is_left(leader) -> None:
     assert exists(told["inside"])
 
 
+CALLER = """
+import os
+from tenfold.cluster.sessions import alive, members, open_session
+session = open_session()
+print(alive(session), session.pid == os.getpid(), members(session) == [])
+"""
+
+
 def test_the_calling_process_is_never_a_member() -> None:
-    assert os.getpid() not in members(record())
+    done = subprocess.run(
+        [sys.executable, "-c", CALLER], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "True", "True"]
+
+
+def test_only_a_leader_has_a_session(leader) -> None:
+    _process, told = leader
+    assert session_led_by(told["pid"], marker=told["marker"]) == SessionRecord.from_dict(told)
+    for pid in (told["inside"], 0, 2**22 + 1):
+        with pytest.raises(ClusterError) as caught:
+            session_led_by(pid, marker="")
+        assert str(caught.value) == f"process {pid} must run and lead a session, and does not"
