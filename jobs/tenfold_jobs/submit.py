@@ -13,6 +13,7 @@ from typing import Any
 from tenfold.errors import ClusterError, GateMissed, UserError
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project, load_project
+from tenfold.project.sources import FileSource
 
 __all__ = ["MAX_SHIPPED_BYTES", "SUBMITTABLE", "entrypoint_for", "last_document", "run_submit"]
 
@@ -122,7 +123,7 @@ def _stage(project: Project, path: Path, folder: Path) -> None:
     shutil.copy2(path, folder / path.name)
     size_bytes = 0
     for source in project.data.sources:
-        if Path(source.path).is_absolute():
+        if not isinstance(source, FileSource) or Path(source.path).is_absolute():
             continue  # the cluster must have it
         found = sorted(home.glob(source.path)) or [home / source.path]
         for one in found:

@@ -32,6 +32,7 @@ from tenfold.data.source import Shard, Source, TableSource
 from tenfold.data.work import Work, locked, open_work
 from tenfold.errors import DataError, NotYet
 from tenfold.progress import SILENT, Progress
+from tenfold.project.sources import FileSource as FileSpec
 from tenfold.schema import Schema
 from tenfold.settings import Settings
 
@@ -126,6 +127,8 @@ def source_of(project: Project) -> FileSource:
             f"{len(data.joins)} joins; join them into one file first"
         )
     first = data.sources[0]
+    if not isinstance(first, FileSpec):
+        raise NotYet(f"source {first.name!r}: type {first.type!r} is not built yet")
     return FileSource(project.resolve(first.path), name=first.name, format=first.format)
 
 

@@ -14,6 +14,7 @@ from tenfold.intake.target import NUMERIC_SHARE
 from tenfold.project.gates import Gate
 from tenfold.project.measures import Task
 from tenfold.project.project import Project
+from tenfold.project.sources import FileSource
 
 if TYPE_CHECKING:
     from tenfold.data.scan import ColumnScan
@@ -59,6 +60,8 @@ def check_project(project: Project) -> list[Notice]:
         Findings, errors first. No error means that `tenfold prepare` can begin.
     """
     source = project.data.sources[0]
+    if not isinstance(source, FileSource):
+        return []
     try:
         look = look_at(
             project.resolve(source.path),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tenfold.project.duration import parse_duration
 from tenfold.project.gates import Gate
-from tenfold.project.inputs import ColumnRule, Data, Prepare, Source
+from tenfold.project.inputs import ColumnRule, Data, Join, Prepare
 from tenfold.project.load import load_project
 from tenfold.project.measures import MEASURES, Measure, Task, measures_for, metric_direction
 from tenfold.project.operate import Monitor, Serve
 from tenfold.project.problem import Costs, Problem
 from tenfold.project.project import Project
+from tenfold.project.sources import Source
 from tenfold.project.work import FAMILIES, Retrain, Train
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Costs",
     "Data",
     "Gate",
+    "Join",
     "Measure",
     "Monitor",
     "Prepare",

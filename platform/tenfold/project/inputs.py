@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tenfold.project.fields import ColumnName, Flag, Real, Section, Text
+from tenfold.project.fields import ColumnName, Duration, Flag, Real, Section, Text
+from tenfold.project.sources import Source
 from tenfold.schema import Kind, Role
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "ColumnRule",
     "Data",
     "Join",
+    "JoinTimes",
     "Prepare",
-    "Source",
     "TimeOrder",
 ]
 
@@ -28,31 +28,68 @@ MAX_TEST_FRACTION = 0.5
 """Above one half, more rows would judge than teach."""
 
 
-class Source(Section):
-    """One place to read from."""
+def _fault(law: str) -> PydanticCustomError:
+    return PydanticCustomError("law", "{law}", {"law": law})
 
-    path: Text
-    """A file, a folder of files or a pattern such as ``logs/*.csv``, relative to the folder of the
-    project file, or absolute."""
 
-    name: Text = Field(default_factory=lambda fields: PurePath(fields["path"]).stem or "table")
-    """What joins, reports and errors call it; the file's stem by default."""
+def _pairs(value: Any) -> Any:
+    """``on: id``, ``on: [id, day]`` and ``on: {left: right}`` all mean pairs of columns."""
+    if isinstance(value, str):
+        return {value: value}
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return {name: name for name in value}
+    return value
 
-    type: Literal["file"] = "file"
-    """The kind of place. Only files so far."""
 
-    format: Literal["auto", "csv", "parquet"] = "auto"
-    """auto goes by the ending: .parquet and .pq are Parquet, all others CSV."""
+def _times(value: Any) -> Any:
+    return {"left": value, "right": value} if isinstance(value, str) else value
+
+
+class JoinTimes(Section):
+    """The two columns of time of an as-of join; one name means both."""
+
+    left: ColumnName
+    """When a row of the table happened."""
+
+    right: ColumnName
+    """From when on a row of the joined source was known."""
 
 
 class Join(Section):
-    """How a second source is joined to what stands before it."""
+    """How another source is joined to what stands before it."""
 
     source: Text
     """The name of the source to join."""
 
-    on: tuple[ColumnName, ...] = Field(min_length=1)
-    """The columns that must be equal on both sides."""
+    on: Annotated[dict[ColumnName, ColumnName], BeforeValidator(_pairs)] = Field(min_length=1)
+    """Columns that must be equal: names, or ``{left name: right name}``. Compared as text after
+    trimming, so 17 meets "17"; a missing value meets nothing."""
+
+    how: Literal["left", "inner", "outer", "semi", "anti", "asof"] = "left"
+    """``left`` keeps every row; ``inner`` those with a match; ``outer`` adds the source's rows
+    without one; ``semi`` and ``anti`` keep rows with and without a match and add no column;
+    ``asof`` takes the newest row of the source that is not later than the row: nothing from the
+    future."""
+
+    time: Annotated[JoinTimes | None, BeforeValidator(_times)] = None
+    """as-of only: the columns of time."""
+
+    tolerance: Duration | None = None
+    """as-of only: older rows than that do not count, in seconds or as ``10m``; no limit if
+    absent."""
+
+    fan_out: Flag = False
+    """Whether a row may match several rows of the source and so become several. No by default:
+    such a join stops and names a key, since rows that multiply unseen are counted twice in
+    training."""
+
+    @model_validator(mode="after")
+    def _asof_has_times(self) -> Join:
+        if (self.how == "asof") != (self.time is not None):
+            raise _fault("must name 'time' when, and only when, how is asof")
+        if self.tolerance is not None and self.how != "asof":
+            raise _fault("must have 'tolerance' only when how is asof")
+        return self
 
 
 class TimeOrder(Section):
@@ -110,10 +147,11 @@ class Data(Section):
     """The sources, how they become one table, and what its columns mean."""
 
     sources: tuple[Source, ...] = Field(min_length=1)
-    """Where the table comes from; one file so far."""
+    """Where the table comes from. Sources that no join names are stacked: their rows one below the
+    other, columns matched by name."""
 
     joins: tuple[Join, ...] = ()
-    """How several sources become one table; not built yet."""
+    """How other sources are joined to it, one after the other."""
 
     time: Annotated[TimeOrder | None, BeforeValidator(_time)] = None
     """A column's name, or ``{order: rows}``: the test set is then the newest rows and nothing

@@ -81,6 +81,7 @@ def _data(problem: Problem, data: Data) -> Iterator[Violation]:
         if name in names[:index]:
             law = f"must be named once; '{name}' is the name of an earlier source"
             yield Violation(("data", "sources", index), law, "give it a 'name' of its own")
+    yield from _joins(data, names)
     uses = [("group", data.group), ("time", data.time_column), *(("key", k) for k in data.key)]
     for name, column in uses:
         if column is not None and column == problem.target:
@@ -90,6 +91,21 @@ def _data(problem: Problem, data: Data) -> Iterator[Violation]:
         yield Violation(("data", "key"), "must name each column once", "remove the repetition")
     for name, rule in data.columns.items():
         yield from _column(problem, name, rule)
+
+
+def _joins(data: Data, names: list[str]) -> Iterator[Violation]:
+    joined = [join.source for join in data.joins]
+    for index, name in enumerate(joined):
+        path = ("data", "joins", index, "source")
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            law = f"must be the name of a source: {', '.join(names)}"
+            yield Violation(path, law, f"write '{near[0] if near else names[-1]}'")
+        elif name in joined[:index]:
+            yield Violation(path, "must be joined once", "remove this join or list it again")
+    if names and not set(names) - set(joined):
+        law = "must leave a source that the others are joined to"
+        yield Violation(("data", "joins"), law, "remove one join")
 
 
 def _column(problem: Problem, name: str, rule: ColumnRule) -> Iterator[Violation]:

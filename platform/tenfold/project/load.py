@@ -15,6 +15,7 @@ from tenfold.canonical import canonical_json
 from tenfold.errors import NotYet, ProjectError
 from tenfold.project.document import Document, Place, read_document
 from tenfold.project.project import Project
+from tenfold.project.sources import SOURCE_TYPES, PluginSource
 
 __all__ = ["load_project"]
 
@@ -41,8 +42,8 @@ _BOUNDS = {
     "less_than": ("must be below {lt}", "choose a smaller value"),
     "less_than_equal": ("must be at most {le}", "choose a smaller value"),
 }
-SOURCE_TYPES_TO_COME = ("sql", "http", "delta", "iceberg", "lake")
-"""Named in the design and not built: refused as `NotYet`, other words as a mistake."""
+_TAGS: dict[str, type[BaseModel]] = {**SOURCE_TYPES, "plugin": PluginSource}
+"""Kinds of source, as pydantic puts them into the place of an error."""
 DEVICES_TO_COME = ("gpu", "cuda")
 FOUND_LENGTH = 60
 """How much of a wrong value a message repeats, in characters."""
@@ -75,29 +76,10 @@ def load_project(path: Path | str) -> Project:
 def _refuse_not_yet(document: Document) -> None:
     """Say plainly what is planned, before its keys are called unknown."""
     whole = document.value if isinstance(document.value, dict) else {}
-    train, data = whole.get("train"), whole.get("data")
+    train = whole.get("train")
     if isinstance(train, dict) and train.get("device") in DEVICES_TO_COME:
         what = "fits on a GPU are not built"
         _not_yet(document, ("train", "device"), what, "write 'device: auto', which fits on CPU")
-    if not isinstance(data, dict):
-        return
-    if data.get("joins"):
-        _not_yet(
-            document, ("data", "joins"), "joins are not built", "join the tables into one file"
-        )
-    sources = data.get("sources")
-    for index, source in enumerate(sources if isinstance(sources, list) else []):
-        if not isinstance(source, dict):
-            continue
-        place: Place = ("data", "sources", index)
-        kind, path = source.get("type", "file"), source.get("path")
-        if kind in SOURCE_TYPES_TO_COME:
-            what = f"sources of type '{kind}' are not built"
-            _not_yet(document, (*place, "type"), what, "export to CSV or Parquet, 'type: file'")
-        if isinstance(path, str) and "://" in path:
-            _not_yet(document, (*place, "path"), "remote paths are not built", "name a local file")
-        if index:
-            _not_yet(document, place, "a second source is not built", "put the rows into one file")
 
 
 def _not_yet(document: Document, place: Place, what: str, works: str) -> None:
@@ -126,7 +108,7 @@ def _own_errors(error: ValidationError) -> list[ErrorDetails]:
 
 def _faults(document: Document, detail: ErrorDetails) -> Iterator[tuple[int, str]]:
     """The lines of text that one of pydantic's errors becomes."""
-    place, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    place, kind, context = _written(detail["loc"]), detail["type"], detail.get("ctx", {})
     if kind == "laws":
         for broken in context["violations"]:
             found = _found(_at(document.value, broken.path))
@@ -141,7 +123,7 @@ def _sentence(detail: ErrorDetails, place: Place, kind: str, context: dict[str, 
     if kind == "missing":
         return f"{name}: must be there; add '{place[-1]}:'"
     if kind == "extra_forbidden":
-        return _unknown_key(place)
+        return _unknown_key(detail["loc"])
     if kind in ("enum", "literal_error"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         near = difflib.get_close_matches(str(detail["input"]), choices, n=1)
@@ -149,6 +131,8 @@ def _sentence(detail: ErrorDetails, place: Place, kind: str, context: dict[str, 
         return f"{name}: must be one of {', '.join(choices)}{found}; {remedy}"
     if kind == "law":
         return f"{name}: {context['law']}{found}"
+    if kind == "law_alone":  # the value stays where it is
+        return f"{name}: {context['law']}"
     if kind in _BOUNDS:
         law, remedy = _BOUNDS[kind]
         shown = {key: f"{value:g}" for key, value in context.items()}
@@ -157,8 +141,15 @@ def _sentence(detail: ErrorDetails, place: Place, kind: str, context: dict[str, 
     return f"{name}: {law}{found}; {remedy}"
 
 
-def _unknown_key(place: Place) -> str:
-    known = list(_section_at(place[:-1]).model_fields)
+def _written(place: Place) -> Place:
+    """The place as it stands in the file: without the type by which a source was told apart."""
+    if place[:2] == ("data", "sources") and len(place) > 3 and place[3] in _TAGS:
+        return (*place[:3], *place[4:])
+    return place
+
+
+def _unknown_key(tagged: Place) -> str:
+    place, known = _written(tagged), list(_section_at(tagged[:-1]).model_fields)
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     remedy = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
     where = f"in '{_dotted(place[:-1])}'" if place[:-1] else "at the top"
@@ -169,6 +160,9 @@ def _section_at(place: Place) -> type[BaseModel]:
     """The model that describes a place of the file."""
     section: type[BaseModel] = Project
     for step in place:
+        if step in _TAGS:
+            section = _TAGS[str(step)]
+            continue
         field = section.model_fields.get(str(step))
         if field is not None and (inner := _model_in(field.annotation)):
             section = inner

@@ -39,7 +39,7 @@ def _add(parts: list[str], path: str, model: type[BaseModel], seen: set[type[Bas
     if model in seen:
         return
     seen.add(model)
-    parts.append(f"## `{path}`\n" if path else "## The whole\n")
+    parts.append(f"## `{path}`{_kind(model)}\n" if path else "## The whole\n")
     parts.append(f"{' '.join((model.__doc__ or '').split('>>>')[0].split())}\n")
     parts += ["| Field | Default | Meaning |", "|---|---|---|"]
     parts += [
@@ -51,6 +51,15 @@ def _add(parts: list[str], path: str, model: type[BaseModel], seen: set[type[Bas
         for inner, many in _models_of(field.annotation):
             below = f"{path}.{name}" if path else name
             _add(parts, below + ("[]" if many else ""), inner, seen)
+
+
+def _kind(model: type[BaseModel]) -> str:
+    """`` of type `sql` `` where a field called type tells sections of one place apart."""
+    field = model.model_fields.get("type")
+    if field is None:
+        return ""
+    named = get_args(field.annotation)
+    return f" of type `{named[0]}`" if named else " of a plug-in's type"
 
 
 def _models_of(annotation: Any, *, many: bool = False) -> list[tuple[type[BaseModel], bool]]:

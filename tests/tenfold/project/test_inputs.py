@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tenfold.project.inputs import DEFAULT_MISSING_MARKERS, ColumnRule, Data, Prepare, Source
+from tenfold.project.inputs import DEFAULT_MISSING_MARKERS, ColumnRule, Data, Prepare
 from tenfold.schema import Role
 
 
@@ -13,11 +13,6 @@ def test_the_reader_knows_the_same_markers() -> None:
     from tenfold.data.text import DEFAULT_MARKERS
 
     assert DEFAULT_MARKERS == DEFAULT_MISSING_MARKERS
-
-
-def test_a_source_is_named_after_its_file() -> None:
-    assert Source.model_validate({"path": "x/Big Table.csv"}).name == "Big Table"
-    assert Source.model_validate({"path": "logs/", "name": "logs"}).name == "logs"
 
 
 def test_roles_that_have_no_place_of_their_own() -> None:

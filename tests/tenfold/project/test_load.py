@@ -136,30 +136,6 @@ def test_classes_written_plainly(tmp_path: Path, word: str, text: str) -> None:
     ("old", "new", "message"),
     [
         (
-            "data:\n",
-            "data:\n  joins: [{source: b, on: [id]}]\n",
-            "p.yaml:7: data.joins: joins are not built yet; "
-            "what works: join the tables into one file",
-        ),
-        (
-            "- path: adult.csv",
-            "- {type: sql, url: x, query: y}",
-            "p.yaml:8: data.sources[0].type: sources of type 'sql' are not built yet; "
-            "what works: export to CSV or Parquet, 'type: file'",
-        ),
-        (
-            "adult.csv",
-            "s3://bucket/adult.csv",
-            "p.yaml:8: data.sources[0].path: remote paths are not built yet; "
-            "what works: name a local file",
-        ),
-        (
-            "- path: adult.csv",
-            "- path: adult.csv\n    - path: b.csv",
-            "p.yaml:9: data.sources[1]: a second source is not built yet; "
-            "what works: put the rows into one file",
-        ),
-        (
             "seed: 7}",
             "seed: 7, device: gpu}",
             "p.yaml:9: train.device: fits on a GPU are not built yet; "

@@ -1,0 +1,329 @@
+"""``data.sources``: the places that rows come from, each type with its own fields.
+
+Secrets are references, ``${env:NAME}`` or ``${file:PATH}``, never values: the project file is
+stored in every artifact and shown to people. They are put in where a source is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from tenfold.project.fields import ColumnName, Duration, Flag, Real, Section, Text, Whole
+
+__all__ = [
+    "SOURCE_TYPES",
+    "DeltaSource",
+    "FileSource",
+    "HttpSource",
+    "IcebergSource",
+    "Incremental",
+    "Pages",
+    "PluginSource",
+    "Source",
+    "SqlSource",
+    "plugin_types",
+]
+
+PLUGIN_GROUP = "tenfold.sources"
+_REFERENCE = re.compile(r"\$\{(env|file):[^}]+\}")
+_PASSWORD = re.compile(r"^[\w+.-]+://[^/@:]*:([^@/]+)@")
+_SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "api-key")
+
+
+def _fault(law: str, kind: Literal["law", "law_alone"] = "law") -> PydanticCustomError:
+    """A broken law; one of kind ``law_alone`` is told without the value that breaks it."""
+    return PydanticCustomError(kind, "{law}", {"law": law})
+
+
+def _no_password(value: str) -> str:
+    found = _PASSWORD.match(value)
+    if found and not _REFERENCE.fullmatch(found[1]):
+        raise _fault(
+            "must not hold a password, since the project file is stored with every model; "
+            "write '${env:NAME}' or '${file:PATH}' in its place",
+            "law_alone",
+        )
+    return value
+
+
+def _no_secrets(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if name.lower() in _SECRET_HEADERS and not _REFERENCE.search(text):
+            raise _fault(
+                f"must not hold the value of '{name}', since the project file is stored with "
+                "every model; write '${env:NAME}' or '${file:PATH}' in its place",
+                "law_alone",
+            )
+    return value
+
+
+Url = Annotated[Text, AfterValidator(_no_password)]
+"""An address whose password, if any, is a reference."""
+
+
+def _last_word(field: str) -> Any:
+    """A default for ``name``: the last word of an address or of a dotted name."""
+
+    def last_word(values: dict[str, Any]) -> str:
+        text = str(values.get(field) or "").split("?")[0].rstrip("/*")
+        if "/" in text:
+            return PurePath(text).stem or "table"
+        return text.rpartition(".")[2] or "table"
+
+    return last_word
+
+
+class Incremental(Section):
+    """Pull only what is new: rows whose watermark is not below the largest one pulled so far."""
+
+    column: ColumnName
+    """The watermark: a column that only grows for new and changed rows (an id, a time of change).
+    A row that arrives later with a smaller watermark is not seen."""
+
+    parameter: Text | None = None
+    """HTTP only: the query parameter that takes the watermark, e.g. ``since``. Absent, all pages
+    are read and what was pulled already is left out."""
+
+
+class FileSource(Section):
+    """Files of one table: columns are matched by name, and a file may lack some."""
+
+    type: Literal["file"] = "file"
+    """``file``, the default."""
+
+    path: Url
+    """A file, a folder of files or a pattern such as ``logs/*.csv``, relative to the folder of the
+    project file, or absolute; or ``https://…``, ``s3://…``, ``gs://…``, ``az://…``."""
+
+    name: Text = Field(default_factory=lambda values: PurePath(values["path"]).stem or "table")
+    """What joins, reports and errors call it; the file's stem by default."""
+
+    format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = "auto"
+    """auto goes by each file's first bytes, then its ending: .parquet, .pq, .jsonl, .ndjson,
+    .arrow, .feather; all others are CSV."""
+
+    allow_private: Flag = False
+    """Whether a remote path may lead to a private, loopback or link-local address."""
+
+
+class SqlSource(Section):
+    """A table or one SELECT of a database, read in a read-only transaction."""
+
+    type: Literal["sql"]
+    """``sql``."""
+
+    url: Url
+    """SQLAlchemy's URL, e.g. ``postgresql+psycopg://reader:${env:DB_PASSWORD}@db/shop``; a relative
+    SQLite path starts in the folder of the project file."""
+
+    table: Text | None = None
+    """A table or view, ``name`` or ``schema.name``. Either this or ``query``."""
+
+    query: Text | None = None
+    """One SELECT statement, without a semicolon."""
+
+    name: Text = Field(default_factory=_last_word("table"))
+    """What joins, reports and errors call it; the table's name by default."""
+
+    columns: tuple[ColumnName, ...] = ()
+    """The columns to read, all by default."""
+
+    shard_by: ColumnName | None = None
+    """A whole-number column, best an indexed key: ranges of it are read at once by many workers.
+    Absent, one worker streams the whole."""
+
+    incremental: Incremental | None = None
+    """Pull only new rows; absent, each preparation reads the whole."""
+
+    timeout: Duration = 300.0
+    """Longest time of one statement, in seconds or as ``5m``."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> SqlSource:
+        if (self.table is None) == (self.query is None):
+            raise _fault("must have either 'table' or 'query'")
+        return self
+
+
+class Pages(Section):
+    """How an API is read page by page."""
+
+    by: Literal["number", "cursor", "link"]
+    """``number``: a counter in a query parameter, until a page is empty. ``cursor``: the answer
+    names the next one. ``link``: the ``Link`` header with ``rel="next"``."""
+
+    parameter: Text | None = None
+    """Query parameter of the number or the cursor: ``page`` or ``cursor`` by default."""
+
+    start: Whole = 1
+    """First page number."""
+
+    cursor: Text | None = None
+    """Where the next cursor stands in the answer, as a dotted path; needed by ``cursor``. An absent
+    or empty one ends the pages."""
+
+    size_parameter: Text | None = None
+    """Query parameter of the page size, with ``size``."""
+
+    size: Annotated[Whole, Field(gt=0)] | None = None
+    """Records to ask for on a page."""
+
+    @model_validator(mode="after")
+    def _needs(self) -> Pages:
+        if (self.by == "cursor") != (self.cursor is not None):
+            raise _fault("must name 'cursor' when, and only when, pages go by cursor")
+        if (self.size is None) != (self.size_parameter is None):
+            raise _fault("must have 'size' and 'size_parameter' together")
+        return self
+
+
+class HttpSource(Section):
+    """The records of a JSON API. Nested objects become columns named with dots."""
+
+    type: Literal["http"]
+    """``http``."""
+
+    url: Url
+    """``https://…`` or ``http://…``."""
+
+    name: Text = Field(default_factory=_last_word("url"))
+    """What joins, reports and errors call it; the last word of the address by default."""
+
+    records: Text | None = None
+    """Where the list of records stands in an answer, as a dotted path such as ``data.items``;
+    absent, the answer is the list."""
+
+    pages: Pages | None = None
+    """How to get the next page; absent, one answer is all."""
+
+    params: dict[Text, Text] = Field(default_factory=dict)
+    """Query parameters of every request."""
+
+    headers: Annotated[dict[Text, Text], AfterValidator(_no_secrets)] = Field(default_factory=dict)
+    """Headers of every request, e.g. ``authorization: "Bearer ${env:API_TOKEN}"``."""
+
+    rate_per_s: Annotated[Real, Field(gt=0)] = 10.0
+    """Most requests a second."""
+
+    retries: Annotated[Whole, Field(ge=0, le=20)] = 6
+    """How often one request is tried again after a failure, waiting twice as long each time."""
+
+    timeout: Duration = 30.0
+    """Longest time of one request, in seconds or as ``1m``."""
+
+    incremental: Incremental | None = None
+    """Pull only new records; absent, each preparation reads all pages."""
+
+    allow_private: Flag = False
+    """Whether the address may be private, loopback or link-local: no by default, so that a project
+    file of a stranger cannot read what only this machine reaches."""
+
+
+class DeltaSource(Section):
+    """A Delta table, at one version."""
+
+    type: Literal["delta"]
+    """``delta``."""
+
+    path: Url
+    """The table's folder or its URL on an object store."""
+
+    name: Text = Field(default_factory=_last_word("path"))
+    """What joins, reports and errors call it; the folder's name by default."""
+
+    version: Annotated[Whole, Field(ge=0)] | None = None
+    """The version to read; absent, the newest one, which is then pinned in the lineage."""
+
+    columns: tuple[ColumnName, ...] = ()
+    """The columns to read, all by default."""
+
+    options: dict[Text, Text] = Field(default_factory=dict)
+    """Options of the object store, with references for secrets."""
+
+
+class IcebergSource(Section):
+    """An Iceberg table, at one snapshot."""
+
+    type: Literal["iceberg"]
+    """``iceberg``."""
+
+    table: Text
+    """``namespace.table`` in the catalog."""
+
+    name: Text = Field(default_factory=_last_word("table"))
+    """What joins, reports and errors call it; the table's name by default."""
+
+    catalog: dict[Text, Text]
+    """PyIceberg's catalog properties (``type``, ``uri``, ``warehouse``…), with references for
+    secrets."""
+
+    version: Whole | None = None
+    """The snapshot id to read; absent, the newest one, which is then pinned in the lineage."""
+
+    columns: tuple[ColumnName, ...] = ()
+    """The columns to read, all by default."""
+
+
+class PluginSource(Section):
+    """A source of an installed package: an entry point of the group ``tenfold.sources``."""
+
+    type: Text
+    """The entry point's name."""
+
+    name: Text = "table"
+    """What joins, reports and errors call it."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the plug-in is given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_installed(cls, raw: Any) -> Any:
+        kind = raw.get("type") if isinstance(raw, dict) else None
+        known = [*SOURCE_TYPES, *plugin_types()]
+        if kind is not None and kind not in known:
+            near = difflib.get_close_matches(str(kind), known, n=1)
+            remedy = f"did you mean '{near[0]}'?" if near else "install the package that brings it"
+            law = f"must have a type out of {', '.join(known)}, not {kind!r}; {remedy}"
+            raise _fault(law, "law_alone")  # the section as a whole says nothing
+        return raw
+
+
+SOURCE_TYPES: dict[str, type[Section]] = {
+    "file": FileSource,
+    "sql": SqlSource,
+    "http": HttpSource,
+    "delta": DeltaSource,
+    "iceberg": IcebergSource,
+}
+"""The types that come with Tenfold."""
+
+
+def plugin_types() -> list[str]:
+    """The types that installed packages bring."""
+    from importlib.metadata import entry_points
+
+    return sorted(point.name for point in entry_points(group=PLUGIN_GROUP))
+
+
+def _type_of(raw: Any) -> str:
+    kind = raw.get("type", "file") if isinstance(raw, dict) else getattr(raw, "type", "file")
+    return kind if kind in SOURCE_TYPES else "plugin"
+
+
+Source = Annotated[
+    Annotated[FileSource, Tag("file")]
+    | Annotated[SqlSource, Tag("sql")]
+    | Annotated[HttpSource, Tag("http")]
+    | Annotated[DeltaSource, Tag("delta")]
+    | Annotated[IcebergSource, Tag("iceberg")]
+    | Annotated[PluginSource, Tag("plugin")],
+    Discriminator(_type_of),
+]
+"""One place to read from."""
