@@ -22,7 +22,7 @@ def run_plan(project: Project, settings: Settings) -> Plan:
     """
     from tenfold.data import source_facts
 
-    facts = source_facts(project)
+    facts = source_facts(project, settings)
     if not (settings.ray_address or keeper_address(settings)):
         inventory = inventory_local()
     else:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tenfold.data import Driver, Snapshot, choose_driver, prepare, source_of
+from tenfold.data import Driver, Snapshot, choose_driver, prepare
 from tenfold.profile.report import write_report
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
@@ -33,6 +33,7 @@ class PrepareRecord:
         driver: ``in-process`` or ``ray-data``.
         report: the exploration report.
         findings: what the report warns of, gravest first.
+        lineage: where the rows came from, one entry a source, a stack and a join.
     """
 
     project: str
@@ -47,6 +48,7 @@ class PrepareRecord:
     driver: str
     report: str
     findings: list[dict[str, Any]]
+    lineage: list[dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -62,15 +64,16 @@ def run_prepare(
 ) -> PrepareRecord:
     """Make the snapshot and the report of a project.
 
-    Ray is started (or joined) only if the source is larger than ``settings.local_bytes``.
+    Ray is started (or joined) only if a source is larger than ``settings.local_bytes``.
 
     Raises:
         DataError: what the source breaks; nothing is left behind.
         StoreError: the disk refuses; a later run goes on where this one stopped.
         ClusterError: Ray is needed and does not answer.
     """
-    driver = choose_driver(source_of(project).size_bytes(), local_bytes=settings.local_bytes)
-    snapshot = _prepare(project, settings, driver, progress=progress, quiet=quiet)
+    with ExitStack() as stack:
+        drivers = _Drivers(settings, stack, quiet=quiet)
+        snapshot = prepare(project, settings=settings, drivers=drivers, progress=progress)
     with progress.step("write report"):
         numbers = _report(project, settings, snapshot)
     return PrepareRecord(
@@ -83,21 +86,36 @@ def run_prepare(
         duplicates=snapshot.n_duplicates,
         folds=snapshot.manifest["fold_rows"],
         ordered=snapshot.ordered,
-        driver=driver.name,
+        driver=drivers.last,
         report=str(settings.reports / project.name / "report.html"),
         findings=numbers["findings"],
+        lineage=snapshot.manifest["lineage"],
     )
 
 
-def _prepare(
-    project: Project, settings: Settings, driver: Driver, *, progress: Progress, quiet: bool
-) -> Snapshot:
-    with ExitStack() as stack:
-        if driver.name == "ray-data":
+class _Drivers:
+    """Chooses by size; starts or joins Ray when the first large source asks for it.
+
+    Attributes:
+        last: name of the driver chosen last, which is the table's.
+    """
+
+    def __init__(self, settings: Settings, stack: ExitStack, *, quiet: bool) -> None:
+        self.last = ""
+        self._settings = settings
+        self._stack = stack
+        self._quiet = quiet
+        self._started = False
+
+    def __call__(self, size_bytes: int) -> Driver:
+        driver = choose_driver(size_bytes, local_bytes=self._settings.local_bytes)
+        if driver.name == "ray-data" and not self._started:
             from tenfold_jobs.ray_rim import start_ray
 
-            stack.enter_context(start_ray(settings, quiet=quiet))
-        return prepare(project, settings=settings, driver=driver, progress=progress)
+            self._stack.enter_context(start_ray(self._settings, quiet=self._quiet))
+            self._started = True
+        self.last = driver.name
+        return driver
 
 
 def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[str, Any]:

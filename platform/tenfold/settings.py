@@ -99,6 +99,11 @@ class Settings:
         return Path(self.store) / "snapshots"
 
     @property
+    def pulls(self) -> Path:
+        """Folder of what was pulled from databases, APIs and lakes, and of joined tables."""
+        return Path(self.store) / "pulls"
+
+    @property
     def artifacts(self) -> Path:
         """Folder of the published models."""
         return Path(self.store) / "artifacts"

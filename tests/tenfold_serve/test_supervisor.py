@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,26 @@ class Scene:
 DONE = 'print(\'{"version": 2, "alias": "champion", "reason": "it helped"}\')'
 
 
+MakeScene = Callable[[str], Scene]
+
+
 @pytest.fixture
-def scene(settings: Settings, project: Project, project_file: Path) -> Scene:
-    return Scene(settings, project, project_file, DONE)
+def make_scene(settings: Settings, project: Project, project_file: Path) -> Iterator[MakeScene]:
+    """Scenes whose retrain runs a program; what still runs at the end of the test is stopped."""
+    made: list[Scene] = []
+
+    def make(command: str) -> Scene:
+        made.append(Scene(settings, project, project_file, command))
+        return made[-1]
+
+    yield make
+    for scene in made:
+        scene.supervisor.stop()
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Scene:
+    return make_scene(DONE)
 
 
 def test_the_whole_config_follows_the_aliases(scene: Scene, publish: Publish) -> None:
@@ -210,9 +227,9 @@ def test_right_answers_start_nothing_and_are_no_news(scene: Scene, publish: Publ
 
 
 def test_a_failed_retrain_is_journaled_and_the_cooldown_holds(
-    settings: Settings, project: Project, project_file: Path, publish: Publish
+    make_scene: MakeScene, publish: Publish
 ) -> None:
-    scene = Scene(settings, project, project_file, "import sys; sys.exit('out of luck')")
+    scene = make_scene("import sys; sys.exit('out of luck')")
     publish(0, promote=True)
     scene.supervisor.start()
     scene.spool(publish, label="no")
@@ -225,10 +242,10 @@ def test_a_failed_retrain_is_journaled_and_the_cooldown_holds(
 
 
 def test_an_interrupted_retrain_is_closed_by_the_next_keeper(
-    settings: Settings, project: Project, project_file: Path, publish: Publish
+    make_scene: MakeScene, publish: Publish
 ) -> None:
     publish(0, promote=True)
-    slow = Scene(settings, project, project_file, "import time; time.sleep(600)")
+    slow = make_scene("import time; time.sleep(600)")
     slow.supervisor.start()
     slow.spool(publish, label="no")
     slow.supervisor.step()
@@ -236,10 +253,10 @@ def test_an_interrupted_retrain_is_closed_by_the_next_keeper(
     slow.supervisor.stop()
     assert slow.kinds()[-1] == "retrain_failed"
     slow.journal.append("mixed", "retrain_started", {"reason": "a keeper that was killed"})
-    Scene(settings, project, project_file, DONE).supervisor.start()
+    make_scene(DONE).supervisor.start()
     last = slow.journal.tail("mixed", 1)[0]
     assert (last.kind, last.body["reason"][:11]) == ("retrain_failed", "interrupted")
-    Scene(settings, project, project_file, DONE).supervisor.start()
+    make_scene(DONE).supervisor.start()
     assert slow.kinds().count("retrain_failed") == 2
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from tenfold.data.clean import clean_table
 from tenfold.data.drivers import Driver, InProcess, RayData, choose_driver
 from tenfold.data.files import FileSource, read_batches, read_sample
+from tenfold.data.gather import Drivers
 from tenfold.data.infer import Declared, Hints, infer_schema
 from tenfold.data.options import hints_of
-from tenfold.data.prepare import SourceFacts, prepare, snapshot_from_table, source_facts, source_of
+from tenfold.data.prepare import SourceFacts, prepare, snapshot_from_table, source_facts
 from tenfold.data.snapshot import FOLD, HASH, ROW, Snapshot
 from tenfold.data.source import Source
 
@@ -22,6 +23,7 @@ __all__ = [
     "ROW",
     "Declared",
     "Driver",
+    "Drivers",
     "FileSource",
     "Hints",
     "InProcess",
@@ -38,5 +40,4 @@ __all__ = [
     "read_sample",
     "snapshot_from_table",
     "source_facts",
-    "source_of",
 ]

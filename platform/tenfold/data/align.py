@@ -139,12 +139,20 @@ def _as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 @dataclass(frozen=True, slots=True)
 class AlignedShard:
-    """A shard whose rows are brought to an alignment when it is read."""
+    """A shard whose rows are brought to an alignment when it is read.
+
+    Attributes:
+        shard: the piece.
+        to: what to bring it to.
+        source: the name of its own source, where several are stacked.
+    """
 
     shard: Shard
     to: Alignment
+    source: str = ""
 
     def read(self) -> RawBlock:
         """See `Shard`."""
         block = self.shard.read()
-        return replace(block, table=align(block.table, self.to))
+        source = block.source or self.source
+        return replace(block, table=align(block.table, self.to), source=source)

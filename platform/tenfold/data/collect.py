@@ -15,7 +15,7 @@ from tenfold.canonical import sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, read_facts
 from tenfold.data.hashing import from_binary, mix, sum_128, text_hashes
 from tenfold.data.infer import decide_schema
-from tenfold.data.jobs import clean_file, problem_file, scan_file
+from tenfold.data.jobs import clean_file, placed_problems, scan_file
 from tenfold.data.options import Options
 from tenfold.data.scan import TableScan
 from tenfold.data.snapshot import HASH, ROW
@@ -111,15 +111,8 @@ def check_fraction(work: Work, most: float, *, source: str) -> None:
 
 def _summary(work: Work) -> str:
     """``column 'age': 3 cells 'is not a number' (first: 'abc', row 4)``, the most frequent."""
-    n_before = 0
-    tables = []
-    for piece in range(work.n_pieces):
-        problems = read_arrow(problem_file(work.folder, piece))
-        moved = pc.add(problems.column("position"), n_before)
-        tables.append(problems.set_column(1, "position", moved))
-        n_before += read_facts(clean_file(work.folder, piece))["n_records"]
     groups = (
-        pa.concat_tables(tables)
+        pa.concat_tables(placed_problems(work.folder, work.n_pieces))
         .group_by(["column", "reason"], use_threads=False)
         .aggregate([("position", "count"), ("position", "first"), ("value", "first")])
         .to_pylist()

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tenfold.data.csv_file import csv_shards, read_head
-from tenfold.data.parquet_file import parquet_columns, parquet_shards
+from tenfold.data.parquet_file import parquet_columns, parquet_schema, parquet_shards
 from tenfold.data.source import Shard
 from tenfold.errors import DataError
 
@@ -82,6 +82,15 @@ class FileSource:
                     "make them equal"
                 )
         return first[1]
+
+    def schema(self) -> pa.Schema:
+        """The columns as stored: text in CSV, the first file's own types in Parquet."""
+        label, columns = self.name or self.path.stem, self.columns()
+        first = self.files()[0]
+        if self._is_parquet(first):
+            types = parquet_schema(first, source=label).types
+            return pa.schema(list(zip(columns, types, strict=True)))
+        return pa.schema([(name, pa.string()) for name in columns])
 
     def shards(self) -> Sequence[Shard]:
         """Pieces of all files in order."""

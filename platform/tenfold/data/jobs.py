@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
-from tenfold.data.arrow_file import read_arrow, write_arrow
-from tenfold.data.clean import Rules, clean_block
+from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
+from tenfold.data.clean import PROBLEMS, Rules, clean_block
 from tenfold.data.hashing import row_hashes, to_binary
 from tenfold.data.scan import scan_table
 from tenfold.data.snapshot import FOLD, HASH, ROW, block_name
@@ -26,6 +26,7 @@ __all__ = [
     "ScanJob",
     "clean_file",
     "fact_file",
+    "placed_problems",
     "problem_file",
     "profile_file",
     "scan_file",
@@ -85,12 +86,27 @@ class CleanJob:
     def __call__(self, piece: int) -> None:
         """Clean one piece."""
         block = self.shards[piece].read()
-        clean = clean_block(block, self.schema, self.rules, source=self.source)
+        source = block.source or self.source
+        clean = clean_block(block, self.schema, self.rules, source=source)
         table = clean.table.append_column(ROW, pa.array(clean.positions, pa.int64()))
         table = table.append_column(HASH, to_binary(row_hashes(clean.table, self.schema)))
         write_arrow(problem_file(self.folder, piece), clean.problems)
         facts = {"n_records": clean.n_records, "n_bad": clean.n_bad, "n_rows": table.num_rows}
+        facts |= {"source": source}
         write_arrow(clean_file(self.folder, piece), table, facts)
+
+
+def placed_problems(folder: Path, n_pieces: int) -> Iterator[pa.Table]:
+    """The bad cells of each piece with positions counted over its source, from 1."""
+    n_before, source = 0, ""
+    for piece in range(n_pieces):
+        facts = read_facts(clean_file(folder, piece))
+        if facts["source"] != source:
+            n_before, source = 0, facts["source"]
+        problems = read_arrow(problem_file(folder, piece))
+        moved = pc.add(problems.column("position"), n_before)
+        yield problems.set_column(1, PROBLEMS.field("position"), moved)
+        n_before += facts["n_records"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tenfold.data.csv_file import unique_names
 from tenfold.data.source import BLOCK_BYTES, RawBlock
 from tenfold.errors import DataError
 
-__all__ = ["ParquetShard", "parquet_columns", "parquet_shards"]
+__all__ = ["ParquetShard", "parquet_columns", "parquet_schema", "parquet_shards"]
 
 
 def parquet_columns(path: Path, *, source: str) -> tuple[str, ...]:
@@ -22,7 +22,16 @@ def parquet_columns(path: Path, *, source: str) -> tuple[str, ...]:
     Raises:
         DataError: the file is not Parquet, or names a column twice.
     """
-    return unique_names(_open(path, source).schema_arrow.names, source=source)
+    return unique_names(parquet_schema(path, source=source).names, source=source)
+
+
+def parquet_schema(path: Path, *, source: str) -> pa.Schema:
+    """The columns as the file declares them.
+
+    Raises:
+        DataError: the file is not Parquet.
+    """
+    return _open(path, source).schema_arrow
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,39 +23,43 @@ import pyarrow as pa
 
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
 from tenfold.data.collect import check_fraction, check_schema, collect_scan, collect_split
-from tenfold.data.drivers import Driver, choose_driver
-from tenfold.data.files import FileSource
+from tenfold.data.drivers import Driver, InProcess, choose_driver
+from tenfold.data.gather import Drivers, Gathered, base_names, file_source, gather
 from tenfold.data.jobs import CleanJob, FinishJob, ScanJob, clean_file, fact_file, scan_file
 from tenfold.data.options import Options
+from tenfold.data.places import place_of
 from tenfold.data.publish import publish
+from tenfold.data.pull import open_pull
+from tenfold.data.rejects import Rejected, demand_few
 from tenfold.data.snapshot import FORMAT_VERSION, LATEST, MANIFEST, Snapshot
 from tenfold.data.source import Shard, Source, TableSource
 from tenfold.data.work import Work, locked, open_work
-from tenfold.errors import DataError, NotYet
+from tenfold.errors import DataError
 from tenfold.progress import SILENT, Progress
 from tenfold.project.sources import FileSource as FileSpec
+from tenfold.project.sources import Source as Spec
 from tenfold.schema import Schema
 from tenfold.settings import Settings
 
 if TYPE_CHECKING:
     from tenfold.project import Project
 
-__all__ = ["SourceFacts", "prepare", "snapshot_from_table", "source_facts", "source_of"]
+__all__ = ["SourceFacts", "prepare", "snapshot_from_table", "source_facts"]
 
 
 def prepare(
     project: Project,
     *,
     settings: Settings,
-    driver: Driver | None = None,
+    drivers: Drivers | None = None,
     progress: Progress = SILENT,
 ) -> Snapshot:
     """Make the snapshot that a project file asks for, or find it if it stands already.
 
     Args:
-        project: names source, target, cleaning and split.
+        project: names sources, joins, target, cleaning and split.
         settings: where snapshots go; above ``local_bytes`` the work goes through Ray Data.
-        driver: overrides that choice.
+        drivers: overrides that choice.
         progress: is told of the steps.
 
     Raises:
@@ -62,9 +67,17 @@ def prepare(
         StoreError: the disk refuses; a later run goes on where this one stopped.
         ClusterError: Ray Data is needed and Ray is not connected.
     """
-    source = source_of(project)
-    chosen = driver or choose_driver(source.size_bytes(), local_bytes=settings.local_bytes)
-    return _build(source, Options.of(project), settings, chosen, progress=progress)
+    if drivers is None:
+        drivers = partial(choose_driver, local_bytes=settings.local_bytes)
+    folder = settings.snapshots / project.name
+    with locked(folder):
+        gathered = gather(
+            project, folder=settings.pulls / project.name, drivers=drivers, progress=progress
+        )
+        demand_few(gathered.rejected, project.prepare.max_bad_fraction)
+        driver = drivers(gathered.source.size_bytes())
+        options = Options.of(project)
+        return _build(gathered, options, folder=folder, driver=driver, progress=progress)
 
 
 def snapshot_from_table(
@@ -98,38 +111,19 @@ def snapshot_from_table(
     Raises:
         DataError: as `prepare`.
     """
-    from tenfold.data.drivers import InProcess
-
     known = [name for name in table.column_names if name in schema]
-    source = TableSource(table.select(known))
     options = Options.of(project)
-    return _build(
-        source,
-        replace(options, split=replace(options.split, sealed_after=sealed_after)),
-        settings,
-        driver or InProcess(),
-        progress=progress,
-        schema=schema,
-        make_latest=make_latest,
-    )
-
-
-def source_of(project: Project) -> FileSource:
-    """The source that a project names.
-
-    Raises:
-        NotYet: it names several, or joins.
-    """
-    data = project.data
-    if len(data.sources) != 1 or data.joins:
-        raise NotYet(
-            f"a project reads one source so far, not {len(data.sources)} with "
-            f"{len(data.joins)} joins; join them into one file first"
+    folder = settings.snapshots / project.name
+    with locked(folder):
+        return _build(
+            Gathered(TableSource(table.select(known)), Rejected.nothing(), ()),
+            replace(options, split=replace(options.split, sealed_after=sealed_after)),
+            folder=folder,
+            driver=driver or InProcess(),
+            progress=progress,
+            schema=schema,
+            make_latest=make_latest,
         )
-    first = data.sources[0]
-    if not isinstance(first, FileSpec):
-        raise NotYet(f"source {first.name!r}: type {first.type!r} is not built yet")
-    return FileSource(project.resolve(first.path), name=first.name, format=first.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +141,40 @@ class SourceFacts:
     size_bytes: int
 
 
-def source_facts(project: Project) -> SourceFacts:
-    """Size, columns and about how many rows; reads one piece at most, for `tenfold plan`.
+def source_facts(project: Project, settings: Settings) -> SourceFacts:
+    """Size, columns and about how many rows; reads little, for `tenfold plan`.
+
+    A file tells by its first piece; a source that was pulled by what is stored; one that was not
+    by a sample.
 
     Raises:
-        DataError: the source is missing, empty or not readable.
+        DataError: a source is missing, empty, refuses or is not readable.
     """
-    source = source_of(project)
+    found = {spec.name: _facts(project, spec, settings) for spec in project.data.sources}
+    base = [found[name] for name in base_names(project)]
+    joined = [found[join.source] for join in project.data.joins]
+    return SourceFacts(
+        n_rows=sum(facts.n_rows for facts in base),
+        n_columns=max(facts.n_columns for facts in base) + sum(f.n_columns for f in joined),
+        size_bytes=sum(facts.size_bytes for facts in found.values()),
+    )
+
+
+def _facts(project: Project, spec: Spec, settings: Settings) -> SourceFacts:
+    if isinstance(spec, FileSpec):
+        return _facts_of(file_source(project, spec))
+    place = place_of(spec, folder=project.folder)
+    stored = open_pull(place, settings.pulls / project.name / f"source-{spec.name}")
+    if stored is not None:
+        return _facts_of(stored)
+    sample, size_bytes = place.sample(), place.size_hint()
+    width = max(1, sample.nbytes) / max(1, sample.num_rows)
+    return SourceFacts(
+        max(sample.num_rows, round(size_bytes / width)), sample.num_columns, size_bytes
+    )
+
+
+def _facts_of(source: Source) -> SourceFacts:
     n_columns = len(source.columns())
     shards = source.shards()
     n_rows = shards[0].read().n_records * len(shards) if shards else 0
@@ -161,15 +182,17 @@ def source_facts(project: Project) -> SourceFacts:
 
 
 def _build(
-    source: Source,
+    gathered: Gathered,
     options: Options,
-    settings: Settings,
-    driver: Driver,
     *,
+    folder: Path,
+    driver: Driver,
     progress: Progress,
     schema: Schema | None = None,
     make_latest: bool = True,
 ) -> Snapshot:
+    """Carry out the plan for a table, or find its snapshot; the caller holds the lock."""
+    source = gathered.source
     columns = source.columns()
     fingerprint = source.fingerprint()
     shards = source.shards()
@@ -178,19 +201,20 @@ def _build(
             f"source {source.name!r} has no rows, only a header of {len(columns)} columns; "
             "give at least one row"
         )
-    folder = settings.snapshots / options.name
     plan = _plan(fingerprint, options, schema)
-    with locked(folder):
-        found = _standing(folder, plan)
-        if found is None:
-            with open_work(
-                folder, plan, driver=driver, progress=progress, n_pieces=len(shards)
-            ) as work:
-                made = _carry_out(work, shards, options, source=source, schema=schema)
-                _demand_unchanged(source, fingerprint)
-                found = publish(work, made, project_folder=folder, plan=plan)
-        if make_latest:
-            write_atomic(folder / LATEST, canonical_json({"folder": found.path.name}))
+    found = _standing(folder, plan)
+    if found is None:
+        with open_work(
+            folder, plan, driver=driver, progress=progress, n_pieces=len(shards)
+        ) as work:
+            made = _carry_out(work, shards, options, source=source, schema=schema)
+            _demand_unchanged(source, fingerprint)
+            made |= {"lineage": list(gathered.lineage)}
+            found = publish(
+                work, made, rejected=gathered.rejected, project_folder=folder, plan=plan
+            )
+    if make_latest:
+        write_atomic(folder / LATEST, canonical_json({"folder": found.path.name}))
     return found
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tenfold.canonical import canonical_json, fsync_folder, read_json, sha256_hex, write_atomic
-from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
+from tenfold.data.arrow_file import read_arrow, write_arrow
 from tenfold.data.clean import PROBLEMS
-from tenfold.data.jobs import clean_file, fact_file, problem_file, profile_file
+from tenfold.data.jobs import fact_file, placed_problems, profile_file
+from tenfold.data.rejects import Rejected
 from tenfold.data.snapshot import MANIFEST, PROFILES, QUARANTINE, Snapshot
 from tenfold.data.work import Work
 from tenfold.errors import StoreError
@@ -28,8 +28,22 @@ MERGE_BLOCKS = 16
 """Block profiles held in memory at once; the left fold over them is the same for any number."""
 
 
-def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str) -> Snapshot:
+def publish(
+    work: Work,
+    made: dict[str, Any],
+    *,
+    rejected: Rejected,
+    project_folder: Path,
+    plan: str,
+) -> Snapshot:
     """Complete the snapshot in the work folder, then rename it into place.
+
+    Args:
+        work: with every piece finished.
+        made: the manifest so far.
+        rejected: what was no row in the sources before they were joined.
+        project_folder: where the snapshot goes.
+        plan: digest of what was done.
 
     Raises:
         StoreError: the disk refuses; nothing is in place then.
@@ -44,9 +58,10 @@ def publish(work: Work, made: dict[str, Any], *, project_folder: Path, plan: str
         names=["fold", "profile"],
     )
     data = write_arrow(work.target / PROFILES, stored)
-    n_problems = _write_quarantine(work)
+    n_problems = _write_quarantine(work, rejected)
     manifest: dict[str, Any] = {
         **made,
+        "n_quarantined": made["n_quarantined"] + sum(rejected.n_bad.values()),
         "plan": plan,
         "n_problems": n_problems,
         "fold_rows": {str(fold): profiles[fold].n_rows for fold in folds},
@@ -106,18 +121,17 @@ def merge_by_fold(
     return {fold: merge_profiles(row) for fold, row in waiting.items()}
 
 
-def _write_quarantine(work: Work) -> int:
-    """One Parquet file in order of the source, positions counted over all of it."""
-    n_before = n_problems = 0
+def _write_quarantine(work: Work, rejected: Rejected) -> int:
+    """One Parquet file in order of the sources, positions counted over each of them."""
+    n_problems: int = rejected.problems.num_rows
     try:
         with pq.ParquetWriter(work.target / QUARANTINE, PROBLEMS) as writer:
-            for piece in range(work.n_pieces):
-                problems = read_arrow(problem_file(work.folder, piece))
+            if n_problems:
+                writer.write_table(rejected.problems)
+            for problems in placed_problems(work.folder, work.n_pieces):
                 if problems.num_rows:
-                    moved = pc.add(problems.column("position"), n_before)
-                    writer.write_table(problems.set_column(1, PROBLEMS.field("position"), moved))
+                    writer.write_table(problems)
                 n_problems += problems.num_rows
-                n_before += read_facts(clean_file(work.folder, piece))["n_records"]
     except OSError as error:
         raise StoreError(
             f"{work.target / QUARANTINE} could not be written: {error}; "

@@ -44,12 +44,14 @@ class RawBlock:
         positions: record number of each row within the shard, from 0; shape (n_rows,).
         n_records: rows and rejects together.
         rejects: records that are no rows.
+        source: the name of its own source, where several are stacked; else empty.
     """
 
     table: pa.Table
     positions: NDArray[np.int64]
     n_records: int
     rejects: tuple[Reject, ...] = ()
+    source: str = ""
 
 
 class Shard(Protocol):
@@ -77,6 +79,14 @@ class Source(Protocol):
 
         Raises:
             DataError: the place is missing, empty or not readable.
+        """
+        ...
+
+    def schema(self) -> pa.Schema:
+        """The columns as stored: text where the format has no types; cheap, no full read.
+
+        Raises:
+            DataError: as `columns`.
         """
         ...
 
@@ -122,6 +132,10 @@ class TableSource:
     def columns(self) -> tuple[str, ...]:
         """The table's column names."""
         return tuple(self.table.column_names)
+
+    def schema(self) -> pa.Schema:
+        """The table's schema."""
+        return self.table.schema
 
     def shards(self) -> Sequence[TableShard]:
         """Slices of ``block_rows`` rows."""

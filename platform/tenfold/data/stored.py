@@ -70,6 +70,11 @@ class StoredSource:
                 schemas[file.name] = found
         return Alignment.of(schemas)
 
+    def schema(self) -> pa.Schema:
+        """The common columns and types."""
+        to = self.alignment()
+        return pa.schema(list(zip(to.columns, to.types, strict=True)))
+
     def shards(self) -> Sequence[AlignedShard]:
         """One a file."""
         to = self.alignment()

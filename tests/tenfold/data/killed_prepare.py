@@ -44,6 +44,6 @@ if __name__ == "__main__":
     prepare(
         load_project(Path(project)),
         settings=Settings.from_env({"TENFOLD_HOME": home}),
-        driver=InProcess(n_threads=1),
+        drivers=lambda _: InProcess(n_threads=1),
         progress=_Killer(step, int(n_done)),
     )

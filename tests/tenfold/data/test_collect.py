@@ -166,7 +166,8 @@ from tenfold.project import load_project
 from tenfold.settings import Settings
 try:
     settings = Settings.from_env({"TENFOLD_HOME": sys.argv[2]})
-    prepare(load_project(Path(sys.argv[1])), settings=settings, driver=InProcess(n_threads=1))
+    one = InProcess(n_threads=1)
+    prepare(load_project(Path(sys.argv[1])), settings=settings, drivers=lambda _: one)
 except StoreError as error:
     print(error)
 """

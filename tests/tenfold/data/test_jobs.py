@@ -47,7 +47,9 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
     clean = _travelled(CleanJob(tmp_path, SHARDS, Rules(), schema, "s"))
     for piece in (0, 1):
         clean(piece)
-    assert read_facts(clean_file(tmp_path, 0)) == {"n_records": 20, "n_bad": 2, "n_rows": 18}
+    assert read_facts(clean_file(tmp_path, 0)) == {
+        "n_records": 20, "n_bad": 2, "n_rows": 18, "source": "s",
+    }  # fmt: skip
     assert read_arrow(problem_file(tmp_path, 0))["position"].to_pylist() == [3, 4]
 
     labels = tmp_path / "labels.bin"

@@ -28,8 +28,7 @@ from tenfold.data import (
     snapshot_from_table,
     source_facts,
 )
-from tenfold.data.prepare import source_of
-from tenfold.errors import ClusterError, DataError, NotYet
+from tenfold.errors import ClusterError, DataError
 from tenfold.project import Project
 from tenfold.schema import Kind, Role
 from tenfold.settings import Settings
@@ -159,7 +158,11 @@ def test_one_block_at_a_time_and_four_at_once_are_bit_identical(
 ) -> None:
     project = make_project(big_file)
     one, four = (
-        prepare(project, settings=_settings(tmp_path / f"n{n}"), driver=InProcess(n_threads=n))
+        prepare(
+            project,
+            settings=_settings(tmp_path / f"n{n}"),
+            drivers=lambda _, n=n: InProcess(n_threads=n),
+        )
         for n in (1, 4)
     )
     assert len(one.manifest["blocks"]) >= 4
@@ -203,7 +206,9 @@ def test_killed_here_and_finished_by_ray_is_bit_identical(
     project = make_project(big_file)
     whole = prepare(project, settings=_settings(tmp_path / "whole"))
     home = _kill_in("clean", project, tmp_path)
-    again = prepare(project, settings=_settings(home), driver=RayData(), progress=recording)
+    again = prepare(
+        project, settings=_settings(home), drivers=lambda _: RayData(), progress=recording
+    )
     assert recording.steps["clean"][0] == 2
     assert _files(again) == _files(whole)
 
@@ -232,8 +237,9 @@ def test_ray_data_gives_the_same_bits_at_any_width(
         settings = Settings.from_env(
             {"TENFOLD_HOME": str(tmp_path / f"ray-{n_at_once}"), "TENFOLD_LOCAL_BYTES": "0"}
         )
-        driver = RayData(n_at_once=n_at_once, cpus_per_task=0.5)
-        assert _files(prepare(project, settings=settings, driver=driver)) == _files(local)
+        ray_data = RayData(n_at_once=n_at_once, cpus_per_task=0.5)
+        made = prepare(project, settings=settings, drivers=lambda _, one=ray_data: one)
+        assert _files(made) == _files(local)
 
 
 def test_adult_through_ray_data_is_the_same_snapshot(
@@ -253,7 +259,11 @@ def test_an_error_in_a_ray_task_is_the_same_error(
     messages = []
     for driver in (InProcess(n_threads=1), RayData()):
         with pytest.raises(DataError) as caught:
-            prepare(make_project(path), settings=_settings(tmp_path / driver.name), driver=driver)
+            prepare(
+                make_project(path),
+                settings=_settings(tmp_path / driver.name),
+                drivers=lambda _, one=driver: one,
+            )
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert "byte 0xFF at offset 9" in messages[0]
@@ -364,15 +374,10 @@ def test_a_table_in_memory_with_a_schema_makes_a_snapshot(
     assert Snapshot.latest(settings, project) == fresh
 
 
-def test_facts_of_a_source_are_cheap_and_close(big_file: Path, make_project: Any) -> None:
-    facts = source_facts(make_project(big_file))
+def test_facts_of_a_source_are_cheap_and_close(
+    big_file: Path, make_project: Any, settings: Settings
+) -> None:
+    facts = source_facts(make_project(big_file), settings)
     assert facts.n_columns == 6
     assert facts.size_bytes == big_file.stat().st_size
     assert facts.n_rows == pytest.approx(90_500, rel=0.3)
-
-
-def test_joins_are_not_there_yet(tmp_path: Path, make_project: Any) -> None:
-    two = [{"path": "a.csv"}, {"path": "b.csv"}]
-    project = make_project(tmp_path / "a.csv", data={"sources": two})
-    with pytest.raises(NotYet, match="one source so far, not 2 with 0 joins"):
-        source_of(project)

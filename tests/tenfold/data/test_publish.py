@@ -38,7 +38,7 @@ def test_what_a_dead_writer_left_does_not_get_in(
     table_file: Path, settings: Settings, make_project: Any
 ) -> None:
     driver = _Litter(settings.snapshots)
-    snapshot = prepare(make_project(table_file), settings=settings, driver=driver)
+    snapshot = prepare(make_project(table_file), settings=settings, drivers=lambda _: driver)
     assert not list(snapshot.path.glob(".*"))
 
 
