@@ -13,7 +13,7 @@ from typing import Any
 from tenfold.errors import ClusterError, GateMissed, UserError
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project, load_project
-from tenfold.project.sources import FileSource
+from tenfold.project.sources import local_path
 
 __all__ = ["MAX_SHIPPED_BYTES", "SUBMITTABLE", "entrypoint_for", "last_document", "run_submit"]
 
@@ -117,19 +117,20 @@ def _failure(
     return ClusterError(f"job {job} ended as {status} with exit code {code}:\n{tail}")
 
 
-def _stage(project: Project, path: Path, folder: Path) -> None:
+def _stage(project: Project, file: Path, folder: Path) -> None:
     """Copy the project file and what its sources name, where it lies under the project's folder."""
-    home = path.absolute().parent
-    shutil.copy2(path, folder / path.name)
+    home = file.absolute().parent
+    shutil.copy2(file, folder / file.name)
     size_bytes = 0
     for source in project.data.sources:
-        if not isinstance(source, FileSource) or Path(source.path).is_absolute():
-            continue  # the cluster must have it
-        found = sorted(home.glob(source.path)) or [home / source.path]
+        path = local_path(source)
+        if path is None or Path(path).is_absolute():
+            continue  # the cluster must reach it
+        found = sorted(home.glob(path)) or [home / path]
         for one in found:
             if not one.resolve().is_relative_to(home.resolve()):
                 raise UserError(
-                    f"the source {source.path} lies outside the project's folder {home}, which is "
+                    f"the source {path} lies outside the project's folder {home}, which is "
                     "all that is shipped; move it there or name it by an absolute path that the "
                     "cluster has"
                 )

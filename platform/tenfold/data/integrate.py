@@ -39,7 +39,7 @@ from tenfold.data.text import whole
 from tenfold.errors import DataError, StoreError
 from tenfold.progress import Progress
 
-__all__ = ["JoinRule", "integrate"]
+__all__ = ["JoinRule", "brought", "demand_join", "integrate"]
 
 _FORMAT = 1
 _DONE = "joined.json"
@@ -97,12 +97,7 @@ def integrate(
         DataError: a column is not there, no time can be read, or rows would multiply unexpectedly.
         StoreError: the disk refuses.
     """
-    names = left.columns()
-    demand_columns(names, [a for a, _ in rule.on], source=left.name, field="join.on")
-    demand_columns(right.columns(), [b for _, b in rule.on], source=right.name, field="join.on")
-    if rule.times is not None:
-        demand_columns(names, rule.times[:1], source=left.name, field="join.time.left")
-        demand_columns(right.columns(), rule.times[1:], source=right.name, field="join.time.right")
+    demand_join(left.columns(), right.columns(), rule, left_name=left.name, right_name=right.name)
     digest = sha256_hex(
         canonical_json(
             {
@@ -127,6 +122,26 @@ def integrate(
         lineage=(made["facts"],),
     )
     return source, read_rejected(work)
+
+
+def demand_join(
+    left: Sequence[str],
+    right: Sequence[str],
+    rule: JoinRule,
+    *,
+    left_name: str,
+    right_name: str,
+) -> None:
+    """Refuse a join on columns that are not there.
+
+    Raises:
+        DataError: with what is there.
+    """
+    demand_columns(left, [a for a, _ in rule.on], source=left_name, field="join.on")
+    demand_columns(right, [b for _, b in rule.on], source=right_name, field="join.on")
+    if rule.times is not None:
+        demand_columns(left, rule.times[:1], source=left_name, field="join.time.left")
+        demand_columns(right, rule.times[1:], source=right_name, field="join.time.right")
 
 
 def _join(
@@ -176,7 +191,7 @@ def _join(
             "join": right.name,
             "how": rule.how,
             "on": dict(rule.on),
-            "renamed": _renamed(left.columns(), right.columns(), rule, right.name),
+            "renamed": brought(left.columns(), right.columns(), rule, right.name),
             **facts,
         },
     }
@@ -282,7 +297,7 @@ class _JoinJob:
 
     def _with_right(self, table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
         other = _right_table(self.folder, self.n_right)
-        names = _renamed(table.column_names, other.column_names, self.rule, self.right)
+        names = brought(table.column_names, other.column_names, self.rule, self.right)
         taken = other.select(list(names)).take(pa.array(rows, mask=rows < 0))
         for name, new in names.items():
             table = table.append_column(new, taken.column(name))
@@ -316,7 +331,7 @@ def _unmatched(
     if not len(rest):
         return []
     taken = other.take(pa.array(rest))
-    renamed = _renamed(tuple(names), other.column_names, rule, source)
+    renamed = brought(tuple(names), other.column_names, rule, source)
     table = pa.table(
         {
             **{a: taken.column(b) for a, b in rule.on},
@@ -328,7 +343,7 @@ def _unmatched(
     return [path]
 
 
-def _renamed(
+def brought(
     left: Collection[str], right: Sequence[str], rule: JoinRule, source: str
 ) -> dict[str, str]:
     """Columns that come along and what they are called: ``NAME_SOURCE`` where NAME is taken.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tenfold.errors import DataError, ProjectError
+from tenfold.intake.combine import combined_names
 from tenfold.intake.look import Look, look_at
 from tenfold.intake.power import proof_of
 from tenfold.intake.target import NUMERIC_SHARE
@@ -51,7 +52,7 @@ class Notice:
 
 
 def check_project(project: Project) -> list[Notice]:
-    """Validate a project against its files. Reads a bounded sample, starts nothing.
+    """Validate a project against its sources. Reads a bounded sample, starts nothing.
 
     Args:
         project: a loaded project; what the file alone says was checked when it was loaded.
@@ -60,8 +61,8 @@ def check_project(project: Project) -> list[Notice]:
         Findings, errors first. No error means that `tenfold prepare` can begin.
     """
     source = project.data.sources[0]
-    if not isinstance(source, FileSource):
-        return []
+    if len(project.data.sources) > 1 or not isinstance(source, FileSource):
+        return _combined(project)
     try:
         look = look_at(
             project.resolve(source.path),
@@ -80,6 +81,20 @@ def check_project(project: Project) -> list[Notice]:
         notices += _size(project, look)
     order: list[Level] = ["error", "warning", "info"]
     return sorted(notices, key=lambda notice: order.index(notice.level))
+
+
+def _combined(project: Project) -> list[Notice]:
+    """Several sources, or one that is no file: what each has, and what they have together."""
+    names, faults = combined_names(project)
+    notices = [Notice("error", where, message) for where, message in faults]
+    if names:
+        notices += _columns(project, names)
+    n_sources = len(project.data.sources)
+    text = f"{n_sources} {'source' if n_sources == 1 else 'sources'} with {len(names)} columns"
+    if not notices:
+        law = "together; classes and sizes are judged when the rows are collected"
+        notices.append(Notice("info", "data.sources", f"{text} {law}"))
+    return notices
 
 
 def refuse_errors(notices: Sequence[Notice]) -> None:

@@ -27,11 +27,13 @@ __all__ = [
     "PluginSource",
     "Source",
     "SqlSource",
+    "local_path",
     "plugin_types",
 ]
 
 PLUGIN_GROUP = "tenfold.sources"
 _REFERENCE = re.compile(r"\$\{(env|file):[^}]+\}")
+_SQLITE = re.compile(r"^sqlite(?:\+\w+)?:///([^?]+)")
 _PASSWORD = re.compile(r"^[\w+.-]+://[^/@:]*:([^@/]+)@")
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "api-key")
 
@@ -303,6 +305,19 @@ SOURCE_TYPES: dict[str, type[Section]] = {
     "iceberg": IcebergSource,
 }
 """The types that come with Tenfold."""
+
+
+def local_path(source: Section) -> str | None:
+    """The file or folder of this machine that a source reads, as the project file says it.
+
+    >>> local_path(SqlSource(type="sql", url="sqlite:///shop.db", table="t"))
+    'shop.db'
+    """
+    if isinstance(source, SqlSource):
+        found = _SQLITE.match(source.url)
+        return found[1] if found else None
+    path = source.path if isinstance(source, FileSource | DeltaSource) else None
+    return None if path is None or "://" in path else path
 
 
 def plugin_types() -> list[str]:
