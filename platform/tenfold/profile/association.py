@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.profile.grid import Floats, fitting_level, group_sorted, snap
+from tenfold.profile.grid import Floats, fitting_level, group_sorted, place_in_cells, snap
 from tenfold.profile.target import ClassStats, NumberStats, TargetStats
 
 if TYPE_CHECKING:
@@ -68,14 +68,24 @@ class NumberAssociation:
     stats: TargetStats
 
     @classmethod
-    def from_values(cls, values: Floats, target: Target) -> NumberAssociation:
-        """Summarize a column; what is not finite counts as missing."""
+    def from_values(
+        cls, values: Floats, target: Target, *, unique: Floats | None = None
+    ) -> NumberAssociation:
+        """Summarize a column; what is not finite counts as missing.
+
+        Args:
+            values: shape (n_rows,).
+            target: of the same rows.
+            unique: the column's sorted finite values, each once, where they are known: the sort is
+                half of the work.
+        """
         finite = np.isfinite(values)
-        cells, inverse = np.unique(values[finite] + 0.0, return_inverse=True)
-        level = fitting_level(cells, floor=0, cap=MAX_CELLS)
-        cells, begins = group_sorted(snap(cells, level=level))
+        if unique is None:
+            unique = np.unique(values[finite] + 0.0)
+        level = fitting_level(unique, floor=0, cap=MAX_CELLS)
+        cells, _ = group_sorted(snap(unique, level=level))
         groups = np.full(len(values), len(cells), dtype=np.intp)
-        groups[finite] = np.searchsorted(begins, inverse, side="right") - 1
+        groups[finite] = place_in_cells(values[finite] + 0.0, cells, level=level)
         return cls(cells, level, target.by_group(groups, n_groups=len(cells) + 1))
 
     @classmethod

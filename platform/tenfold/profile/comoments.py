@@ -51,10 +51,10 @@ class CoMoments:
             shift = np.where(present, matrix, 0.0).sum(axis=0) / counts
             shifted = np.where(present, matrix - shift, 0.0)
             mask = present.astype(np.float64)
-            n = _products(mask, mask)
+            n = mask.T @ mask  # whole numbers: exact in any order, so BLAS may count
             divisor = np.maximum(n, 1.0)
-            sums = _products(shifted, mask)
-            m2 = _products(shifted * shifted, mask) - sums * sums / divisor
+            sums = _sums_where(shifted, present)
+            m2 = _sums_where(shifted * shifted, present) - sums * sums / divisor
             c2 = _products(shifted, shifted) - sums * sums.T / divisor
             mean = np.where(n > 0, shift[:, None] + sums / divisor, 0.0)
         return cls(tuple(names), n.astype(np.int64), mean, np.maximum(m2, 0.0), c2)
@@ -97,6 +97,23 @@ class CoMoments:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The arrays by name, for storing."""
         return {"n": self.n, "mean": self.mean, "m2": self.m2, "c2": self.c2}
+
+
+def _sums_where(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+    """``out[i, j]``: the sum of column i over the rows where column j has a value.
+
+    The whole sum less the few rows where j has none: two of the four products over all rows are
+    saved, which were half of a profile's time (65,536 rows of 20 columns with 2 % missing).
+    """
+    total = values.sum(axis=0)
+    out = np.empty((values.shape[1], values.shape[1]))
+    for j in range(values.shape[1]):
+        absent = np.flatnonzero(~present[:, j])
+        if 2 * len(absent) <= len(values):
+            out[:, j] = total - values[absent].sum(axis=0)
+        else:
+            out[:, j] = values[present[:, j]].sum(axis=0)
+    return out
 
 
 def _products(left: Floats, right: Floats) -> Floats:

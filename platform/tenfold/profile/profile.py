@@ -91,16 +91,17 @@ class Profile:
             for c in profiled_columns(schema)
             if c.kind in NUMBER_KINDS
         }
+        numbers = {name: NumberProfile.from_values(column) for name, column in values.items()}
         return cls(
             schema=schema,
             n_rows=table.num_rows,
-            numbers={name: NumberProfile.from_values(column) for name, column in values.items()},
+            numbers=numbers,
             categories={
                 c.name: CategoryProfile.from_array(arrays[c.name], domain=c.domain or ())
                 for c in profiled_columns(schema)
                 if c.name not in values
             },
-            associations=_associate(schema, arrays, values),
+            associations=_associate(schema, arrays, values, numbers),
             comoments=_comoments(schema, values, n_rows=table.num_rows),
         )
 
@@ -175,7 +176,10 @@ def _merge_associations(parts: Sequence[Association], domain: tuple[str, ...]) -
 
 
 def _associate(
-    schema: Schema, arrays: Mapping[str, pa.Array], values: Mapping[str, np.ndarray]
+    schema: Schema,
+    arrays: Mapping[str, pa.Array],
+    values: Mapping[str, np.ndarray],
+    numbers: Mapping[str, NumberProfile],
 ) -> dict[str, Association]:
     column = schema.target
     if column is None:
@@ -186,7 +190,11 @@ def _associate(
         classes = target_classes(column)
         target = Target(classes, class_codes(arrays[column.name], classes))
     return {
-        c.name: NumberAssociation.from_values(values[c.name], target)
+        c.name: NumberAssociation.from_values(
+            values[c.name],
+            target,
+            unique=numbers[c.name].values if numbers[c.name].is_exact else None,
+        )
         if c.name in values
         else CategoryAssociation.from_array(arrays[c.name], target, domain=c.domain or ())
         for c in schema.features
@@ -197,11 +205,8 @@ def _comoments(schema: Schema, values: Mapping[str, np.ndarray], *, n_rows: int)
     target = schema.target.name if schema.target is not None else None
     names = sorted(values, key=lambda name: name != target)[:MAX_COMOMENTS]
     columns = [values[name] for name in names]
-    return CoMoments.from_matrix(names, np.stack(columns, axis=1) if names else _no(n_rows))
-
-
-def _no(n_rows: int) -> np.ndarray:
-    return np.zeros((n_rows, 0))
+    matrix = np.stack(columns, axis=1) if names else np.zeros((n_rows, 0))
+    return CoMoments.from_matrix(names, matrix)
 
 
 def _demand_same_schema(ours: Schema, theirs: Schema) -> None:

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tenfold.profile.grid import (
+    _bit_lengths,
     combine_weighted,
     fitting_level,
     group_sorted,
+    place_in_cells,
     relative_error,
     snap,
     weighted_unique,
@@ -47,6 +49,20 @@ def test_the_level_is_the_smallest_that_fits(values: np.ndarray, cap: int) -> No
     assert len(np.unique(snap(unique, level=level))) <= cap
     if level:
         assert len(np.unique(snap(unique, level=level - 1))) > cap
+
+
+@given(columns, st.integers(0, 62))
+def test_the_table_of_cells_says_what_a_search_says(values: np.ndarray, level: int) -> None:
+    values = values + 0.0
+    cells, _ = group_sorted(snap(np.sort(values), level=level))
+    found = place_in_cells(values, cells, level=level)
+    assert np.array_equal(cells[found], snap(values, level=level))
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=30))
+def test_bits_that_a_word_needs(words: list[int]) -> None:
+    found = _bit_lengths(np.array(words, dtype=np.uint64))
+    assert found.tolist() == [word.bit_length() for word in words]
 
 
 def test_a_floor_is_kept_where_it_fits_already() -> None:

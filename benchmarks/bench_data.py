@@ -1,0 +1,281 @@
+"""Scan, fit and transform of a large table, beside Ray's own preprocessors and Polars.
+
+``make bench-data`` takes some minutes; ``python benchmarks/bench_data.py --rows 500000`` is a look.
+
+The table: 20 numbers of several shapes with 2 % missing, 5 categories of 8 to 5,000 levels, a
+binary target; Parquet in row groups of 65,536. Every contender reads the same file on the same
+cores, each in a process of its own, in turns; medians count.
+
+- *tenfold*: the profile (every statistic of the report: moments, quantiles, distinct and top
+  values, co-moments, the target in every cell) of all row groups, merged, and the preprocessor
+  fitted on it.
+- *ray*: `ray.data.preprocessors.Chain` of imputers, scaler and ordinal encoder, ``fit``. Its rows
+  lie in workers, so the resident memory told is the driver's alone.
+- *polars*: the same statistics as ours, lazily, streaming engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _form import Form
+
+N_NUMBERS = 20
+LEVELS = (8, 30, 100, 1000, 5000)
+NUMBERS = [f"n{i}" for i in range(N_NUMBERS)]
+CATEGORIES = [f"c{i}" for i in range(len(LEVELS))]
+GROUP_ROWS = 65_536
+REPEATS = 3
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def write_table(path: Path, n_rows: int) -> None:
+    """The table, group by group, from a fixed seed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(7)
+    names = [pa.array([f"v{v}" for v in range(k)]) for k in LEVELS]
+    shapes: list[Callable[[Any], Any]] = [
+        lambda x: x, np.exp, lambda x: np.round(x * 100), lambda x: np.round(x, 2),
+    ]  # fmt: skip
+    writer = None
+    for start in range(0, n_rows, GROUP_ROWS):
+        n = min(GROUP_ROWS, n_rows - start)
+        columns: dict[str, Any] = {}
+        for i, name in enumerate(NUMBERS):
+            values = shapes[i % 4](random.normal(size=n))
+            columns[name] = pa.array(values, mask=random.random(n) < 0.02)
+        for name, texts in zip(CATEGORIES, names, strict=True):
+            columns[name] = texts.take(pa.array((random.random(n) ** 2 * len(texts)).astype(int)))
+        columns["y"] = pa.array(["no", "yes"]).take(pa.array((random.random(n) < 0.3).astype(int)))
+        table = pa.table(columns)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table, row_group_size=GROUP_ROWS)
+    assert writer is not None
+    writer.close()
+
+
+def _schema() -> Any:
+    from tenfold.schema import Column, Kind, Role, Schema
+
+    texts = [
+        Column(name, Kind.CATEGORY, domain=tuple(sorted(f"v{v}" for v in range(k))))
+        for name, k in zip(CATEGORIES, LEVELS, strict=True)
+    ]
+    target = Column("y", Kind.CATEGORY, Role.TARGET, domain=("no", "yes"))
+    return Schema((*(Column(name, Kind.NUMBER) for name in NUMBERS), *texts, target))
+
+
+def _tenfold(path: Path) -> dict[str, float]:
+    from tenfold.data.drivers import InProcess
+    from tenfold.data.parquet_file import parquet_shards
+    from tenfold.features import Preprocessor, Recipe
+    from tenfold.profile import Profile, merge_profiles
+
+    schema, shards = _schema(), parquet_shards(path, source="t")
+    start = time.perf_counter()
+    parts: dict[int, Profile] = {}
+
+    def scan(piece: int) -> None:
+        parts[piece] = Profile.from_table(shards[piece].read().table, schema)
+
+    total: Profile | None = None
+    waiting: list[Profile] = []
+    for piece in InProcess(n_threads=os.cpu_count()).run(scan, range(len(shards))):
+        waiting.append(parts.pop(piece))
+        if len(waiting) == 16:
+            total = merge_profiles([*([] if total is None else [total]), *waiting])
+            waiting = []
+    total = merge_profiles([*([] if total is None else [total]), *waiting])
+    recipe = Recipe(numbers="standard", categories="ordinal")
+    made = Preprocessor.fit(schema, total, recipe=recipe)
+    fitted = time.perf_counter()
+
+    def transform(piece: int) -> None:
+        made.transform(shards[piece].read().table)
+
+    for _ in InProcess(n_threads=os.cpu_count()).run(transform, range(len(shards))):
+        pass
+    return {"fit": fitted - start, "transform": time.perf_counter() - fitted}
+
+
+def _ray(path: Path) -> dict[str, float]:
+    import ray
+    import ray.data
+    from ray.data.preprocessors import Chain, OrdinalEncoder, SimpleImputer, StandardScaler
+
+    ray.init(num_cpus=os.cpu_count(), log_to_driver=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    dataset = ray.data.read_parquet(str(path))
+    dataset.take(1)
+    chain = Chain(
+        SimpleImputer(NUMBERS, strategy="mean"),
+        SimpleImputer(CATEGORIES, strategy="most_frequent"),
+        StandardScaler(NUMBERS),
+        OrdinalEncoder(CATEGORIES),
+    )
+    start = time.perf_counter()
+    chain.fit(dataset)
+    fitted = time.perf_counter()
+    for _ in chain.transform(dataset).iter_batches(batch_size=GROUP_ROWS, batch_format="pyarrow"):
+        pass
+    return {"fit": fitted - start, "transform": time.perf_counter() - fitted}
+
+
+def _polars(path: Path) -> dict[str, float]:
+    import polars as pl
+
+    start = time.perf_counter()
+    frame = pl.scan_parquet(path)
+    numbers = [
+        expression
+        for name in NUMBERS
+        for expression in (
+            pl.col(name).null_count().alias(f"{name}:nulls"),
+            pl.col(name).mean().alias(f"{name}:mean"),
+            pl.col(name).std().alias(f"{name}:std"),
+            pl.col(name).skew().alias(f"{name}:skew"),
+            pl.col(name).kurtosis().alias(f"{name}:kurtosis"),
+            pl.col(name).min().alias(f"{name}:min"),
+            pl.col(name).max().alias(f"{name}:max"),
+            pl.col(name).n_unique().alias(f"{name}:distinct"),
+            *(pl.col(name).quantile(q).alias(f"{name}:q{q}") for q in QUANTILES),
+        )
+    ]
+    frame.select(numbers).collect(engine="streaming")
+    frame.select(
+        pl.corr(a, b).alias(f"{a}:{b}") for i, a in enumerate(NUMBERS) for b in NUMBERS[:i]
+    ).collect(engine="streaming")
+    yes = (pl.col("y") == "yes").mean()
+    for name in CATEGORIES:
+        frame.group_by(name).agg(pl.len(), yes.alias("yes")).collect(engine="streaming")
+    for name in NUMBERS:
+        cell = pl.col(name).qcut(20, allow_duplicates=True).alias("cell")
+        frame.select(cell, "y").group_by("cell").agg(pl.len(), yes.alias("yes")).collect()
+    return {"fit": time.perf_counter() - start}
+
+
+def _rows(_path: Path) -> dict[str, float]:
+    """Microseconds of one row through the preprocessor, 20 and 100 columns, a quarter of them
+    categories; the least of many rounds."""
+    import timeit
+
+    import pyarrow as pa
+
+    from tenfold.features import Preprocessor, Recipe
+    from tenfold.profile import Profile
+    from tenfold.schema import Column, Kind, Schema
+
+    random, found = np.random.default_rng(3), {}
+    for n_columns in (20, 100):
+        n_texts = n_columns // 4
+        domain = tuple(f"v{k}" for k in range(20))
+        columns = [Column(f"n{i}", Kind.NUMBER) for i in range(n_columns - n_texts)]
+        columns += [Column(f"c{i}", Kind.CATEGORY, domain=domain) for i in range(n_texts)]
+        table = pa.table({
+            c.name: random.normal(size=500) if c.kind is Kind.NUMBER else random.choice(domain, 500)
+            for c in columns
+        })  # fmt: skip
+        schema = Schema(tuple(columns))
+        recipe = Recipe(numbers="standard", categories="ordinal")
+        made = Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=recipe)
+        row = table.slice(0, 1).to_pylist()[0]
+        rounds = timeit.repeat(
+            lambda made=made, row=row: made.transform_row(row), number=200, repeat=40
+        )
+        found[f"row_us_{n_columns}"] = min(rounds) / 200 * 1e6
+    return found
+
+
+CONTENDERS = {"tenfold": _tenfold, "ray": _ray, "polars": _polars, "rows": _rows}
+
+
+def measure(name: str, path: Path) -> dict[str, float]:
+    """One contender in a process of its own: seconds by step and its largest resident memory."""
+    command = [sys.executable, __file__, "--one", name, "--path", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """All contenders in turns, then the file."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--one", choices=CONTENDERS)
+    parser.add_argument("--path", type=Path)
+    asked = parser.parse_args()
+    if asked.one:
+        found = CONTENDERS[asked.one](asked.path)
+        found["rss_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    form = Form("data")
+    form.add("rows", asked.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.parquet"
+        write_table(path, asked.rows)
+        runs: dict[str, list[dict[str, float]]] = {"tenfold": [], "ray": [], "polars": []}
+        for _ in range(REPEATS):
+            for name, found in runs.items():
+                found.append(measure(name, path))
+        rows = measure("rows", path)
+    median = {
+        name: {key: statistics.median(run[key] for run in found) for key in found[0]}
+        for name, found in runs.items()
+    }
+    ours, chain, polars = median["tenfold"], median["ray"], median["polars"]
+    form.add("fit_vs_ray_chain", chain["fit"] / ours["fit"])
+    form.add("fit_vs_polars", polars["fit"] / ours["fit"])
+    form.add("transform_vs_ray_chain", chain["transform"] / ours["transform"])
+    form.add("peak_rss_gb", ours["rss_gb"])
+    for key in ("row_us_20", "row_us_100"):
+        form.add(key, rows[key])
+    for name, found in median.items():
+        for key, value in found.items():
+            form.add(f"{name}.{key}", value)
+    form.table(
+        f"{asked.rows:,} rows x {N_NUMBERS + len(LEVELS)} columns, seconds (medians of {REPEATS})",
+        ["contender", "scan and fit", "transform", "process RSS, GB"],
+        [
+            [name, f"{found['fit']:.1f}", f"{found.get('transform', float('nan')):.1f}",
+             f"{found['rss_gb']:.2f}"]
+            for name, found in median.items()
+        ],
+    )  # fmt: skip
+    form.table(
+        "Ratios and rows",
+        ["figure", "measured", "wanted"],
+        [
+            ["fit, ray chain / tenfold", f"{chain['fit'] / ours['fit']:.1f}", ">= 8"],
+            ["fit, polars / tenfold", f"{polars['fit'] / ours['fit']:.2f}", ">= 0.5"],
+            [
+                "transform, ray chain / tenfold",
+                f"{chain['transform'] / ours['transform']:.1f}",
+                ">= 3",
+            ],
+            ["one row of 20 columns, us", f"{rows['row_us_20']:.1f}", "< 30"],
+            ["one row of 100 columns, us", f"{rows['row_us_100']:.1f}", "< 120"],
+        ],
+    )
+    form.finish(libraries=["ray", "polars", "pyarrow", "numpy"])
+
+
+if __name__ == "__main__":
+    main()
