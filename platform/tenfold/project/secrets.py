@@ -12,11 +12,20 @@ from pathlib import Path
 
 from tenfold.errors import ProjectError
 
-__all__ = ["resolve_secrets"]
+__all__ = ["find_references", "resolve_secrets"]
 
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 _MOST_BYTES = 64 * 1024
 """A secret is a word, not a file of data."""
+
+
+def find_references(text: str) -> tuple[str, ...]:
+    """The references in a text, in order.
+
+    >>> find_references("Bearer ${env:TOKEN} or ${file:/run/key}")
+    ('${env:TOKEN}', '${file:/run/key}')
+    """
+    return tuple(found[0] for found in _REFERENCE.finditer(text))
 
 
 def resolve_secrets(text: str, environ: Mapping[str, str] | None = None) -> str:
