@@ -34,8 +34,12 @@ __all__ = [
 PLUGIN_GROUP = "tenfold.sources"
 _REFERENCE = re.compile(r"\$\{(env|file):[^}]+\}")
 _SQLITE = re.compile(r"^sqlite(?:\+\w+)?:///([^?]+)")
-_PASSWORD = re.compile(r"^[\w+.-]+://[^/@:]*:([^@/]+)@")
-_SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "api-key")
+_USER = r"(?:\$\{[^}]*\}|[^/@:$])*"
+_PASSWORD = re.compile(rf"^[\w+.-]+://{_USER}:([^@/]+)@")
+_SECRET_NAMES = re.compile(
+    r"authorization|cookie|password|secret|token|signature|(^|[-_])(key|apikey|auth|sig)$", re.I
+)
+"""Names of headers, parameters and options whose values nobody should read in a file."""
 
 
 def _fault(law: str, kind: Literal["law", "law_alone"] = "law") -> PydanticCustomError:
@@ -56,7 +60,7 @@ def _no_password(value: str) -> str:
 
 def _no_secrets(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
-        if name.lower() in _SECRET_HEADERS and not _REFERENCE.search(text):
+        if _SECRET_NAMES.search(name) and not _REFERENCE.search(text):
             raise _fault(
                 f"must not hold the value of '{name}', since the project file is stored with "
                 "every model; write '${env:NAME}' or '${file:PATH}' in its place",
@@ -204,7 +208,7 @@ class HttpSource(Section):
     pages: Pages | None = None
     """How to get the next page; absent, one answer is all."""
 
-    params: dict[Text, Text] = Field(default_factory=dict)
+    params: Annotated[dict[Text, Text], AfterValidator(_no_secrets)] = Field(default_factory=dict)
     """Query parameters of every request."""
 
     headers: Annotated[dict[Text, Text], AfterValidator(_no_secrets)] = Field(default_factory=dict)
@@ -245,7 +249,7 @@ class DeltaSource(Section):
     columns: tuple[ColumnName, ...] = ()
     """The columns to read, all by default."""
 
-    options: dict[Text, Text] = Field(default_factory=dict)
+    options: Annotated[dict[Text, Text], AfterValidator(_no_secrets)] = Field(default_factory=dict)
     """Options of the object store, with references for secrets."""
 
 
@@ -261,7 +265,7 @@ class IcebergSource(Section):
     name: Text = Field(default_factory=_last_word("table"))
     """What joins, reports and errors call it; the table's name by default."""
 
-    catalog: dict[Text, Text]
+    catalog: Annotated[dict[Text, Text], AfterValidator(_no_secrets)]
     """PyIceberg's catalog properties (``type``, ``uri``, ``warehouse``…), with references for
     secrets."""
 

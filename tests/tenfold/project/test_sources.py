@@ -110,6 +110,31 @@ def test_a_wrong_source_is_told_by_its_line(tmp_path: Path, source: str, line: s
     assert told.startswith(line.split("; found")[0])
 
 
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [
+        ("{type: http, url: 'https://h/x', params: {api_key: hunter2}}", "params"),
+        ("{type: http, url: 'https://h/x', headers: {X-Auth-Token: hunter2}}", "headers"),
+        ("{type: delta, path: s3://b/t, options: {aws_secret_access_key: hunter2}}", "options"),
+        (
+            "{type: iceberg, table: a.b, catalog: {uri: x, s3.secret-access-key: hunter2}}",
+            "catalog",
+        ),
+        ("{type: http, url: 'https://${env:U}:hunter2@h/x'}", "url"),
+    ],
+)
+def test_secrets_by_any_name_are_refused(tmp_path: Path, source: str, field: str) -> None:
+    (told,) = refusal(tmp_path, f"  sources: [{source}]\n")
+    assert f"data.sources[0].{field}: must not hold" in told
+    assert "hunter2" not in told
+
+
+def test_references_and_plain_values_are_taken(tmp_path: Path) -> None:
+    source = "url: 'https://${env:U}:${env:P}@h/x', params: {page: '1', token: '${env:T}'}"
+    project = load(tmp_path, f"  sources: [{{type: http, {source}}}]\n")
+    assert project.data.sources[0].type == "http"
+
+
 def test_joins_name_sources_once_and_leave_one(tmp_path: Path) -> None:
     two = "  sources: [{path: a.csv}, {path: b.csv}]\n"
     (told,) = refusal(tmp_path, two + "  joins: [{source: bb, on: id}]\n")
