@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,10 +23,14 @@ def find_program(name: str) -> str | None:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
+def running_postgres(folder: Path, *, hba: Sequence[str] = ()) -> Iterator[str]:
     """Start a server on loopback and yield its URL; it is stopped and ended afterwards.
 
     As root the server runs as ``nobody`` or ``postgres``, since PostgreSQL refuses to run as root.
+
+    Args:
+        folder: for its files.
+        hba: rules of ``pg_hba.conf`` that stand before "trust everybody".
     """
     initdb, server = find_program("initdb"), find_program("postgres")
     assert initdb, "initdb was not found"
@@ -45,6 +49,8 @@ def running_postgres(folder: Path) -> Iterator[str]:
         cwd=folder,
         **user,  # type: ignore[call-overload]
     )
+    rules = data / "pg_hba.conf"
+    rules.write_text("\n".join([*hba, rules.read_text()]))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

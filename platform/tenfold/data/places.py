@@ -13,7 +13,10 @@ from tenfold.project.sources import PLUGIN_GROUP, PluginSource, Source
 
 __all__ = ["PLACES", "place_of"]
 
-PLACES: dict[str, str] = {"http": "tenfold.data.http:HttpPlace"}
+PLACES: dict[str, str] = {
+    "http": "tenfold.data.http:HttpPlace",
+    "sql": "tenfold.data.sql:SqlPlace",
+}
 """Type of source to ``module:class``; the class has ``of(spec, folder=…) -> Pullable``.
 
 Imported when it is asked for: drivers of databases and lakes are heavy.

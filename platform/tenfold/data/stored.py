@@ -67,7 +67,7 @@ class StoredSource:
                     "the command again"
                 ) from error
             if found not in schemas.values():  # files of one schema need one entry only
-                schemas[file.name] = found
+                schemas[f"{file.parent.name}/{file.name}"] = found  # pulls name their parts alike
         return Alignment.of(schemas)
 
     def schema(self) -> pa.Schema:
