@@ -36,6 +36,10 @@ _REFERENCE = re.compile(r"\$\{(env|file):[^}]+\}")
 _SQLITE = re.compile(r"^sqlite(?:\+\w+)?:///([^?]+)")
 _USER = r"(?:\$\{[^}]*\}|[^/@:$])*"
 _PASSWORD = re.compile(rf"^[\w+.-]+://{_USER}:([^@/]+)@")
+_SQL_PASSWORD = re.compile(
+    r"^[\w+.-]+://[^/@:]*:.+@|[?&](?:password|passwd|pwd|sslpassword)=[^&]", re.IGNORECASE
+)
+"""What SQLAlchemy takes for a password, whatever signs are in it, or a driver as a parameter."""
 _SECRET_NAMES = re.compile(
     r"authorization|cookie|password|secret|token|signature|(^|[-_])(key|apikey|auth|sig)$", re.I
 )
@@ -50,12 +54,22 @@ def _fault(law: str, kind: Literal["law", "law_alone"] = "law") -> PydanticCusto
 def _no_password(value: str) -> str:
     found = _PASSWORD.match(value)
     if found and not _REFERENCE.fullmatch(found[1]):
-        raise _fault(
-            "must not hold a password, since the project file is stored with every model; "
-            "write '${env:NAME}' or '${file:PATH}' in its place",
-            "law_alone",
-        )
+        raise _has_password()
     return value
+
+
+def _no_sql_password(value: str) -> str:
+    if _SQL_PASSWORD.search(_REFERENCE.sub("", value)):
+        raise _has_password()
+    return value
+
+
+def _has_password() -> PydanticCustomError:
+    return _fault(
+        "must not hold a password, since the project file is stored with every model; "
+        "write '${env:NAME}' or '${file:PATH}' in its place",
+        "law_alone",
+    )
 
 
 def _no_secrets(value: dict[str, str]) -> dict[str, str]:
@@ -124,7 +138,7 @@ class SqlSource(Section):
     type: Literal["sql"]
     """``sql``."""
 
-    url: Url
+    url: Annotated[Text, AfterValidator(_no_sql_password)]
     """SQLAlchemy's URL, e.g. ``postgresql+psycopg://reader:${env:DB_PASSWORD}@db/shop``; a relative
     SQLite path starts in the folder of the project file."""
 

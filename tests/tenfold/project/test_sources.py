@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tenfold.errors import ProjectError
 from tenfold.project import Project, load_project
@@ -145,3 +146,32 @@ def test_joins_name_sources_once_and_leave_one(tmp_path: Path) -> None:
     assert "must leave a source that the others are joined to" in told
     (told,) = refusal(tmp_path, two + "  joins: [{source: b, on: id, how: asof}]\n")
     assert "must name 'time' when, and only when, how is asof" in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@h/d",
+        "postgresql://u:hun/ter@2@h/d",
+        "postgresql://u:hunter2${env:PW}@h/d",
+        "postgresql://h/d?sslmode=require&password=hunter2",
+        "postgresql://h/d?PASSWORD=hunter2",
+    ],
+)
+def test_a_database_s_password_is_seen_in_every_form(url: str) -> None:
+    with pytest.raises(ValidationError, match="must not hold a password"):
+        SqlSource.model_validate({"type": "sql", "url": url, "table": "t"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:${env:PW}@h:5432/d",
+        "postgresql://${env:U}:${file:/run/secrets/pw}@h/d?sslpassword=${env:PW}",
+        "${env:DATABASE_URL}",
+        "postgresql://u@h:5432/d?sslmode=require",
+        "sqlite:////data/shop.db",
+    ],
+)
+def test_references_and_urls_without_a_password_pass(url: str) -> None:
+    assert SqlSource.model_validate({"type": "sql", "url": url, "table": "t"}).url == url

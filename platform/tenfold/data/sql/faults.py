@@ -26,8 +26,10 @@ _STATES: tuple[tuple[str, str], ...] = (
 )
 """Beginnings of SQLSTATE codes (SQL:2023, PostgreSQL appendix A), the first that fits."""
 
+_WRITES = re.compile("data-modifying|readonly database|read-only transaction", re.IGNORECASE)
+"""Said with more than one code."""
+
 _WORDS: tuple[tuple[str, str], ...] = (
-    (r"data-modifying|readonly database|read-only transaction", "writes"),
     (r"password|authentication|no pg_hba|role \".*\" does not exist|access denied", "login"),
     (r"database \".*\" does not exist|unknown database", "database"),
     (r"resolve host|name or service not known|nodename nor servname|unknown host", "host"),
@@ -95,9 +97,8 @@ def explain(
 
 def _kind(original: object, text: str) -> str:
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    for pattern, kind in _WORDS[:1]:
-        if re.search(pattern, text, re.IGNORECASE):
-            return kind
+    if _WRITES.search(text):
+        return "writes"
     if isinstance(state, str):
         return next((kind for start, kind in _STATES if state.startswith(start)), "other")
     found = (kind for pattern, kind in _WORDS if re.search(pattern, text, re.IGNORECASE))

@@ -96,7 +96,7 @@ class SqlPlace:
                 f"source {spec.name!r}: an incremental pull must read its watermark, and "
                 f"{column!r} is not among 'columns'; add it there"
             )
-        return cls(spec, folder)
+        return cls(spec, folder.absolute())  # workers start elsewhere
 
     @property
     def name(self) -> str:

@@ -11,8 +11,9 @@ Oracle       ``SET TRANSACTION READ ONLY``; no limit of time
 all others   a transaction that is rolled back at its end; give them a login that can only read
 ===========  ==================================================================================
 
-Only the first two are run by the tests. A read-only transaction does not stop a function that acts
-outside of it (ending another's session, say): a login that can only read does.
+Only the first two are run by the tests. Every transaction is rolled back at its end, whatever it
+did. None stops a function that acts outside of it (one that ends another's session, say): a login
+that can only read does.
 """
 
 from __future__ import annotations
@@ -156,9 +157,9 @@ def _engine(address: Address, spec: SqlSource, deadline: _Deadline) -> sa.Engine
             creator=lambda: _open_sqlite(path, spec.timeout, deadline),
             **options,
         )
-    if url.get_driver_name() in ("psycopg", "psycopg2"):
-        options["connect_args"] = _libpq(spec.timeout, given=set(url.query))
     try:
+        if url.get_driver_name() in ("psycopg", "psycopg2"):
+            options["connect_args"] = _libpq(spec.timeout, given=set(url.query))
         return sa.create_engine(url, **options)
     except ModuleNotFoundError as error:
         extra = "tenfold[postgres]" if url.get_backend_name() == "postgresql" else error.name

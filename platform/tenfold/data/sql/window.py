@@ -1,32 +1,29 @@
-"""Which rows a pull reads: the watermark's window and the ranges of a key, as typed bound values.
+"""Which rows a pull reads by their watermark.
 
-Both are decided once, in the plan, and travel as JSON. The window has an upper end, so that rows
-that come while streams are read (at different times) wait for the next pull. A window's lower end
-may lie a little too low, never too high: rows that were pulled already are told by their hashes.
+The window is decided once, in the plan, and travels as JSON. It has an upper end, so that rows that
+come while streams are read (at different times) wait for the next pull. Its lower end may lie a
+little too low, never too high: rows that were pulled already are told by their hashes.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import math
 import re
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from tenfold.data import parse
+from tenfold.data.sql.bound import Bound
 from tenfold.data.sql.relation import Relation
 from tenfold.data.sql.session import Session
 from tenfold.data.sql.values import Kind
 from tenfold.data.watermark import Mark
 from tenfold.errors import DataError
 
-__all__ = ["Bound", "Window", "find_window"]
+__all__ = ["Window", "find_window"]
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _ORDERS: dict[Kind, str] = {
     "integer": "number",
     "float": "number",
@@ -37,52 +34,6 @@ _ORDERS: dict[Kind, str] = {
     "instant": "time",
 }
 _ZONED = re.compile(r"(?<=\d)(Z|[+-]\d{2}(:?\d{2})?)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One end of a window: a value with its kind, as text.
-
-    >>> Bound("time", "2031-01-02 03:04:05").bind().value
-    datetime.datetime(2031, 1, 2, 3, 4, 5)
-    """
-
-    kind: Kind
-    text: str
-
-    def value(self) -> Any:
-        """The value.
-
-        Raises:
-            ValueError: it is none of its kind, or is not finite.
-        """
-        if self.kind == "integer":
-            return int(self.text)
-        if self.kind in ("float", "real", "decimal"):
-            number = Decimal(self.text) if self.kind == "decimal" else float(self.text)
-            if not math.isfinite(number):
-                raise ValueError(self.text)
-            return number
-        if self.kind == "date":
-            return dt.date.fromisoformat(self.text)
-        if self.kind == "text":
-            return self.text
-        stamp = dt.datetime.fromisoformat(self.text)
-        return stamp.astimezone(dt.UTC) if self.kind == "instant" else stamp
-
-    def bind(self) -> sa.BindParameter[Any]:
-        """The value for a statement."""
-        kinds: dict[Kind, sa.types.TypeEngine[Any]] = {
-            "integer": sa.BigInteger(),
-            "float": sa.Double(),
-            "real": sa.Double(),
-            "decimal": sa.Numeric(),
-            "date": sa.Date(),
-            "text": sa.Text(),
-            "time": sa.DateTime(),
-            "instant": sa.DateTime(timezone=True),
-        }
-        return sa.bindparam(None, self.value(), type_=kinds[self.kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +96,7 @@ def find_window(
     order = _ORDERS.get(upper.kind) or _order_of_texts(session, relation, column, lower, upper)
     if since is not None and since.order != order:
         raise _no_watermark(relation, column, f"was a {since.order} before and is a {order} now")
-    return Window(column, kind, None if since is None else _lower(upper.kind, since), upper)
+    return Window(column, kind, None if since is None else Bound.below(upper.kind, since), upper)
 
 
 def _ends(session: Session, relation: Relation, column: str) -> tuple[Bound | None, Bound | None]:
@@ -161,7 +112,7 @@ def _ends(session: Session, relation: Relation, column: str) -> tuple[Bound | No
         return None, None
     if high is None:
         raise _no_watermark(relation, column, "has no value in any row")
-    found = [_bound(kind, value) for value in (low, high)]
+    found = [Bound.seen(kind, value) for value in (low, high)]
     for bound, value in zip(found, (low, high), strict=True):
         if bound is None:
             raise _no_watermark(relation, column, f"holds {type(value).__name__}")
@@ -182,49 +133,6 @@ def _comparable(relation: Relation, name: str, kind: Kind) -> sa.ColumnElement[A
     if relation.dialect == "sqlite":
         return sa.collate(column, "BINARY")
     return column
-
-
-def _bound(kind: Kind, value: Any) -> Bound | None:
-    """A bound of what the database gave; None if that has no order."""
-    if kind != "any":
-        text = repr(value) if isinstance(value, float) else str(value)
-        return Bound(kind, text)
-    match value:
-        case bool():
-            return None
-        case int():
-            return Bound("integer", str(value))
-        case float():
-            return Bound("float", repr(value))
-        case Decimal():
-            return Bound("decimal", str(value))
-        case str():
-            return Bound("text", value)
-        case dt.datetime():
-            return Bound("instant" if value.tzinfo else "time", value.isoformat())
-        case dt.date():
-            return Bound("date", value.isoformat())
-    return None
-
-
-def _lower(kind: Kind, since: Mark) -> Bound:
-    """The lower end for a mark, not above any row that the mark's own value stands for."""
-    value = since.value
-    if kind == "integer":
-        return Bound(kind, str(math.floor(value)))  # type: ignore[arg-type]
-    if kind in ("float", "real"):
-        return Bound(kind, repr(float(value)))
-    if kind == "decimal":  # the mark is its float64, which may be rounded up
-        return Bound(kind, str(Decimal(math.nextafter(float(value), -math.inf))))
-    if kind == "text":
-        whole, dot, fraction = since.text.partition(".")
-        if since.order == "time" and dot and fraction.isdigit():
-            return Bound(kind, f"{whole}.{fraction.rstrip('0')}".rstrip("."))  # sorts first
-        return Bound(kind, since.text)
-    stamp = _EPOCH + dt.timedelta(microseconds=int(value))
-    if kind == "date":
-        return Bound(kind, stamp.date().isoformat())
-    return Bound(kind, (stamp if kind == "instant" else stamp.replace(tzinfo=None)).isoformat())
 
 
 def _must_be_of_one_kind(session: Session, relation: Relation, column: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tenfold.data.drivers import InProcess
 from tenfold.data.pull import pull
-from tenfold.data.sql.window import Bound
+from tenfold.data.sql.bound import Bound
 from tenfold.errors import DataError
 from tenfold.progress import SILENT
 from tests.tenfold.data.sql.conftest import Database
