@@ -78,7 +78,7 @@ def test_a_file_meets_a_table_as_of_its_time(
     assert (pull["table"], pull["n_rows"]) == ("prices", 12)
     assert pull["watermark"] == {"column": "id", "above": None, "up_to": "12"}
 
-    shop.run("INSERT INTO prices (item, since, price) VALUES ('i0', '2031-10-01', 99)")
+    shop.run("INSERT INTO prices (item, since, price) VALUES ('i0', '2031-09-01', 99)")
     second = prepare(made, settings=settings, drivers=lambda _: driver)
     assert 99 in second.table()["price"].to_pylist()
     (told,) = [entry for entry in second.manifest["lineage"] if entry.get("type") == "sql"]
