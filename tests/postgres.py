@@ -55,6 +55,7 @@ def running_postgres(folder: Path, *, hba: Sequence[str] = ()) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+    options += ["-c", "log_min_messages=log"]  # nobody reads the pipe later: errors would fill it
     process = subprocess.Popen(
         [server, "-D", str(data), *options],
         stdout=subprocess.DEVNULL,
@@ -64,11 +65,13 @@ def running_postgres(folder: Path, *, hba: Sequence[str] = ()) -> Iterator[str]:
     )
     try:
         assert process.stderr is not None
+        said = []
         for line in process.stderr:
+            said.append(line.decode(errors="replace"))
             if b"ready to accept connections" in line:
                 break
         else:
-            raise AssertionError("PostgreSQL ended before it was ready")
+            raise AssertionError("PostgreSQL ended before it was ready: " + "".join(said))
         yield f"postgresql://tenfold@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGINT)  # fast shutdown: open connections do not hold it

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -61,19 +62,19 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
+    """Not below pytest's own folder: every pytest that starts closes that to the server's user."""
     if find_program("initdb") is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL must be installed in CI")
         pytest.skip("PostgreSQL is not installed here")
-    folder = tmp_path_factory.mktemp("postgres-sources")
-    for parent in [folder, *folder.parents][:4]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    with running_postgres(folder, hba=["host all reader 127.0.0.1/32 scram-sha-256"]) as url:
-        admin = Database(url.replace("postgresql:", "postgresql+psycopg:"), folder)
-        doubled = PASSWORD.replace("%", "%%")
-        admin.run(f"CREATE ROLE reader LOGIN PASSWORD '{doubled}'")
-        yield admin.url
+    with TemporaryDirectory(prefix="tenfold-postgres-") as name:
+        rules = ["host all reader 127.0.0.1/32 scram-sha-256"]
+        with running_postgres(Path(name), hba=rules) as url:
+            admin = Database(url.replace("postgresql:", "postgresql+psycopg:"), Path(name))
+            doubled = PASSWORD.replace("%", "%%")
+            admin.run(f"CREATE ROLE reader LOGIN PASSWORD '{doubled}'")
+            yield admin.url
 
 
 @pytest.fixture
@@ -102,6 +103,3 @@ def reader_url(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same database for the role ``reader``, whose password is a reference."""
     monkeypatch.setenv("TENFOLD_TEST_PASSWORD", PASSWORD)
     return postgres.url.replace("tenfold@", "reader:${env:TENFOLD_TEST_PASSWORD}@")
-
-
-MakeRows = Callable[[int], list[dict[str, Any]]]
