@@ -11,6 +11,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
 
 
 def find_program(name: str) -> str | None:
@@ -22,24 +25,38 @@ def find_program(name: str) -> str | None:
     return str(candidates[-1]) if candidates else None
 
 
+def require_postgres() -> None:
+    """Skip a test where PostgreSQL is not installed; in CI that is a failure."""
+    if find_program("initdb") is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL must be installed in CI")
+        pytest.skip("PostgreSQL is not installed here")
+
+
 @contextmanager
-def running_postgres(folder: Path, *, hba: Sequence[str] = ()) -> Iterator[str]:
+def running_postgres(*, hba: Sequence[str] = ()) -> Iterator[str]:
     """Start a server on loopback and yield its URL; it is stopped and ended afterwards.
 
     As root the server runs as ``nobody`` or ``postgres``, since PostgreSQL refuses to run as root.
+    Its files do not lie below pytest's own folder: every pytest that starts closes that to others.
 
     Args:
-        folder: for its files.
         hba: rules of ``pg_hba.conf`` that stand before "trust everybody".
     """
+    require_postgres()
+    folder = TemporaryDirectory(prefix="tenfold-postgres-", ignore_cleanup_errors=True)
+    with folder as name, _running(Path(name), hba) as url:
+        yield url
+
+
+@contextmanager
+def _running(folder: Path, hba: Sequence[str]) -> Iterator[str]:
     initdb, server = find_program("initdb"), find_program("postgres")
-    assert initdb, "initdb was not found"
-    assert server, "postgres was not found"
+    assert initdb and server
     user: dict[str, object] = {}
     if os.geteuid() == 0:
         account = pwd.getpwnam("postgres" if _has_user("postgres") else "nobody")
         user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, account.pw_uid, account.pw_gid)
     data = folder / "data"
     subprocess.run(

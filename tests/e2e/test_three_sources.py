@@ -88,7 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         day = f"2031-{month + 1:02d}-{chance.randrange(1, 28):02d}"
         lines.append(f"{n},p{product},{client},{day},{'yes' if returned else 'no'}")
     (folder / "orders.csv").write_text("\n".join(lines) + "\n")
-    with running_postgres(folder / "pg") as url, serving(Shop) as api:
+    with running_postgres() as url, serving(Shop) as api:
         url = url.replace("postgresql://", "postgresql+psycopg://")
         engine = sa.create_engine(url)
         with engine.begin() as connection:

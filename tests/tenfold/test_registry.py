@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,19 +13,12 @@ from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, RegistryConflict, StoreError, UserError
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
-from tests.postgres import find_program, running_postgres
+from tests.postgres import running_postgres
 
 
 @pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if find_program("initdb") is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL must be installed in CI")
-        pytest.skip("PostgreSQL is not installed here")
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in [folder, *folder.parents][:4]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    with running_postgres(folder) as url:
+def postgres_url() -> Iterator[str]:
+    with running_postgres() as url:
         yield url
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from tenfold.data.sql import SqlPlace
 from tenfold.project.sources import SqlSource
-from tests.postgres import find_program, running_postgres
+from tests.postgres import running_postgres
 
 PASSWORD = "canary-p@ss/w:rd%41"
 """Of the role ``reader``; has every sign that means something in a URL."""
@@ -63,18 +61,12 @@ class Database:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """Not below pytest's own folder: every pytest that starts closes that to the server's user."""
-    if find_program("initdb") is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL must be installed in CI")
-        pytest.skip("PostgreSQL is not installed here")
-    with TemporaryDirectory(prefix="tenfold-postgres-") as name:
-        rules = ["host all reader 127.0.0.1/32 scram-sha-256"]
-        with running_postgres(Path(name), hba=rules) as url:
-            admin = Database(url.replace("postgresql:", "postgresql+psycopg:"), Path(name))
-            doubled = PASSWORD.replace("%", "%%")
-            admin.run(f"CREATE ROLE reader LOGIN PASSWORD '{doubled}'")
-            yield admin.url
+    """One server for the run, with a role ``reader`` that has a password."""
+    with running_postgres(hba=["host all reader 127.0.0.1/32 scram-sha-256"]) as url:
+        admin = Database(url.replace("postgresql:", "postgresql+psycopg:"), Path())
+        doubled = PASSWORD.replace("%", "%%")
+        admin.run(f"CREATE ROLE reader LOGIN PASSWORD '{doubled}'")
+        yield admin.url
 
 
 @pytest.fixture
