@@ -1,17 +1,17 @@
-"""Files as a source: one file, a folder of them, or a pattern; CSV or Parquet."""
+"""Files as a source: one file, a folder of them, or a pattern; matched by column name."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tenfold.data.csv_file import csv_shards, read_head
-from tenfold.data.parquet_file import parquet_columns, parquet_schema, parquet_shards
+from tenfold.data.align import AlignedShard, Alignment
+from tenfold.data.formats import ENDINGS, Format, format_of
 from tenfold.data.source import Shard
 from tenfold.errors import DataError
 
@@ -20,25 +20,28 @@ __all__ = ["SAMPLE_BYTES", "FileSource", "read_batches", "read_sample"]
 SAMPLE_BYTES = 16 * 1024 * 1024
 """What `read_sample` reads at most, so that `tenfold init` answers at once on any table."""
 
-_PARQUET_MAGIC = b"PAR1"
-_PARQUET_ENDINGS = (".parquet", ".pq")
-_ENDINGS = (".csv", ".tsv", ".txt", *_PARQUET_ENDINGS)
 _FINGERPRINT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """Files of equal columns, read in the order of their names.
+    """Files of one table, read in the order of their names and matched by column name.
+
+    A file that lacks a column has it missing; where types differ, the smallest that holds both
+    wins. `alignment` tells what was changed; files that agree are read as they stand.
 
     Attributes:
         path: a file, a folder, or a pattern such as ``logs/*.csv``.
         name: the name in messages and in the quarantine table; the path's own if empty.
-        format: ``csv``, ``parquet``, or ``auto`` to go by each file's first bytes, then its ending.
+        format: ``csv``, ``parquet``, ``jsonl``, ``arrow``, or ``auto`` to go by each file's first
+            bytes, then its ending.
+        lineage: JSON of where copies came from; empty for files that are read in place.
     """
 
     path: Path
     name: str = ""
     format: str = "auto"
+    lineage: tuple[dict[str, Any], ...] = ()
 
     def files(self) -> list[Path]:
         """The files, sorted by name.
@@ -46,13 +49,12 @@ class FileSource:
         Raises:
             DataError: there are none.
         """
-        label = self.name or self.path.stem
         if self.path.is_dir():
-            found = sorted(p for p in self.path.iterdir() if p.suffix.lower() in _ENDINGS)
+            found = sorted(p for p in self.path.iterdir() if p.suffix.lower() in ENDINGS)
             if not found:
                 raise DataError(
-                    f"source {label!r}: folder {self.path} holds no file ending in "
-                    f"{', '.join(_ENDINGS)}; put the table there or name its file"
+                    f"source {self._label!r}: folder {self.path} holds no file ending in "
+                    f"{', '.join(ENDINGS)}; put the table there or name its file"
                 )
             return found
         if self.path.is_file():
@@ -62,45 +64,41 @@ class FileSource:
             if found:
                 return found
         raise DataError(
-            f"source {label!r}: there is no file {self.path}; correct the path "
+            f"source {self._label!r}: there is no file {self.path}; correct the path "
             "(relative paths start at the project file's folder)"
         )
 
     def columns(self) -> tuple[str, ...]:
-        """The column names that all files share.
+        """The columns of all files, in order of first appearance.
 
         Raises:
-            DataError: no file, an empty one, or files with different columns.
+            DataError: as `alignment`.
         """
-        label = self.name or self.path.stem
-        first, *others = [(file, self._columns_of(file, label)) for file in self.files()]
-        for file, columns in others:
-            if columns != first[1]:
-                raise DataError(
-                    f"source {label!r}: every file has the same columns in the same order; "
-                    f"{first[0].name} has {list(first[1])}, {file.name} has {list(columns)}; "
-                    "make them equal"
-                )
-        return first[1]
+        return self.alignment().columns
 
     def schema(self) -> pa.Schema:
-        """The columns as stored: text in CSV, the first file's own types in Parquet."""
-        label, columns = self.name or self.path.stem, self.columns()
-        first = self.files()[0]
-        if self._is_parquet(first):
-            types = parquet_schema(first, source=label).types
-            return pa.schema(list(zip(columns, types, strict=True)))
-        return pa.schema([(name, pa.string()) for name in columns])
+        """The columns and the types that they are read as; text in a text format."""
+        to = self.alignment()
+        return pa.schema(list(zip(to.columns, to.types, strict=True)))
+
+    def alignment(self) -> Alignment:
+        """What the files have in common, and what is changed in which of them.
+
+        Raises:
+            DataError: no file, a damaged or empty one, a nested column, or a file that shares no
+                column with the others.
+        """
+        return self._aligned(self._parts())
 
     def shards(self) -> Sequence[Shard]:
         """Pieces of all files in order."""
-        label = self.name or self.path.stem
+        parts = self._parts()
+        to = replace(self._aligned(parts), changes=())  # they travel to every worker
         pieces: list[Shard] = []
-        for file in self.files():
-            if self._is_parquet(file):
-                pieces += parquet_shards(file, source=label)
-            else:
-                pieces += csv_shards(file, read_head(file, source=label), source=label)
+        for part in parts:
+            found = part.format.shards(part.path, source=self._label)
+            fits = to.keeps(part.schema)
+            pieces += found if fits else [AlignedShard(shard, to) for shard in found]
         return pieces
 
     def size_bytes(self) -> int:
@@ -111,17 +109,46 @@ class FileSource:
         """Per file: name, size, time of change, and a digest of its first and last 64 KiB."""
         return [_fingerprint(file) for file in self.files()]
 
-    def _is_parquet(self, file: Path) -> bool:
-        if self.format != "auto":
-            return self.format == "parquet"
-        with file.open("rb") as stream:
-            first = stream.read(len(_PARQUET_MAGIC))
-        return first == _PARQUET_MAGIC or file.suffix.lower() in _PARQUET_ENDINGS
+    @property
+    def _label(self) -> str:
+        return self.name or self.path.stem
 
-    def _columns_of(self, file: Path, label: str) -> tuple[str, ...]:
-        if self._is_parquet(file):
-            return parquet_columns(file, source=label)
-        return read_head(file, source=label).columns
+    def _parts(self) -> list[_Part]:
+        parts = []
+        for file in self.files():
+            kind = format_of(file, self.format)
+            parts.append(_Part(file, kind, kind.schema(file, source=self._label)))
+        return parts
+
+    def _aligned(self, parts: Sequence[_Part]) -> Alignment:
+        alike: dict[pa.Schema, list[str]] = {}
+        known = set(parts[0].schema.names)
+        for part in parts:
+            if known.isdisjoint(part.schema.names):
+                raise DataError(
+                    f"source {self._label!r}: the files of one table share columns; "
+                    f"{parts[0].path.name} has {_names(parts[0].schema)}, {part.path.name} has "
+                    f"{_names(part.schema)}; name another table as a source of its own"
+                )
+            known.update(part.schema.names)
+            alike.setdefault(part.schema, []).append(part.path.name)
+        return Alignment.of({_group(files): schema for schema, files in alike.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    path: Path
+    format: Format
+    schema: pa.Schema
+
+
+def _names(schema: pa.Schema, most: int = 5) -> str:
+    more = len(schema.names) - most
+    return str(schema.names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _group(files: Sequence[str]) -> str:
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
 
 
 def read_batches(path: str | Path, *, format: str = "auto") -> Iterator[pa.Table]:  # noqa: A002

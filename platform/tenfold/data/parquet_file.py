@@ -10,28 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tenfold.data.csv_file import unique_names
+from tenfold.data.ipc_file import refuse_extensions
+from tenfold.data.reasons import reason_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock
 from tenfold.errors import DataError
 
-__all__ = ["ParquetShard", "parquet_columns", "parquet_schema", "parquet_shards"]
-
-
-def parquet_columns(path: Path, *, source: str) -> tuple[str, ...]:
-    """The column names.
-
-    Raises:
-        DataError: the file is not Parquet, or names a column twice.
-    """
-    return unique_names(parquet_schema(path, source=source).names, source=source)
+__all__ = ["ParquetShard", "parquet_schema", "parquet_shards"]
 
 
 def parquet_schema(path: Path, *, source: str) -> pa.Schema:
-    """The columns as the file declares them.
+    """The columns and their types.
 
     Raises:
-        DataError: the file is not Parquet.
+        DataError: the file is not Parquet, has an extension type, or names a column twice.
     """
-    return _open(path, source).schema_arrow
+    with _open(path, source) as file:
+        schema = file.schema_arrow
+    names = unique_names(schema.names, source=source)
+    return pa.schema(list(zip(names, schema.types, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +42,17 @@ class ParquetShard:
         """The rows with the file's own types.
 
         Raises:
-            DataError: the file is not Parquet.
+            DataError: the file is not Parquet, or a row group is damaged.
         """
-        table = _open(Path(self.path), self.source).read_row_groups(list(self.groups))
+        try:
+            with _open(Path(self.path), self.source) as file:
+                table = file.read_row_groups(list(self.groups))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"source {self.source!r}: row groups {self.groups[0]} to {self.groups[-1]} of "
+                f"{self.path} cannot be read ({reason_of(error)}); the file is damaged: "
+                "write it again"
+            ) from error
         names = unique_names(table.column_names, source=self.source)
         n_rows = table.num_rows
         return RawBlock(table.rename_columns(names), np.arange(n_rows, dtype=np.int64), n_rows)
@@ -56,7 +60,8 @@ class ParquetShard:
 
 def parquet_shards(path: Path, *, source: str) -> list[ParquetShard]:
     """Runs of row groups of at least `BLOCK_BYTES` (uncompressed), the last one shorter."""
-    metadata = _open(path, source).metadata
+    with _open(path, source) as file:
+        metadata = file.metadata
     runs: list[list[int]] = []
     filled = BLOCK_BYTES
     for group in range(metadata.num_row_groups):
@@ -70,9 +75,11 @@ def parquet_shards(path: Path, *, source: str) -> list[ParquetShard]:
 
 def _open(path: Path, source: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"source {source!r}: {path} is not a Parquet file ({error}); "
+            f"source {source!r}: {path} is not a Parquet file ({reason_of(error)}); "
             "name its format in the project file or write it again"
         ) from error
+    refuse_extensions(file.schema_arrow, path, source=source)
+    return file

@@ -72,7 +72,7 @@ def look_at(
 
     Args:
         path: a file, a folder or a pattern.
-        format: ``auto``, ``csv`` or ``parquet``.
+        format: as of `FileSource`.
         name: what messages call the source.
         markers: cells that mean missing.
         trim: whether blanks around a cell count for nothing.

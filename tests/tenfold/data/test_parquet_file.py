@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tenfold.data.parquet_file import ParquetShard, parquet_columns, parquet_shards
+from tenfold.data.parquet_file import ParquetShard, parquet_schema, parquet_shards
 from tenfold.errors import DataError
 
 
@@ -16,7 +16,7 @@ def test_duplicate_names_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
     with pytest.raises(DataError, match="'a' names columns 1 and 2"):
-        parquet_columns(path, source="t")
+        parquet_schema(path, source="t")
 
 
 def test_a_table_without_rows_has_no_piece_with_rows(tmp_path: Path) -> None:
@@ -28,5 +28,5 @@ def test_a_table_without_rows_has_no_piece_with_rows(tmp_path: Path) -> None:
 def test_names_are_trimmed_alike_in_head_and_rows(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({" a ": [1]}), path)
-    assert parquet_columns(path, source="t") == ("a",)
+    assert parquet_schema(path, source="t").names == ["a"]
     assert ParquetShard("t", str(path), (0,)).read().table.column_names == ["a"]

@@ -1,0 +1,89 @@
+"""The formats of files: which one a file has, its columns, its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from tenfold.data.csv_file import csv_shards, read_head
+from tenfold.data.ipc_file import IPC_MAGIC, ipc_schema, ipc_shards
+from tenfold.data.jsonl_file import jsonl_shards, read_jsonl
+from tenfold.data.parquet_file import parquet_schema, parquet_shards
+from tenfold.data.source import Shard
+
+__all__ = ["ENDINGS", "FORMATS", "Format", "format_of"]
+
+
+class _Schema(Protocol):
+    def __call__(self, path: Path, *, source: str) -> pa.Schema: ...
+
+
+class _Shards(Protocol):
+    def __call__(self, path: Path, *, source: str) -> Sequence[Shard]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How files of one format are read.
+
+    Attributes:
+        endings: of file names, in lower case.
+        magic: the first bytes of every such file, where the format has any.
+        schema: the columns and types of a file; a text format has text columns.
+        shards: its pieces, in order of the rows.
+    """
+
+    endings: tuple[str, ...]
+    magic: bytes | None
+    schema: _Schema
+    shards: _Shards
+
+
+def _csv_schema(path: Path, *, source: str) -> pa.Schema:
+    return _text_columns(read_head(path, source=source).columns)
+
+
+def _csv_shards(path: Path, *, source: str) -> Sequence[Shard]:
+    return csv_shards(path, read_head(path, source=source), source=source)
+
+
+def _jsonl_schema(path: Path, *, source: str) -> pa.Schema:
+    return _text_columns(read_jsonl(path, source=source).columns)
+
+
+def _text_columns(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([(name, pa.string()) for name in names])
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format((".csv", ".tsv", ".txt"), None, _csv_schema, _csv_shards),
+    "parquet": Format((".parquet", ".pq"), b"PAR1", parquet_schema, parquet_shards),
+    "jsonl": Format((".jsonl", ".ndjson"), None, _jsonl_schema, jsonl_shards),
+    "arrow": Format((".arrow", ".feather"), IPC_MAGIC, ipc_schema, ipc_shards),
+}
+"""By the word of ``data.sources[].format``."""
+
+ENDINGS = tuple(ending for kind in FORMATS.values() for ending in kind.endings)
+"""What a file of a folder must end in to be a part of the table."""
+
+
+def format_of(path: Path, wanted: str = "auto") -> Format:
+    """The format of a file: the wanted one, or by its first bytes, then its ending, then CSV."""
+    if wanted != "auto":
+        return FORMATS[wanted]
+    longest = max(len(kind.magic or b"") for kind in FORMATS.values())
+    with path.open("rb") as stream:
+        first = stream.read(longest)
+
+    def by(tell: Callable[[Format], bool]) -> Format | None:
+        return next((kind for kind in FORMATS.values() if tell(kind)), None)
+
+    return (
+        by(lambda kind: kind.magic is not None and first.startswith(kind.magic))
+        or by(lambda kind: path.suffix.lower() in kind.endings)
+        or FORMATS["csv"]
+    )

@@ -1,0 +1,321 @@
+"""JSON lines: one object a line, cut at line ends, read as text columns.
+
+The column of a value is the path to it, with dots. Numbers are text as the file writes them, so no
+digit is lost; a list is one value, its JSON text, and rows are never multiplied; null and an empty
+object are missing. Kinds are inferred from the whole table later, as for CSV. A line that is no
+such object is a reject with its reason.
+
+The columns are those of every line, in order of first appearance: the whole file is parsed for
+them once, since a field that the first lines lack is a field all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from tenfold.data.source import BLOCK_BYTES, RawBlock, Reject
+from tenfold.errors import DataError
+
+__all__ = [
+    "MAX_COLUMNS",
+    "JsonlHead",
+    "JsonlShard",
+    "NoRecord",
+    "jsonl_shards",
+    "leaves",
+    "read_jsonl",
+]
+
+MAX_COLUMNS = 20_000
+"""More fields than that are keys of a map, not columns of a table."""
+
+MAX_DEPTH = 64
+"""Objects and lists inside of each other; no table needs many."""
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A longer line is no record."""
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+_MARKS = b'"[]{}'
+_OTHER_BYTES = bytes(set(range(256)) - set(_MARKS))
+
+
+class NoRecord(ValueError):
+    """A line is no record; the text says why, e.g. ``is not JSON (…)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonlHead:
+    """What one pass over a file tells.
+
+    Attributes:
+        columns: every field of any line, in order of first appearance.
+        cuts: byte offsets between pieces, first and last included.
+    """
+
+    columns: tuple[str, ...]
+    cuts: tuple[int, ...]
+
+
+def read_jsonl(path: Path, *, source: str) -> JsonlHead:
+    """Find the columns and the cuts; an unchanged file is not read for them again.
+
+    Raises:
+        DataError: the file is empty, holds no object, has too many fields or a line without end.
+    """
+    status = path.stat()
+    if status.st_size == 0:
+        raise DataError(
+            f"source {source!r}: {path} is empty (0 bytes); give one JSON object a line"
+        )
+    return _read_head(str(path), status.st_size, status.st_mtime_ns, source)
+
+
+def leaves(line: bytes) -> dict[str, str | None]:
+    """The texts of one line by column; nulls included.
+
+    Of keys that an object names twice the last one counts, as with every parser of note; half of
+    a surrogate pair, which no text can hold, becomes U+FFFD.
+
+    Raises:
+        NoRecord: the line is not JSON, is no object, is too deep or gives a column twice.
+
+    >>> leaves(b'{"id": 7, "at": {"lat": 1.50, "tags": ["a"]}, "x": null}')
+    {'id': '7', 'at.lat': '1.50', 'at.tags': '["a"]', 'x': None}
+    """
+    return {name: _text(value) for name, value in _flat(_parse_exactly, line).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonlShard:
+    """A byte range of whole lines."""
+
+    source: str
+    path: str
+    start: int
+    end: int
+    columns: tuple[str, ...]
+
+    def read(self) -> RawBlock:
+        """The objects as text columns.
+
+        Raises:
+            DataError: the bytes are not UTF-8.
+        """
+        with Path(self.path).open("rb") as file:
+            file.seek(self.start)
+            data = file.read(self.end - self.start)
+        self._check_text(data)
+        cells: dict[str, list[str | None]] = {name: [] for name in self.columns}
+        positions: list[int] = []
+        rejects: list[Reject] = []
+        n_records = 0
+        for line in data.split(b"\n"):
+            if not line.strip():
+                continue
+            try:
+                self._add(leaves(line), cells, len(positions))
+                positions.append(n_records)
+            except NoRecord as why:
+                rejects.append(Reject(n_records, line.decode().rstrip("\r"), str(why)))
+            n_records += 1
+        n_rows = len(positions)
+        arrays = [
+            pa.array(values + [None] * (n_rows - len(values)), pa.string())
+            for values in cells.values()
+        ]
+        table = pa.table(arrays, names=list(cells))
+        return RawBlock(table, np.array(positions, dtype=np.int64), n_records, tuple(rejects))
+
+    @staticmethod
+    def _add(record: dict[str, str | None], cells: dict[str, list[str | None]], row: int) -> None:
+        for name, value in record.items():
+            values = cells.get(name)
+            if values is not None and value is not None:
+                values.extend([None] * (row - len(values)))  # rows that lack the field
+                values.append(value)
+
+    def _check_text(self, data: bytes) -> None:
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"source {self.source!r}: JSON is UTF-8, and byte 0x{data[error.start]:02X} at "
+                f"offset {self.start + error.start} of {self.path} is not; convert the file, e.g. "
+                "iconv -f latin1 -t utf-8"
+            ) from error
+
+
+def jsonl_shards(path: Path, *, source: str) -> list[JsonlShard]:
+    """Cut a file at line ends, at least `BLOCK_BYTES` apart.
+
+    Raises:
+        DataError: as `read_jsonl`.
+    """
+    head = read_jsonl(path, source=source)
+    return [JsonlShard(source, str(path), a, b, head.columns) for a, b in pairwise(head.cuts)]
+
+
+@lru_cache(maxsize=1024)
+def _read_head(path: str, size_bytes: int, changed_ns: int, source: str) -> JsonlHead:
+    has_value: dict[str, bool] = {}
+    cuts: list[int] = []
+    n_lines = 0
+    for start, end, line in _lines(Path(path), source):
+        if not cuts:
+            cuts.append(start)
+        if end >= cuts[-1] + BLOCK_BYTES:
+            cuts.append(end)
+        n_lines += bool(line.strip())
+        try:
+            record = _flat(_parse_fast, line)
+        except NoRecord:
+            continue  # its shard gives the reject
+        for name, value in record.items():
+            if value is not None:
+                has_value[name] = True
+            elif name not in has_value:
+                has_value[name] = False
+        if len(has_value) > MAX_COLUMNS:
+            raise DataError(
+                f"source {source!r}: JSON lines have at most {MAX_COLUMNS} fields, and {path} has "
+                f"more by byte {end} (the last one: {name!r}); an object with a key per thing is "
+                "a list of things: write one line for each"
+            )
+    columns = _columns(has_value)
+    if not columns:
+        raise DataError(
+            f"source {source!r}: every line must be a JSON object, and none of the {n_lines} of "
+            f"{path} is one with a field; a JSON list is turned into lines by: jq -c '.[]'"
+        )
+    if cuts[-1] < size_bytes:
+        cuts.append(size_bytes)
+    return JsonlHead(columns, tuple(cuts))
+
+
+def _columns(has_value: dict[str, bool]) -> tuple[str, ...]:
+    """Every field; not one that is null wherever other lines have an object there."""
+    objects = {name[:dot] for name in has_value for dot in range(len(name)) if name[dot] == "."}
+    return tuple(name for name, some in has_value.items() if some or name not in objects)
+
+
+def _lines(path: Path, source: str) -> Iterator[tuple[int, int, bytes]]:
+    """Start, end (behind the line feed) and bytes of every line."""
+    with path.open("rb") as file:
+        start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+        file.seek(start)
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            if len(line) > MAX_LINE_BYTES:
+                raise DataError(
+                    f"source {source!r}: a line has at most {MAX_LINE_BYTES} bytes, and the one "
+                    f"at byte {start} of {path} is longer; write one JSON object a line"
+                )
+            yield start, start + len(line), line
+            start += len(line)
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+def _parse_exactly(line: bytes) -> Any:
+    return json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_no_number)
+
+
+def _parse_fast(line: bytes) -> Any:
+    """For names alone: numbers are not exact."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:  # stricter, on surrogates
+        return _parse_exactly(line)
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _flat(parse: Callable[[bytes], Any], line: bytes) -> dict[str, Any]:
+    """The values of a line by column."""
+    if _depth(line) > MAX_DEPTH:
+        raise NoRecord(f"nests more than {MAX_DEPTH} objects and lists")
+    try:
+        record = parse(line)
+    except ValueError as error:
+        raise NoRecord(f"is not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise NoRecord(f"is not a JSON object but {_word(record)}")
+    found: dict[str, Any] = {}
+    _fill(found, "", record)
+    return found
+
+
+def _fill(found: dict[str, Any], prefix: str, record: dict[str, Any]) -> None:
+    for key, value in record.items():
+        if not key:
+            raise NoRecord("has an empty key, and a column needs a name")
+        name = _unicode(prefix + key)
+        if type(value) is dict and value:
+            _fill(found, f"{name}.", value)
+        elif name in found:
+            raise NoRecord(f"gives the column {name!r} twice")
+        else:
+            found[name] = None if value == {} else value
+
+
+def _depth(line: bytes) -> int:
+    """Deepest nesting, told before anything is built; right for JSON, a number for anything."""
+    most = line.count(b"[") + line.count(b"{")
+    if most <= MAX_DEPTH:
+        return most
+    plain = line.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
+    marks = np.frombuffer(plain, np.uint8)
+    outside = np.cumsum(marks == ord('"')) % 2 == 0
+    opens = np.isin(marks, np.frombuffer(b"[{", np.uint8)) & outside
+    closes = np.isin(marks, np.frombuffer(b"]}", np.uint8)) & outside
+    return int(np.cumsum(opens.astype(np.int64) - closes).max(initial=0))
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return _unicode(str(value) if isinstance(value, str) else _json_text(value))
+
+
+def _json_text(value: Any) -> str:
+    """Sorted keys, no blanks, numbers as they were written."""
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        pairs = (f"{_json_text(key)}:{_json_text(value[key])}" for key in sorted(value))
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json_text, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "null"
+    words = {list: "a list", str: "a text", bool: "true or false"}
+    return words.get(type(value), "a number")
