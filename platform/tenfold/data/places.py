@@ -14,7 +14,9 @@ from tenfold.project.sources import PLUGIN_GROUP, PluginSource, Source
 __all__ = ["PLACES", "place_of"]
 
 PLACES: dict[str, str] = {
+    "delta": "tenfold.data.lake.delta:DeltaPlace",
     "http": "tenfold.data.http:HttpPlace",
+    "iceberg": "tenfold.data.lake.iceberg:IcebergPlace",
     "sql": "tenfold.data.sql:SqlPlace",
 }
 """Type of source to ``module:class``; the class has ``of(spec, folder=…) -> Pullable``.

@@ -41,7 +41,8 @@ _SQL_PASSWORD = re.compile(
 )
 """What SQLAlchemy takes for a password, whatever signs are in it, or a driver as a parameter."""
 _SECRET_NAMES = re.compile(
-    r"authorization|cookie|password|secret|token|signature|(^|[-_])(key|apikey|auth|sig)$", re.I
+    r"authorization|cookie|password|secret|token|signature|credential|(^|[-_])(key|apikey|auth|sig)$",
+    re.I,
 )
 """Names of headers, parameters and options whose values nobody should read in a file."""
 
@@ -83,8 +84,17 @@ def _no_secrets(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _no_secret_options(value: dict[str, str]) -> dict[str, str]:
+    for text in value.values():
+        _no_password(text)
+    return _no_secrets(value)
+
+
 Url = Annotated[Text, AfterValidator(_no_password)]
 """An address whose password, if any, is a reference."""
+
+Options = Annotated[dict[Text, Text], AfterValidator(_no_secret_options)]
+"""Options of a library, those that hold secrets as references."""
 
 
 def _last_word(field: str) -> Any:
@@ -263,7 +273,7 @@ class DeltaSource(Section):
     columns: tuple[ColumnName, ...] = ()
     """The columns to read, all by default."""
 
-    options: Annotated[dict[Text, Text], AfterValidator(_no_secrets)] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Options of the object store, with references for secrets."""
 
 
@@ -279,9 +289,10 @@ class IcebergSource(Section):
     name: Text = Field(default_factory=_last_word("table"))
     """What joins, reports and errors call it; the table's name by default."""
 
-    catalog: Annotated[dict[Text, Text], AfterValidator(_no_secrets)]
+    catalog: Options
     """PyIceberg's catalog properties (``type``, ``uri``, ``warehouse``…), with references for
-    secrets."""
+    secrets; ``name`` is the catalog's own, ``default`` if absent. A relative SQLite path starts in
+    the folder of the project file."""
 
     version: Whole | None = None
     """The snapshot id to read; absent, the newest one, which is then pinned in the lineage."""

@@ -175,3 +175,25 @@ def test_a_database_s_password_is_seen_in_every_form(url: str) -> None:
 )
 def test_references_and_urls_without_a_password_pass(url: str) -> None:
     assert SqlSource.model_validate({"type": "sql", "url": url, "table": "t"}).url == url
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"AWS_SECRET_ACCESS_KEY": "abc"},
+        {"s3.session-token": "abc"},
+        {"account_key": "abc"},
+        {"uri": "postgresql://me:abc@db/catalog"},
+    ],
+)
+def test_options_of_a_lake_hold_no_secret_values(tmp_path: Path, options: dict[str, str]) -> None:
+    for source in (
+        f"{{type: delta, path: s3://b/t, options: {options}}}",
+        f"{{type: iceberg, table: a.b, catalog: {options}}}",
+    ):
+        lines = refusal(tmp_path, f"  sources:\n    - {source}\n")
+        assert "must not hold" in lines[0]
+        assert "write '${env:NAME}'" in lines[0]
+        assert "abc" not in lines[0]
+    given = {key: value.replace("abc", "${env:X}") for key, value in options.items()}
+    load(tmp_path, f"  sources:\n    - {{type: delta, path: s3://b/t, options: {given}}}\n")
