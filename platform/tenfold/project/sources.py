@@ -109,6 +109,11 @@ def _last_word(field: str) -> Any:
     return last_word
 
 
+def _stem(path: str) -> str:
+    """The file's name without its ending; what follows ``?`` in an address are options."""
+    return PurePath(path.split("?")[0] if "://" in path else path).stem or "table"
+
+
 class Incremental(Section):
     """Pull only what is new: rows whose watermark is not below the largest one pulled so far."""
 
@@ -129,9 +134,11 @@ class FileSource(Section):
 
     path: Url
     """A file, a folder of files or a pattern such as ``logs/*.csv``, relative to the folder of the
-    project file, or absolute; or ``https://…``, ``s3://…``, ``gs://…``, ``az://…``."""
+    project file, or absolute; or ``https://…`` for one file, ``s3://…``, ``gs://…``, ``az://…`` for
+    an object, a prefix or a pattern, with the store's options behind a question mark, e.g.
+    ``s3://bucket/logs/?region=eu-west-1``. Remote files are copied once for each version."""
 
-    name: Text = Field(default_factory=lambda values: PurePath(values["path"]).stem or "table")
+    name: Text = Field(default_factory=lambda values: _stem(values["path"]))
     """What joins, reports and errors call it; the file's stem by default."""
 
     format: Literal["auto", "csv", "parquet", "jsonl", "arrow"] = "auto"

@@ -31,6 +31,7 @@ def refusal(tmp_path: Path, data: str) -> list[str]:
         ({"path": "x/Big Table.csv"}, "Big Table"),
         ({"path": "logs/", "name": "logs"}, "logs"),
         ({"path": "https://host/data/sales.csv"}, "sales"),
+        ({"path": "s3://b/sales.csv?endpoint_override=127.0.0.1:9"}, "sales"),
     ],
 )
 def test_a_file_is_named_after_itself(source: dict[str, Any], name: str) -> None:
