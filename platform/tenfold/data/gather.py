@@ -1,6 +1,7 @@
 """From the sources of a project file to one table: files in place, all else pulled, then joined.
 
-Local files are read where they lie. Every other source is pulled into the store (`tenfold.data
+Local files are read where they lie, remote ones are copied into the store first (`tenfold.data
+.remote`). Every other source is pulled into the store (`tenfold.data
 .pull`). Sources that no join names are stacked; the others are joined one after the other. What
 came of each step (versions, watermarks, reconciled types, matched rows) is the lineage, which the
 snapshot's manifest keeps.
@@ -19,6 +20,7 @@ from tenfold.data.integrate import JoinRule, integrate
 from tenfold.data.places import place_of
 from tenfold.data.pull import pull
 from tenfold.data.rejects import Rejected
+from tenfold.data.remote import RemoteFiles, is_remote
 from tenfold.data.source import Source
 from tenfold.data.stack import Stack
 from tenfold.project.sources import FileSource as FileSpec
@@ -115,9 +117,22 @@ def _source(
     project: Project, spec: Spec, folder: Path, drivers: Drivers, progress: Progress
 ) -> tuple[Source, dict[str, Any]]:
     if isinstance(spec, FileSpec):
-        return file_source(project, spec), {"path": spec.path}
+        return _files(project, spec, folder, drivers, progress)
     place = place_of(spec, folder=project.folder)
     driver = drivers(place.size_hint())
     stored = pull(place, folder / f"source-{spec.name}", driver=driver, progress=progress)
     told = {"pulls": list(stored.lineage), "changes": list(stored.alignment().changes)}
     return stored, told
+
+
+def _files(
+    project: Project, spec: FileSpec, folder: Path, drivers: Drivers, progress: Progress
+) -> tuple[FileSource, dict[str, Any]]:
+    if is_remote(spec.path):
+        remote = RemoteFiles.of(spec)
+        driver = drivers(remote.size_hint())
+        files = remote.fetch(folder / f"source-{spec.name}", driver=driver, progress=progress)
+    else:
+        files = file_source(project, spec)
+    told: dict[str, Any] = {"path": spec.path, "changes": list(files.alignment().changes)}
+    return files, {**told, "objects": list(files.lineage)} if files.lineage else told

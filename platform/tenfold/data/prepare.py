@@ -29,8 +29,9 @@ from tenfold.data.jobs import CleanJob, FinishJob, ScanJob, clean_file, fact_fil
 from tenfold.data.options import Options
 from tenfold.data.places import place_of
 from tenfold.data.publish import publish
-from tenfold.data.pull import open_pull
+from tenfold.data.pull import Pullable, open_pull
 from tenfold.data.rejects import Rejected, demand_few
+from tenfold.data.remote import RemoteFiles, is_remote
 from tenfold.data.snapshot import FORMAT_VERSION, LATEST, MANIFEST, Snapshot
 from tenfold.data.source import Shard, Source, TableSource
 from tenfold.data.work import Work, locked, open_work
@@ -161,10 +162,17 @@ def source_facts(project: Project, settings: Settings) -> SourceFacts:
 
 
 def _facts(project: Project, spec: Spec, settings: Settings) -> SourceFacts:
-    if isinstance(spec, FileSpec):
+    folder = settings.pulls / project.name / f"source-{spec.name}"
+    place: Pullable | RemoteFiles
+    stored: Source | None
+    if not isinstance(spec, FileSpec):
+        place = place_of(spec, folder=project.folder)
+        stored = open_pull(place, folder)
+    elif is_remote(spec.path):
+        place = RemoteFiles.of(spec)
+        stored = place.fetched(folder)
+    else:
         return _facts_of(file_source(project, spec))
-    place = place_of(spec, folder=project.folder)
-    stored = open_pull(place, settings.pulls / project.name / f"source-{spec.name}")
     if stored is not None:
         return _facts_of(stored)
     sample, size_bytes = place.sample(), place.size_hint()

@@ -15,7 +15,7 @@ from tenfold.intake.target import NUMERIC_SHARE
 from tenfold.project.gates import Gate
 from tenfold.project.measures import Task
 from tenfold.project.project import Project
-from tenfold.project.sources import FileSource
+from tenfold.project.sources import FileSource, local_path
 
 if TYPE_CHECKING:
     from tenfold.data.scan import ColumnScan
@@ -61,7 +61,11 @@ def check_project(project: Project) -> list[Notice]:
         Findings, errors first. No error means that `tenfold prepare` can begin.
     """
     source = project.data.sources[0]
-    if len(project.data.sources) > 1 or not isinstance(source, FileSource):
+    if (
+        len(project.data.sources) > 1
+        or not isinstance(source, FileSource)
+        or not local_path(source)
+    ):
         return _combined(project)
     try:
         look = look_at(

@@ -11,9 +11,11 @@ import pytest
 
 from tenfold.data import Snapshot, prepare
 from tenfold.data.drivers import InProcess, RayData
+from tenfold.data.prepare import source_facts
 from tenfold.errors import DataError
 from tenfold.project import Project
 from tenfold.settings import Settings
+from tests.fileserver import Hosted, serving_files
 
 N_ROWS = 300
 
@@ -210,3 +212,40 @@ def test_a_join_that_cannot_be_is_told(
     assert message in str(caught.value)
     with pytest.raises(DataError, match="must be prepared first"):
         Snapshot.latest(settings, project)
+
+
+def test_files_that_drifted_and_lines_of_json_are_one_table_with_the_changes_told(
+    tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.csv").write_text(orders())
+    lines = [f'{{"y": "{"yes" if n % 3 else "no"}", "extra": {n}, "order": {n}}}' for n in range(9)]
+    (tmp_path / "parts" / "b.jsonl").write_text("\n".join([*lines, "{broken"]))
+    project = make(tmp_path, [{"path": "parts"}], [])
+    snapshot = prepare(project, settings=settings)
+    assert "extra" in snapshot.schema.names
+    (told,) = snapshot.manifest["lineage"]
+    assert {"column": "client", "part": "b.jsonl", "change": "is not there"} in told["changes"]
+    assert "objects" not in told
+
+
+def test_a_remote_file_is_joined_like_a_local_one_and_fetched_once(
+    shop: Path, settings: Settings
+) -> None:
+    with serving_files() as server:
+        rates = (shop / "rates.csv").read_bytes()
+        server.files["/rates.csv"] = Hosted(rates, {"etag": '"v1"'})
+        there = {"path": f"{server.url}/rates.csv", "allow_private": True}
+        near = [{"path": "orders.csv"}, {"path": "clients.parquet"}]
+        project = make(shop, [*near, there], JOINS)
+        snapshot = prepare(project, settings=settings)
+        again = prepare(project, settings=settings)
+        facts = source_facts(project, settings)  # by the copy
+        assert [status for _, status in server.answers] == [200, 304]
+    assert again.digest == snapshot.digest
+    lineage = next(e for e in snapshot.manifest["lineage"] if e.get("source") == "rates")
+    assert lineage["objects"][0]["etag"] == '"v1"'
+    here = make(shop, [*near, {"path": "rates.csv"}], JOINS)
+    assert source_facts(here, settings) == facts
+    local = prepare(here, settings=settings)
+    assert local.digest == snapshot.digest

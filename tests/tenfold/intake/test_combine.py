@@ -8,6 +8,7 @@ import pytest
 from tenfold.intake.check import check_project
 from tenfold.intake.combine import combined_names
 from tenfold.project import Project
+from tests.fileserver import Hosted, serving_files
 
 
 @pytest.fixture
@@ -50,3 +51,19 @@ def test_every_fault_is_told_with_its_field(folder: Path) -> None:
     target = project(folder, ["orders", "more"], [], target="z")
     (notice,) = check_project(target)
     assert notice.where == "problem.target"
+
+
+def test_a_remote_file_tells_its_columns_by_a_look(folder: Path) -> None:
+    with serving_files() as server:
+        server.files["/far.csv"] = Hosted(b"id,y,far\n1,no,2\n")
+        sources = [{"path": f"{server.url}/far.csv", "allow_private": True}]
+        one = Project.from_dict(
+            {"problem": {"task": "binary", "target": "y"}, "data": {"sources": sources}},
+            folder=folder,
+        )
+        assert combined_names(one) == (("id", "y", "far"), [])
+        assert [notice.level for notice in check_project(one)] == ["info"]
+        server.files.clear()
+        (notice,) = check_project(one)
+        assert (notice.level, notice.where) == ("error", "data.sources[0]")
+        assert "far.csv answered 404" in notice.message

@@ -15,8 +15,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
+
+import pyarrow as pa
 
 from tenfold.canonical import canonical_json, fsync_folder, read_json, store_error, write_atomic
 from tenfold.data.drivers import Driver
@@ -31,6 +34,7 @@ __all__ = ["RemoteFiles"]
 
 _COPIES, _RECORDS, _PARTIAL = "copies", "records", "partial"
 _FETCHED = "fetched.json"
+_SAMPLE_ROWS = 1000
 _LONGEST_NAME = 200
 """Bytes of a copy's name; file systems take 255, and a partial copy has a longer one."""
 
@@ -112,6 +116,34 @@ class RemoteFiles:
         path = folder / _COPIES / (copies[0] if len(copies) == 1 else "*")
         lineage = tuple({key: record[key] for key in _LINEAGE} for record in found)
         return FileSource(path, name=self.spec.name, format=self.spec.format, lineage=lineage)
+
+    def sample(self) -> pa.Table:
+        """The first rows, for a look: the first object alone is copied, and not kept.
+
+        Raises:
+            DataError: as `fetch`.
+        """
+        place = _place(self.spec, self.address, self.limits)
+        (name, _), *_ = place.objects()
+        with TemporaryDirectory(prefix="tenfold-") as folder:
+            for part in (_COPIES, _RECORDS, _PARTIAL):
+                (Path(folder) / part).mkdir()
+            _CopyJob(self, Path(folder), (name,))(0)
+            copy = Path(folder) / _COPIES / _copy_name(name)
+            source = FileSource(copy, name=self.spec.name, format=self.spec.format)
+            for shard in source.shards():
+                table = shard.read().table
+                if table.num_rows:
+                    return table.slice(0, _SAMPLE_ROWS)
+        raise DataError(
+            f"source {self.spec.name!r}: {place.shown(name)} has a header and no rows; give at "
+            "least one row"
+        )
+
+    def size_hint(self) -> int:
+        """About how many bytes a fetch would store; 0 for a web server, which is not asked."""
+        objects = _place(self.spec, self.address, self.limits).objects()
+        return sum(size or 0 for _, size in objects)
 
     def _check_total(self, size_bytes: int) -> None:
         if size_bytes > self.limits.total_bytes:

@@ -103,6 +103,17 @@ def test_unchanged_objects_are_not_copied_again_and_gone_ones_vanish(
     assert sorted(left) == ["a.csv", "a.csv.json", "b.csv", "b.csv.json", "fetched.json"]
 
 
+def test_a_look_takes_the_first_object_and_keeps_nothing(
+    s3: S3, remote: Callable[..., RemoteFiles], on_s3: OnS3
+) -> None:
+    s3.put("look", **{"a.csv": b"id\n1\n", "b.csv": b"id\n2\n", "empty.csv": b"id\n"})
+    files = remote(on_s3("look/"))
+    assert files.sample().to_pylist() == [{"id": "1"}]
+    assert files.size_hint() == 5 + 5 + 3
+    with pytest.raises(DataError, match=r"s3://look/empty\.csv has a header and no rows"):
+        remote(on_s3("look/empty.csv")).sample()
+
+
 def test_a_killed_fetch_goes_on_with_the_copies_that_are_whole(
     s3: S3, remote: Callable[..., RemoteFiles], on_s3: OnS3, tmp_path: Path
 ) -> None:
