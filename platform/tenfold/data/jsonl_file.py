@@ -82,19 +82,18 @@ def read_jsonl(path: Path, *, source: str) -> JsonlHead:
     return _read_head(str(path), status.st_size, status.st_mtime_ns, source)
 
 
-def leaves(line: bytes) -> dict[str, str | None]:
+def leaves(line: str) -> dict[str, str | None]:
     """The texts of one line by column; nulls included.
 
-    Of keys that an object names twice the last one counts, as with every parser of note; half of
-    a surrogate pair, which no text can hold, becomes U+FFFD.
+    Of keys that an object names twice the last one counts, as with every parser of note.
 
     Raises:
         NoRecord: the line is not JSON, is no object, is too deep or gives a column twice.
 
-    >>> leaves(b'{"id": 7, "at": {"lat": 1.50, "tags": ["a"]}, "x": null}')
+    >>> leaves('{"id": 7, "at": {"lat": 1.50, "tags": ["a"]}, "x": null}')
     {'id': '7', 'at.lat': '1.50', 'at.tags': '["a"]', 'x': None}
     """
-    return {name: _text(value) for name, value in _flat(_parse_exactly, line).items()}
+    return {name: _text(value) for name, value in _flat(_parse_exactly, line, {}).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,39 +115,29 @@ class JsonlShard:
         with Path(self.path).open("rb") as file:
             file.seek(self.start)
             data = file.read(self.end - self.start)
-        self._check_text(data)
         cells: dict[str, list[str | None]] = {name: [] for name in self.columns}
         positions: list[int] = []
         rejects: list[Reject] = []
+        names: _Names = {}
         n_records = 0
-        for line in data.split(b"\n"):
-            if not line.strip():
+        for line in self._decoded(data).split("\n"):
+            if not line or line.isspace():
                 continue
             try:
-                self._add(leaves(line), cells, len(positions))
+                found = _flat(_parse_exactly, line, names)
+                _add(found, cells, len(positions))
                 positions.append(n_records)
             except NoRecord as why:
-                rejects.append(Reject(n_records, line.decode().rstrip("\r"), str(why)))
+                rejects.append(Reject(n_records, line.rstrip("\r"), str(why)))
             n_records += 1
         n_rows = len(positions)
-        arrays = [
-            pa.array(values + [None] * (n_rows - len(values)), pa.string())
-            for values in cells.values()
-        ]
+        arrays = [_texts(values + [None] * (n_rows - len(values))) for values in cells.values()]
         table = pa.table(arrays, names=list(cells))
         return RawBlock(table, np.array(positions, dtype=np.int64), n_records, tuple(rejects))
 
-    @staticmethod
-    def _add(record: dict[str, str | None], cells: dict[str, list[str | None]], row: int) -> None:
-        for name, value in record.items():
-            values = cells.get(name)
-            if values is not None and value is not None:
-                values.extend([None] * (row - len(values)))  # rows that lack the field
-                values.append(value)
-
-    def _check_text(self, data: bytes) -> None:
+    def _decoded(self, data: bytes) -> str:
         try:
-            data.decode("utf-8")
+            return data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(
                 f"source {self.source!r}: JSON is UTF-8, and byte 0x{data[error.start]:02X} at "
@@ -170,6 +159,7 @@ def jsonl_shards(path: Path, *, source: str) -> list[JsonlShard]:
 @lru_cache(maxsize=1024)
 def _read_head(path: str, size_bytes: int, changed_ns: int, source: str) -> JsonlHead:
     has_value: dict[str, bool] = {}
+    names: _Names = {}
     cuts: list[int] = []
     n_lines = 0
     for start, end, line in _lines(Path(path), source):
@@ -179,7 +169,7 @@ def _read_head(path: str, size_bytes: int, changed_ns: int, source: str) -> Json
             cuts.append(end)
         n_lines += bool(line.strip())
         try:
-            record = _flat(_parse_fast, line)
+            record = _flat(_parse_fast, line, names)
         except NoRecord:
             continue  # its shard gives the reject
         for name, value in record.items():
@@ -225,14 +215,30 @@ def _lines(path: Path, source: str) -> Iterator[tuple[int, int, bytes]]:
             start += len(line)
 
 
+_Names = dict[str, dict[str, str]]
+"""Column names by prefix and key: made once for each, since rows repeat them."""
+
+
 class _Number(str):
     """A number as it was written."""
 
     __slots__ = ()
 
 
-def _parse_exactly(line: bytes) -> Any:
-    return json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_no_number)
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_no_number)
+_FLAT_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_number)
+"""Numbers and texts must be told apart in lists only."""
+
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+_WORDS = {None: "null", True: "true", False: "false"}
+
+
+def _parse_exactly(line: str) -> Any:
+    return (_DECODER if "[" in line else _FLAT_DECODER).decode(line)
 
 
 def _parse_fast(line: bytes) -> Any:
@@ -240,14 +246,10 @@ def _parse_fast(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:  # stricter, on surrogates
-        return _parse_exactly(line)
+        return _parse_exactly(line.decode())
 
 
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
-
-
-def _flat(parse: Callable[[bytes], Any], line: bytes) -> dict[str, Any]:
+def _flat(parse: Callable[[Any], Any], line: str | bytes, names: _Names) -> dict[str, Any]:
     """The values of a line by column."""
     if _depth(line) > MAX_DEPTH:
         raise NoRecord(f"nests more than {MAX_DEPTH} objects and lists")
@@ -255,32 +257,48 @@ def _flat(parse: Callable[[bytes], Any], line: bytes) -> dict[str, Any]:
         record = parse(line)
     except ValueError as error:
         raise NoRecord(f"is not JSON ({error})") from None
-    if not isinstance(record, dict):
-        raise NoRecord(f"is not a JSON object but {_word(record)}")
+    if type(record) is not dict:
+        raise NoRecord(f"is not a JSON object but {_word(line)}")
     found: dict[str, Any] = {}
-    _fill(found, "", record)
+    _fill(found, "", record, names)
     return found
 
 
-def _fill(found: dict[str, Any], prefix: str, record: dict[str, Any]) -> None:
+def _fill(found: dict[str, Any], prefix: str, record: dict[str, Any], names: _Names) -> None:
+    known = names.setdefault(prefix, {})
     for key, value in record.items():
-        if not key:
-            raise NoRecord("has an empty key, and a column needs a name")
-        name = _unicode(prefix + key)
-        if type(value) is dict and value:
-            _fill(found, f"{name}.", value)
-        elif name in found:
+        name = known.get(key)
+        if name is None:
+            if not key:
+                raise NoRecord("has an empty key, and a column needs a name")
+            name = known[key] = _unicode(prefix + key)
+        if type(value) is dict:
+            if value:
+                _fill(found, f"{name}.", value, names)
+                continue
+            value = None
+        if name in found:
             raise NoRecord(f"gives the column {name!r} twice")
-        else:
-            found[name] = None if value == {} else value
+        found[name] = value
 
 
-def _depth(line: bytes) -> int:
+def _add(record: dict[str, Any], cells: dict[str, list[str | None]], row: int) -> None:
+    for name, value in record.items():
+        values = cells.get(name)
+        if value is None or values is None:
+            continue
+        if len(values) < row:  # rows that lack the field
+            values.extend([None] * (row - len(values)))
+        values.append(value if type(value) is str else _text(value))
+
+
+def _depth(line: str | bytes) -> int:
     """Deepest nesting, told before anything is built; right for JSON, a number for anything."""
-    most = line.count(b"[") + line.count(b"{")
+    data = line.encode() if isinstance(line, str) else line
+    most = data.count(b"[") + data.count(b"{")
     if most <= MAX_DEPTH:
         return most
-    plain = line.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
+    plain = data.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
     marks = np.frombuffer(plain, np.uint8)
     outside = np.cumsum(marks == ord('"')) % 2 == 0
     opens = np.isin(marks, np.frombuffer(b"[{", np.uint8)) & outside
@@ -289,24 +307,36 @@ def _depth(line: bytes) -> int:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    return _unicode(str(value) if isinstance(value, str) else _json_text(value))
+    kind = type(value)
+    if value is None or kind is str:
+        return value  # type: ignore[no-any-return]
+    return str(value) if kind is _Number else _json_text(value)
 
 
 def _json_text(value: Any) -> str:
     """Sorted keys, no blanks, numbers as they were written."""
-    if isinstance(value, _Number):
+    kind = type(value)
+    if kind is str:
+        return _quoted(value)
+    if kind is _Number:
         return str(value)
-    if isinstance(value, dict):
-        pairs = (f"{_json_text(key)}:{_json_text(value[key])}" for key in sorted(value))
+    if kind is list:
+        return f"[{','.join(map(_json_text, value))}]"
+    if kind is dict:
+        pairs = (f"{_quoted(key)}:{_json_text(value[key])}" for key in sorted(value))
         return "{" + ",".join(pairs) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_json_text, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _WORDS[value]
+
+
+def _texts(values: list[str | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([v if v is None else _unicode(v) for v in values], pa.string())
 
 
 def _unicode(text: str) -> str:
+    """Half of a surrogate pair, which no text can hold, becomes U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -314,8 +344,8 @@ def _unicode(text: str) -> str:
     return text
 
 
-def _word(value: Any) -> str:
-    if value is None:
-        return "null"
-    words = {list: "a list", str: "a text", bool: "true or false"}
-    return words.get(type(value), "a number")
+def _word(line: str | bytes) -> str:
+    """The kind of a JSON value that is no object, told by its first sign."""
+    first = (line if isinstance(line, str) else line.decode()).lstrip()[0]
+    words = {"[": "a list", '"': "a text", "n": "null", "t": "true", "f": "false"}
+    return words.get(first, "a number")

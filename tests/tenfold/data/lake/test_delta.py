@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pickle
 import struct
 import threading
 import zlib
@@ -24,10 +25,11 @@ from tenfold.data.lake.delta import DeltaPlace
 from tenfold.data.places import place_of
 from tenfold.data.pull import PullPlan, pull
 from tenfold.data.source import Source
-from tenfold.errors import DataError
+from tenfold.errors import DataError, ProjectError
 from tenfold.progress import SILENT
 from tenfold.project.sources import DeltaSource
 from tenfold.testing.sources import SourceConformance
+from tests.s3 import ACCESS_KEY, SECRET_KEY, running_s3
 from tests.tenfold.data.lake.pulls import pulled, rows
 
 
@@ -339,3 +341,47 @@ def test_columns_that_are_mapped_to_other_names_are_read_by_their_own(tmp_path: 
     made = place(tmp_path / "t", columns=["a b"])
     assert made.plan(None).streams == ({"version": 0, "files": None},)
     assert made.sample().to_pylist() == [{"a b": "x"}]
+
+
+def test_a_table_on_an_object_store_is_read_with_its_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE_KEY", SECRET_KEY)
+    with running_s3() as s3:
+        s3.put("lake")
+        options = {
+            "AWS_ENDPOINT_URL": f"http://{s3.endpoint}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        }
+        for number in range(2):
+            write_deltalake(
+                "s3://lake/t",
+                pa.table({"id": [number], "day": [date(2031, 1, 1 + number)]}),
+                mode="append",
+                partition_by=["day"],
+                storage_options=options,
+            )
+        given = {**options, "AWS_SECRET_ACCESS_KEY": "${env:STORE_KEY}"}
+        stored = pulled(place("s3://lake/t", options=given), tmp_path / "p")
+        assert rows(stored)[1] == {"id": 1, "day": date(2031, 1, 2)}
+        assert stored.lineage[0]["version"] == 1
+        assert SECRET_KEY not in str(stored.lineage)
+        monkeypatch.delenv("STORE_KEY")
+        with pytest.raises(ProjectError, match="STORE_KEY is not set"):
+            place("s3://lake/t", options=given).plan(None)
+
+
+def test_streams_travel_to_other_processes_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE_KEY", "hunter2hunter2")
+    write(tmp_path / "t", [1])
+    made = place(tmp_path / "t", options={"token": "${env:STORE_KEY}"})
+    (stream,) = made.streams(made.plan(None))
+    data = pickle.dumps(stream)
+    assert b"hunter2" not in data
+    travelled = pickle.loads(data)  # noqa: S301  (in flight, as Ray does)
+    assert [table.to_pylist() for table in travelled.batches()] == [[{"id": 1}]]

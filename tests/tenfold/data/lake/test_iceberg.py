@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import Table
+from pyiceberg.typedef import Record
 from pyiceberg.types import DoubleType, LongType
 
 from tenfold.canonical import canonical_json
@@ -279,3 +283,34 @@ except DataError as error:
     assert done.stdout.strip() == (
         "source 'b': Iceberg tables need PyIceberg; install it: pip install 'tenfold[iceberg]'"
     ), done.stderr
+
+
+def test_rows_of_a_position_delete_file_are_not_read(tmp_path: Path, catalog: Catalog) -> None:
+    """As engines that merge on read leave a table after a DELETE."""
+    table = catalog.create_table("shop.items", SCHEMA, properties={"format-version": "2"})
+    append(table, list(range(10)), x=["a"] * 10)
+    (task,) = table.scan().plan_files()
+    deletes = pa.table({"file_path": [task.file.file_path] * 2, "pos": [3, 7]})
+    path = tmp_path / "wh" / "deletes.parquet"
+    pq.write_table(deletes, path)
+    file = DataFile.from_args(
+        content=DataFileContent.POSITION_DELETES,
+        file_path=f"file://{path}",
+        file_format=FileFormat.PARQUET,
+        partition=Record(),
+        record_count=2,
+        file_size_in_bytes=path.stat().st_size,
+    )
+    with table.transaction() as change, change.update_snapshot().fast_append() as snapshot:
+        snapshot.append_data_file(file)
+    found = rows(pulled(place(tmp_path), tmp_path / "p"))
+    assert [row["id"] for row in found] == [0, 1, 2, 4, 5, 6, 8, 9]
+
+
+def test_streams_travel_to_other_processes(tmp_path: Path, catalog: Catalog) -> None:
+    items(catalog, 1)
+    made = place(tmp_path)
+    (stream,) = made.streams(made.plan(None))
+    travelled = pickle.loads(pickle.dumps(stream))  # noqa: S301  (in flight, as Ray does)
+    (table,) = travelled.batches()
+    assert table.num_rows == 10
