@@ -45,7 +45,10 @@ MAX_DEPTH = 64
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is no record."""
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+_WIDE_COLUMN_BYTES = 4096
+"""Bytes of a piece for each column: the work on a piece is mostly per column, so wide tables are
+cut into larger pieces."""
+
 _BOM = b"\xef\xbb\xbf"
 _MARKS = b'"[]{}'
 _OTHER_BYTES = bytes(set(range(256)) - set(_MARKS))
@@ -147,7 +150,7 @@ class JsonlShard:
 
 
 def jsonl_shards(path: Path, *, source: str) -> list[JsonlShard]:
-    """Cut a file at line ends, at least `BLOCK_BYTES` apart.
+    """Cut a file at line ends, at least `BLOCK_BYTES` apart, more where there are many columns.
 
     Raises:
         DataError: as `read_jsonl`.
@@ -189,9 +192,17 @@ def _read_head(path: str, size_bytes: int, changed_ns: int, source: str) -> Json
             f"source {source!r}: every line must be a JSON object, and none of the {n_lines} of "
             f"{path} is one with a field; a JSON list is turned into lines by: jq -c '.[]'"
         )
-    if cuts[-1] < size_bytes:
-        cuts.append(size_bytes)
-    return JsonlHead(columns, tuple(cuts))
+    return JsonlHead(columns, _thinned([*cuts, size_bytes], len(columns)))
+
+
+def _thinned(cuts: list[int], n_columns: int) -> tuple[int, ...]:
+    """The same cuts, or fewer of them where there are many columns; first and last stay."""
+    piece = min(max(BLOCK_BYTES, _WIDE_COLUMN_BYTES * n_columns), MAX_LINE_BYTES)
+    kept = cuts[:1]
+    for cut in cuts[1:-1]:
+        if cut >= kept[-1] + piece:
+            kept.append(cut)
+    return (*kept, cuts[-1]) if cuts[-1] > kept[-1] else tuple(kept)
 
 
 def _columns(has_value: dict[str, bool]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from tenfold.data import Snapshot, prepare
 from tenfold.data.drivers import InProcess, RayData
@@ -249,3 +250,25 @@ def test_a_remote_file_is_joined_like_a_local_one_and_fetched_once(
     assert source_facts(here, settings) == facts
     local = prepare(here, settings=settings)
     assert local.digest == snapshot.digest
+
+
+def test_a_lake_table_is_joined_at_the_version_that_the_lineage_tells(
+    shop: Path, settings: Settings
+) -> None:
+    write_deltalake(shop / "lake" / "clients", pq.read_table(shop / "clients.parquet"))
+    lake = {"type": "delta", "path": "lake/clients"}
+    sources = [{"path": "orders.csv"}, lake, {"path": "rates.csv"}]
+    project = make(shop, sources, JOINS)
+    snapshot = prepare(project, settings=settings)
+    local = make(shop, [sources[0], {"path": "clients.parquet"}, sources[2]], JOINS)
+    assert prepare(local, settings=settings).digest == snapshot.digest
+    DeltaTable(shop / "lake" / "clients").delete("client = 3")
+    later = prepare(project, settings=settings)
+    pinned = make(shop, [sources[0], {**lake, "version": 0}, sources[2]], JOINS)
+    again = prepare(pinned, settings=settings)
+    assert later.digest != snapshot.digest == again.digest
+    told = [
+        next(e for e in made.manifest["lineage"] if e.get("source") == "clients")
+        for made in (snapshot, later, again)
+    ]
+    assert [entry["pulls"][0]["version"] for entry in told] == [0, 1, 0]

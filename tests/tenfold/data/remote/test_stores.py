@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,6 +76,22 @@ def test_one_object_a_prefix_and_a_pattern(s3: S3, fetch: Fetch, on_s3: OnS3) ->
     assert rows(fetch(on_s3("kinds/logs/.*.csv"))) == [{"id": "9"}]
     assert rows(fetch(on_s3("kinds/logs/*.log"))) == [{"id": "4"}]
     assert len(rows(fetch(on_s3("kinds/logs/[ab].csv")))) == 2
+
+
+def test_copies_are_made_by_any_process(
+    s3: S3, remote: Callable[..., RemoteFiles], on_s3: OnS3, tmp_path: Path
+) -> None:
+    s3.put("travel", **{"a.csv": b"id\n1\n", "b.csv": b"id\n2\n"})
+
+    class Elsewhere(InProcess):
+        def run(self, job: Callable[[int], None], pieces: Sequence[int]) -> Iterator[int]:
+            data = pickle.dumps(job)
+            assert b"s3cr3t" not in data
+            return super().run(pickle.loads(data), pieces)  # noqa: S301  (in flight, as Ray does)
+
+    files = remote(on_s3("travel/"))
+    source = files.fetch(tmp_path / "f", driver=Elsewhere(), progress=SILENT)
+    assert [row["id"] for row in rows(source)] == ["1", "2"]
 
 
 def test_typed_formats_are_read_with_their_types(s3: S3, fetch: Fetch, on_s3: OnS3) -> None:
