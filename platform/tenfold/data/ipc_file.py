@@ -18,9 +18,20 @@ from tenfold.data.reasons import reason_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock
 from tenfold.errors import DataError
 
-__all__ = ["IPC_MAGIC", "IpcShard", "StreamShard", "ipc_schema", "ipc_shards", "refuse_extensions"]
+__all__ = [
+    "BROKEN",
+    "IPC_MAGIC",
+    "IpcShard",
+    "StreamShard",
+    "ipc_schema",
+    "ipc_shards",
+    "refuse_extensions",
+]
 
 IPC_MAGIC = b"ARROW1"
+BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow raises for bytes that are not what they claim to be; the last one for names."""
+
 _FEATHER_1 = b"FEA1"
 _EXTENSION = b"ARROW:extension:name"
 
@@ -55,11 +66,11 @@ def ipc_schema(path: Path, *, source: str) -> pa.Schema:
     try:
         with pa.memory_map(str(path)) as mapped:
             schema = _open(mapped).schema
-    except (pa.ArrowException, OSError) as error:
+            refuse_extensions(schema, path, source=source)
+            names = unique_names(schema.names, source=source)
+            return pa.schema(list(zip(names, schema.types, strict=True)))
+    except BROKEN as error:
         raise _not_arrow(path, source, error) from error
-    refuse_extensions(schema, path, source=source)
-    names = unique_names(schema.names, source=source)
-    return pa.schema(list(zip(names, schema.types, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class IpcShard:
                 first, last = self.rows
                 batches = [batches[0].slice(first, last - first)]
             return _block(batches, reader.schema, path, self.source)
-        except (pa.ArrowException, OSError) as error:
+        except BROKEN as error:
             raise _not_arrow(path, self.source, error) from error
 
 
@@ -118,7 +129,7 @@ class StreamShard:
                     parts.append(file.read(end - start))
             with pa.ipc.open_stream(pa.py_buffer(b"".join(parts))) as reader:
                 return _block(list(reader), reader.schema, path, self.source)
-        except (pa.ArrowException, OSError) as error:
+        except BROKEN as error:
             raise _not_arrow(path, self.source, error) from error
 
 
@@ -140,7 +151,7 @@ def ipc_shards(path: Path, *, source: str) -> list[IpcShard] | list[StreamShard]
                 batch = reader.get_batch(number)
                 batch.validate()  # sizes are read from its offsets
                 sizes.append((batch.num_rows, batch.nbytes))
-    except (pa.ArrowException, OSError) as error:
+    except BROKEN as error:
         raise _not_arrow(path, source, error) from error
     packed = sum(size for _, size in sizes) > path.stat().st_size
     return _file_shards(sizes, packed=packed, path=path, source=source)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tenfold.data.csv_file import unique_names
-from tenfold.data.ipc_file import refuse_extensions
+from tenfold.data.ipc_file import BROKEN, refuse_extensions
 from tenfold.data.reasons import reason_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock
 from tenfold.errors import DataError
@@ -47,7 +47,8 @@ class ParquetShard:
         try:
             with _open(Path(self.path), self.source) as file:
                 table = file.read_row_groups(list(self.groups))
-        except (pa.ArrowException, OSError) as error:
+            table.validate(full=True)  # texts that are no UTF-8 would fail much later
+        except BROKEN as error:
             raise DataError(
                 f"source {self.source!r}: row groups {self.groups[0]} to {self.groups[-1]} of "
                 f"{self.path} cannot be read ({reason_of(error)}); the file is damaged: "
@@ -76,10 +77,10 @@ def parquet_shards(path: Path, *, source: str) -> list[ParquetShard]:
 def _open(path: Path, source: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+        refuse_extensions(file.schema_arrow, path, source=source)
+    except BROKEN as error:
         raise DataError(
             f"source {source!r}: {path} is not a Parquet file ({reason_of(error)}); "
             "name its format in the project file or write it again"
         ) from error
-    refuse_extensions(file.schema_arrow, path, source=source)
     return file

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 
 from tenfold.data.files import FileSource
@@ -139,3 +140,32 @@ def test_format_is_told_by_first_bytes_then_ending(tmp_path: Path) -> None:
     lines = tmp_path / "t.NDJSON"
     lines.write_text('{"a": 1}\n')
     assert read_all(lines).to_pydict() == {"a": ["1"]}
+
+
+@pytest.mark.parametrize("kind", ["file", "stream", "parquet"])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_any_damage_is_refused_or_harmless(
+    tmp_path: Path, kind: str, compression: str | None
+) -> None:
+    codes = pa.array(["x", "y", "z"] * 100).dictionary_encode()
+    table = pa.table({"n": list(range(300)), "text": ["ab", "cdé", None] * 100, "code": codes})
+    path = tmp_path / f"t.{'parquet' if kind == 'parquet' else 'arrow'}"
+    if kind == "stream":
+        write_stream(path, table, rows=100, compression=compression)
+    elif kind == "file":
+        pa.feather.write_feather(table, path, compression=compression or "uncompressed")
+    else:
+        pq.write_table(table, path, compression=compression or "none")
+    data = path.read_bytes()
+    random = np.random.default_rng(11)
+    n_refused = 0
+    for _ in range(150):
+        broken = bytearray(data)
+        for place in random.integers(len(data), size=3):
+            broken[place] = random.integers(256)
+        path.write_bytes(broken)
+        try:
+            read_all(path, format="parquet" if kind == "parquet" else "arrow").validate(full=True)
+        except DataError:
+            n_refused += 1
+    assert 0 < n_refused < 150
