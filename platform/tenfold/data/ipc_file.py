@@ -50,8 +50,8 @@ def refuse_extensions(schema: pa.Schema, path: Path, *, source: str) -> None:
         if named is not None or isinstance(kind, pa.BaseExtensionType):
             word = named.decode(errors="replace") if named else kind.extension_name
             raise DataError(
-                f"source {source!r}: columns have plain types, and {column!r} of {path} has the "
-                f"extension type {word!r}; write it as text or numbers"
+                f"source {source!r}: {path} must have flat columns of plain types, and {column!r} "
+                f"has the extension type {word!r}; write it again as text, numbers or dates"
             )
         if pa.types.is_nested(kind):
             waiting += [(column, kind.field(place)) for place in range(kind.num_fields)]

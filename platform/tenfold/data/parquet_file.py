@@ -50,9 +50,8 @@ class ParquetShard:
             table.validate(full=True)  # texts that are no UTF-8 would fail much later
         except BROKEN as error:
             raise DataError(
-                f"source {self.source!r}: row groups {self.groups[0]} to {self.groups[-1]} of "
-                f"{self.path} cannot be read ({reason_of(error)}); the file is damaged: "
-                "write it again"
+                f"source {self.source!r}: {self.path} is damaged in row groups {self.groups[0]} to "
+                f"{self.groups[-1]} ({reason_of(error)}); write the file again"
             ) from error
         names = unique_names(table.column_names, source=self.source)
         n_rows = table.num_rows

@@ -142,7 +142,7 @@ def test_a_damaged_parquet_file_among_many_is_named(tmp_path: Path) -> None:
     data = bytearray(bad.read_bytes())
     data[4:2000] = bytes(1996)
     bad.write_bytes(data)
-    with pytest.raises(DataError, match=r"3\.parquet cannot be read .*the file is damaged"):
+    with pytest.raises(DataError, match=r"3\.parquet is damaged in row groups 0 to 0"):
         [shard.read() for shard in FileSource(tmp_path).shards()]
     bad.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"3\.parquet is not a Parquet file"):
@@ -164,7 +164,7 @@ def test_pickled_extension_types_are_refused_and_never_run(tmp_path: Path, endin
     else:
         with pa.ipc.new_file(path, schema) as writer:
             writer.write_table(pa.table({"x": [1]}).cast(schema))
-    with pytest.raises(DataError, match=r"'x' of .* has the extension type 'arrow.py_extension_ty"):
+    with pytest.raises(DataError, match=r"and 'x' has the extension type 'arrow.py_extension_ty"):
         FileSource(path).columns()
     with pytest.raises(DataError, match="extension type"):
         FileSource(path).shards()[0].read()
@@ -187,7 +187,7 @@ def test_parquet_is_told_by_its_first_bytes_and_keeps_its_types(tmp_path: Path) 
     source = FileSource(path)
     assert source.columns() == ("a", "b")
     assert source.shards()[0].read().table.to_pylist() == [{"a": 1, "b": 0.5}, {"a": 2, "b": None}]
-    with pytest.raises(DataError, match=r"must be UTF-8|column names|is not"):
+    with pytest.raises(DataError, match=r"must be UTF-8|column names|is not|no NUL"):
         FileSource(path, format="csv").shards()[0].read()
 
 
