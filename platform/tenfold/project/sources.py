@@ -86,7 +86,7 @@ def _no_secrets(value: dict[str, str]) -> dict[str, str]:
 
 def _no_secret_options(value: dict[str, str]) -> dict[str, str]:
     for text in value.values():
-        _no_password(text)
+        _no_sql_password(_no_password(text))
     return _no_secrets(value)
 
 

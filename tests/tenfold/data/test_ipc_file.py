@@ -126,7 +126,7 @@ def test_known_extension_types_are_refused_too_even_inside_of_others(tmp_path: P
     kind = pa.struct([("deep", pa.uuid())])
     with pa.ipc.new_file(path, pa.schema([("u", kind)])):
         pass
-    with pytest.raises(DataError, match="and 'u' has the extension type 'arrow.uuid'"):
+    with pytest.raises(DataError, match=r"and 'u' has the extension type 'arrow\.uuid'"):
         FileSource(path).columns()
 
 
