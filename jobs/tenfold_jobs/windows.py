@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tenfold.data.hashing import mix, row_hashes
 from tenfold.evaluation import measure
-from tenfold.features import Preprocessor, Recipe
+from tenfold.features import CrossFit, Recipe
 from tenfold.features.codes import encode_table
 from tenfold.models import FAMILIES
 from tenfold.profile import Profile
@@ -45,6 +45,8 @@ MIN_WINDOW_ROWS = 60
 
 _SALT = np.uint64(0x7E4F0D5EA1ED)
 """Deals independently of folds and sealed rows, which hang on the same hashes."""
+
+_FOLD_SALT = np.uint64(0x7E4F0D5EF01D)
 
 
 def deal(table: pa.Table, schema: Schema) -> NDArray[np.int8]:
@@ -165,18 +167,36 @@ def _plan(
     threads: int,
 ) -> Plan:
     recipe = Recipe(**FAMILIES[family].recipe(params))
-    fitted = Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=recipe)
+    folds = _folds(question, schema, table)
+    profiles = {
+        int(fold): Profile.from_table(table.filter(pa.array(folds == fold)), schema)
+        for fold in np.unique(folds)
+    }
+    fitted = CrossFit.fit(schema, profiles, recipe=recipe, ordered=question.ordered)
     return Plan(family, params, fitted, question, threads)
 
 
+def _folds(question: Question, schema: Schema, table: pa.Table) -> NDArray[np.int8]:
+    """Folds of a window's rows, so that nothing that is fitted on the target sees its own row:
+    slices of ordered rows, else by a hash of the features."""
+    n_rows, n_folds = table.num_rows, question.n_folds
+    if question.ordered:
+        places = np.arange(n_rows) * n_folds // max(n_rows, 1)
+    else:
+        features = Schema(schema.features)
+        lanes = row_hashes(table.select(list(features.names)), features)
+        places = mix(lanes[:, 0] ^ _FOLD_SALT) % np.uint64(n_folds)
+    return np.asarray(places, dtype=np.int8)
+
+
 def _score(plan: Plan, table: pa.Table, choosers: pa.Table, schema: Schema) -> float:
-    question, prepared = plan.question, plan.preprocessor
+    question, prepared = plan.question, plan.prepared.served
     rows, judges = (_rows(question, schema, one) for one in (table, choosers))
     try:
         model = fit_in_process(plan, rows)
     except (ValueError, ArithmeticError):  # a window with one class cannot be learned from
         return float("nan")
-    own = model.predict(prepared.transform_codes(rows.codes))
+    own = model.predict(plan.prepared.transform_training(rows.codes, rows.fold))
     threshold = question.threshold(own, rows.truth)
     scores = model.predict(prepared.transform_codes(judges.codes))
     return measure(question.metric, question.judge(judges.truth, scores, threshold))
@@ -188,7 +208,7 @@ def _rows(question: Question, schema: Schema, table: pa.Table) -> TrainingRows:
     return TrainingRows(
         codes=encode_table(schema, table),
         truth=truth,
-        fold=np.zeros(table.num_rows, dtype=np.int8),
+        fold=_folds(question, schema, table),
         position=np.arange(table.num_rows, dtype=np.int64),
         hashes=np.zeros(table.num_rows, dtype="S16"),
     ).take(known)

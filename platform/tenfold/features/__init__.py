@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tenfold.features.codes import RowEncoder, encode_table
+from tenfold.features.crossfit import CrossFit
 from tenfold.features.preprocessor import Preprocessor
 from tenfold.features.recipe import Recipe
 
-__all__ = ["Preprocessor", "Recipe", "RowEncoder", "encode_table"]
+__all__ = ["CrossFit", "Preprocessor", "Recipe", "RowEncoder", "encode_table"]

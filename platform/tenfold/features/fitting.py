@@ -10,12 +10,11 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from tenfold.features.fitting_categories import fit_categories
 from tenfold.features.ops import (
     CALENDAR_FIELDS,
     Calendar,
-    Lookup,
     Missing,
-    OneHot,
     Op,
     Quantile,
     Scale,
@@ -27,7 +26,6 @@ from tenfold.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
     from tenfold.profile import Profile
-    from tenfold.profile.categories import CategoryProfile
     from tenfold.profile.numbers import NumberProfile
 
 __all__ = ["fit_ops"]
@@ -40,8 +38,6 @@ _DAY_S = 86400.0
 _RELATIVE_SPREAD = 1e-12
 """Below this share of its center a spread is rounding noise: the column is constant."""
 _NORMAL = NormalDist()
-_MISSING_CODE = -2.0
-"""What a missing category becomes for families that cannot take NaN."""
 
 
 def fit_ops(schema: Schema, profile: Profile, *, recipe: Recipe) -> list[tuple[Op, list[str]]]:
@@ -59,7 +55,7 @@ def fit_ops(schema: Schema, profile: Profile, *, recipe: Recipe) -> list[tuple[O
     ops = [
         *_fit_numbers(numeric, dates, profile, recipe=recipe),
         *(_fit_calendar(dates, recipe=recipe) if recipe.dates == "calendar" else []),
-        *_fit_categories(categories, profile, recipe=recipe),
+        *fit_categories(categories, profile, recipe=recipe),
         *(_fit_missing(columns, profile, recipe=recipe) if recipe.missing_indicator else []),
     ]
     return [(op, names) for op, names in ops if op.n_outputs]
@@ -162,66 +158,6 @@ def _fit_calendar(dates: list[tuple[int, Column]], *, recipe: Recipe) -> list[tu
     return [(op, names)]
 
 
-def _fit_categories(
-    columns: list[tuple[int, Column]], profile: Profile, *, recipe: Recipe
-) -> list[tuple[Op, list[str]]]:
-    if not columns:
-        return []
-    if recipe.categories == "onehot":
-        return [_fit_onehot(columns, profile, recipe=recipe)]
-    tables = []
-    for _, column in columns:
-        seen = profile.categories[column.name]
-        frequent = _frequent(column, seen, recipe=recipe)
-        if recipe.categories == "ordinal":
-            codes = (float(k) if keep else -1.0 for k, keep in enumerate(frequent))
-            tables.append((_MISSING_CODE if recipe.scales else math.nan, -1.0, *codes))
-        else:
-            tables.append(_frequencies(column, seen, frequent))
-    return [(Lookup(_places(columns), tuple(tables)), _names(columns))]
-
-
-def _frequent(column: Column, seen: CategoryProfile, *, recipe: Recipe) -> list[bool]:
-    """Per category of the domain: whether training had enough of it.
-
-    A category of the domain that training never met is as unknown to the model as an unseen one.
-    """
-    return [seen.counts.get(text, 0) >= recipe.rare_min_count for text in column.domain or ()]
-
-
-def _frequencies(column: Column, seen: CategoryProfile, frequent: list[bool]) -> tuple[float, ...]:
-    n = max(seen.count + seen.nulls, 1)
-    shares = (
-        seen.counts.get(text, 0) / n if keep else 0.0
-        for text, keep in zip(column.domain or (), frequent, strict=True)
-    )
-    return (seen.nulls / n, 0.0, *shares)
-
-
-def _fit_onehot(
-    columns: list[tuple[int, Column]], profile: Profile, *, recipe: Recipe
-) -> tuple[Op, list[str]]:
-    slots: list[tuple[int, ...]] = []
-    names: list[str] = []
-    for _, column in columns:
-        seen = profile.categories[column.name]
-        domain = column.domain or ()
-        frequent = [k for k, keep in enumerate(_frequent(column, seen, recipe=recipe)) if keep]
-        ranked = sorted(frequent, key=lambda k: (-seen.counts[domain[k]], k))
-        kept = sorted(ranked[: recipe.max_onehot])
-        place = {k: len(names) + rank for rank, k in enumerate(kept)}
-        names += [f"{column.name}={domain[k]}" for k in kept]
-        rare = missing = -1
-        if any(seen.counts.get(text, 0) for k, text in enumerate(domain) if k not in place):
-            rare = len(names)
-            names.append(f"{column.name}=(other)")
-        if seen.nulls:
-            missing = len(names)
-            names.append(f"{column.name}=(missing)")
-        slots.append((missing, rare, *(place.get(k, rare) for k in range(len(domain)))))
-    return OneHot(_places(columns), tuple(slots), len(names)), names
-
-
 def _fit_missing(
     columns: list[tuple[int, Column]], profile: Profile, *, recipe: Recipe
 ) -> list[tuple[Op, list[str]]]:
@@ -230,7 +166,11 @@ def _fit_missing(
         (i, c)
         for i, c in columns
         if (c.name in profile.numbers and profile.numbers[c.name].nulls)
-        or (c.domain and recipe.categories != "onehot" and profile.categories[c.name].nulls)
+        or (
+            c.domain
+            and recipe.coding_of(len(c.domain)) != "onehot"
+            and profile.categories[c.name].nulls
+        )
     ]
     if not marked:
         return []

@@ -12,7 +12,7 @@ from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, DataError
 from tenfold.features.codes import Codes, RowEncoder, encode_table
 from tenfold.features.fitting import fit_ops
-from tenfold.features.ops import Op, op_from_dict
+from tenfold.features.ops import Op, TargetLookup, op_from_dict
 from tenfold.features.ops.base import Features
 from tenfold.features.recipe import Recipe
 from tenfold.schema import Schema
@@ -87,6 +87,13 @@ class Preprocessor:
             )
         names = tuple(name for _, names in fitted for name in names)
         return cls(schema, recipe=recipe, ops=tuple(op for op, _ in fitted), feature_names=names)
+
+    def with_target(self, op: TargetLookup) -> Preprocessor:
+        """The same preprocessor with other numbers from the target; one that has some already."""
+        ops = tuple(op if isinstance(old, TargetLookup) else old for old in self.ops)
+        return Preprocessor(
+            self.schema, recipe=self.recipe, ops=ops, feature_names=self.feature_names
+        )
 
     @property
     def n_features(self) -> int:

@@ -10,7 +10,7 @@ from tenfold.errors import ArtifactError
 __all__ = ["CategoryCoding", "DateCoding", "NumberCoding", "Recipe"]
 
 NumberCoding = Literal["raw", "standard", "robust", "quantile"]
-CategoryCoding = Literal["ordinal", "onehot", "frequency"]
+CategoryCoding = Literal["ordinal", "onehot", "frequency", "target"]
 DateCoding = Literal["calendar", "epoch"]
 
 
@@ -25,7 +25,10 @@ class Recipe:
             the mean for ``standard``, else the median.
         categories: ``ordinal`` keeps the code, -1 for unseen and rare; missing is NaN beside raw
             numbers and -2 beside scaled ones. ``onehot`` makes a 0/1 column per frequent category.
-            ``frequency`` gives the share of rows in training.
+            ``frequency`` gives the share of rows in training. ``target`` gives how far the target's
+            mean in the category lies from that of all rows, see `tenfold.features.target_coding`.
+        many: the coding of columns whose domain has at least ``many_from`` categories; None for
+            the same as the others.
         dates: ``calendar`` adds month, day, weekday and hour to the time itself (as sine and cosine
             when numbers are scaled); ``epoch`` is the time alone.
         missing_indicator: add a 0/1 column for each column that had missing values in training.
@@ -33,6 +36,9 @@ class Recipe:
             None for no bound. Outliers then keep their order and lose their leverage.
         max_onehot: most categories of one column that get a 0/1 column; the rest share one.
         rare_min_count: categories seen less often in training are treated like unseen ones.
+        many_from: from how many categories on ``many`` applies; the default is one more than
+            ``max_onehot``, beyond which one-hot would throw the rest together.
+        smoothing: rows that the target's mean over all rows counts for in each category's.
 
     Raises:
         ValueError: a value is outside the lists above.
@@ -50,18 +56,22 @@ class Recipe:
     clip: float | None = None
     max_onehot: int = 64
     rare_min_count: int = 1
+    many: CategoryCoding | None = None
+    many_from: int = 65
+    smoothing: float = 10.0
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"recipe.{name} is one of {', '.join(known)}, not {getattr(self, name)!r}"
-                )
+            value = getattr(self, name)
+            if value not in known and not (name == "many" and value is None):
+                raise ValueError(f"recipe.{name} is one of {', '.join(known)}, not {value!r}")
         if not isinstance(self.missing_indicator, bool):
             raise ValueError(f"recipe.missing_indicator is true or false: {self.missing_indicator}")
         if self.clip is not None and not 0 < self.clip < float("inf"):
             raise ValueError(f"recipe.clip is a positive number or null, not {self.clip!r}")
-        for name in ("max_onehot", "rare_min_count"):
+        if not 0 < self.smoothing < float("inf"):
+            raise ValueError(f"recipe.smoothing is a positive number, not {self.smoothing!r}")
+        for name in ("max_onehot", "rare_min_count", "many_from"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"recipe.{name} is a whole number from 1, not {value!r}")
@@ -71,9 +81,21 @@ class Recipe:
         """Whether numbers are scaled; then no feature is ever missing."""
         return self.numbers != "raw"
 
+    def coding_of(self, n_categories: int) -> CategoryCoding:
+        """What becomes of a column with so many categories in its domain.
+
+        >>> Recipe(categories="onehot", many="target").coding_of(1000)
+        'target'
+        """
+        return self.many if self.many and n_categories >= self.many_from else self.categories
+
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as JSON values."""
-        return asdict(self)
+        """The recipe as JSON values: of the fields beyond the first ones, those that were set."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name in _FIRST or value != getattr(_DEFAULT, name)
+        }
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Recipe:
@@ -82,9 +104,12 @@ class Recipe:
         Raises:
             ArtifactError: a field is missing, unknown or outside its list.
         """
-        expected = {field.name for field in fields(cls)}
-        if not isinstance(value, dict) or set(value) != expected:
-            raise ArtifactError(f"a recipe has the fields {sorted(expected)}; publish it again")
+        known = {field.name for field in fields(cls)}
+        if not isinstance(value, dict) or not _FIRST <= set(value) <= known:
+            raise ArtifactError(
+                f"a recipe has the fields {sorted(_FIRST)} and maybe {sorted(known - _FIRST)}; "
+                "publish it again, or upgrade tenfold"
+            )
         try:
             return cls(**value)
         except (ValueError, TypeError) as error:
@@ -94,5 +119,21 @@ class Recipe:
 _KNOWN: dict[str, tuple[str, ...]] = {
     "numbers": get_args(NumberCoding),
     "categories": get_args(CategoryCoding),
+    "many": get_args(CategoryCoding),
     "dates": get_args(DateCoding),
 }
+
+_DEFAULT = Recipe()
+_FIRST = frozenset(
+    (
+        "numbers",
+        "categories",
+        "dates",
+        "missing_indicator",
+        "clip",
+        "max_onehot",
+        "rare_min_count",
+    )
+)
+"""The fields of the first format, always written. Later ones are written where they differ from
+their default, so that an old file keeps its digest, and an old reader what it understands."""

@@ -54,13 +54,14 @@ class _Reader:
 
         (path,), (part,), (n_parts,) = batch["path"], batch["part"], batch["n_parts"]
         table = part_of(read_arrow(Path(str(path))), int(part), int(n_parts))
-        rows = encode_rows(self.plan.question, self.plan.preprocessor.schema, table).training
+        prepared = self.plan.prepared
+        rows = encode_rows(self.plan.question, prepared.served.schema, table).training
         truth = rows.truth
         if self.plan.question.task.value == "regression":
             truth = self.target.forward(truth)
         weights = np.ones(rows.n_rows) if rows.weights is None else rows.weights
         return {
-            "x": self.plan.preprocessor.transform_codes(rows.codes),
+            "x": prepared.transform_training(rows.codes, rows.fold),
             "y": truth.astype(np.float32),
             "w": weights.astype(np.float32),
         }
@@ -122,13 +123,13 @@ def fit_distributed(
             xgboost.Booster(model_file=bytearray(value)),
             plan.question.task.value,
             n_classes=len(plan.question.classes),
-            n_features=plan.preprocessor.n_features,
+            n_features=plan.prepared.served.n_features,
             target=target,
         )
     k = n_outputs(plan.question.task.value, len(plan.question.classes))
     output = "value" if plan.question.task.value == "regression" else "softmax"
     epochs = int(plan.params.get("epochs", MAX_EPOCHS))
-    return ArrayModel("network", value, output, plan.preprocessor.n_features, k, target, epochs)
+    return ArrayModel("network", value, output, plan.prepared.served.n_features, k, target, epochs)
 
 
 def _run(
@@ -239,7 +240,7 @@ def _fit_network(config: Mapping[str, Any]) -> dict[str, Any] | None:
     torch.set_num_threads(config["threads"])
     task = plan.question.task.value
     k = n_outputs(task, n_classes_of(plan.question, plan.params))
-    net = build_network(plan.preprocessor.n_features, k, plan.params)
+    net = build_network(plan.prepared.served.n_features, k, plan.params)
     model = prepare_model(net)
     batch_rows = NETWORK_BATCH_ROWS // context.get_world_size()
     steps = _common_steps(batch_rows)

@@ -1,8 +1,9 @@
 """One configuration over all folds: the unit of work of a search.
 
 Nothing fitted has seen a row it is judged on: the preprocessor of a fold is fitted from the merged
-profiles of its training folds, the rows that stop a fit early are a part of the *training* rows,
-and a threshold that a metric needs comes from the other folds' out-of-fold rows.
+profiles of its training folds (what it takes from the target not even from a training row's own
+fold, see `CrossFit`), the rows that stop a fit early are a part of the *training* rows, and a
+threshold that a metric needs comes from the other folds' out-of-fold rows.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.evaluation import Judged, measure, silhouette
-from tenfold.features import Preprocessor, Recipe
+from tenfold.features import CrossFit, Recipe
 from tenfold.models import FAMILIES, Fit, FitStopped, n_outputs
-from tenfold.profile import Profile, merge_profiles
+from tenfold.profile import Profile
 from tenfold.project.measures import Task
 from tenfold.schema import Schema
 from tenfold.training.folds import FoldUse
@@ -114,10 +115,10 @@ class Workspace:
         self.threads = threads
         self._prepared: OrderedDict[Any, FoldData] = OrderedDict()
 
-    def preprocessor(self, folds: tuple[int, ...], recipe: Recipe) -> Preprocessor:
-        """The preprocessor fitted on some folds, from their profiles alone."""
-        profile = merge_profiles([self.profiles[fold] for fold in folds])
-        return Preprocessor.fit(self.schema, profile, recipe=recipe)
+    def crossfit(self, folds: tuple[int, ...], recipe: Recipe) -> CrossFit:
+        """The preparation fitted on some folds, from their profiles alone."""
+        profiles = {fold: self.profiles[fold] for fold in folds}
+        return CrossFit.fit(self.schema, profiles, recipe=recipe, ordered=self.question.ordered)
 
     def fold(self, use: FoldUse, recipe: Recipe, *, stops_early: bool) -> FoldData:
         """The matrices of one split."""
@@ -136,18 +137,20 @@ class Workspace:
 
     def _prepare(self, use: FoldUse, recipe: Recipe, *, stops_early: bool) -> FoldData:
         rows = self.rows
-        prep = self.preprocessor(use.train, recipe)
+        prep = self.crossfit(use.train, recipe)
         inside = np.flatnonzero(np.isin(rows.fold, use.train))
         judged = np.flatnonzero(rows.fold == use.valid)
         hold = stopping_rows(rows.position[inside], ordered=self.question.ordered)
         hold = hold if stops_early else np.zeros(len(inside), dtype=bool)
         fit, stop = inside[~hold], inside[hold]
         return FoldData(
-            fit=prep.transform_codes(rows.codes[fit]),
+            fit=prep.transform_training(rows.codes[fit], rows.fold[fit]),
             fit_truth=rows.truth[fit],
             fit_weights=None if rows.weights is None else rows.weights[fit],
-            stop=(prep.transform_codes(rows.codes[stop]), rows.truth[stop]) if len(stop) else None,
-            judged=prep.transform_codes(rows.codes[judged]),
+            stop=(prep.transform_training(rows.codes[stop], rows.fold[stop]), rows.truth[stop])
+            if len(stop)
+            else None,
+            judged=prep.served.transform_codes(rows.codes[judged]),
             judged_rows=judged,
             cache={},
         )

@@ -22,7 +22,7 @@ from tenfold.evaluation import (
     measure_all,
     silhouette,
 )
-from tenfold.features import Preprocessor, Recipe
+from tenfold.features import CrossFit, Preprocessor, Recipe
 from tenfold.models import FAMILIES, EngineChoice, Fit, Model, choose_engine
 from tenfold.monitor import FrozenBins, LossRule, build_reference
 from tenfold.profile import Profile, merge_profiles
@@ -45,7 +45,7 @@ class Plan:
 
     family: str
     params: Mapping[str, Any]
-    preprocessor: Preprocessor
+    prepared: CrossFit
     question: Question
     threads: int
 
@@ -95,7 +95,7 @@ def fit_in_process(plan: Plan, rows: TrainingRows) -> Model:
     """The last fit on rows at hand."""
     return FAMILIES[plan.family].fit(
         Fit(
-            matrix=plan.preprocessor.transform_codes(rows.codes),
+            matrix=plan.prepared.transform_training(rows.codes, rows.fold),
             target=rows.truth,
             task=plan.question.task.value,
             n_classes=n_classes_of(plan.question, plan.params),
@@ -138,8 +138,14 @@ def finish(
     folds = [fold for fold in sorted(material.profiles) if fold != TEST_FOLD]
     profile = merge_profiles([material.profiles[fold] for fold in folds])
     recipe = Recipe(**chosen.recipe(final))
-    prep = Preprocessor.fit(material.schema, profile, recipe=recipe)
-    plan = Plan(family, final, prep, question, material.threads)
+    prepared = CrossFit.fit(
+        material.schema,
+        {fold: material.profiles[fold] for fold in folds},
+        recipe=recipe,
+        ordered=question.ordered,
+    )
+    prep = prepared.served
+    plan = Plan(family, final, prepared, question, material.threads)
     engine = choose_engine(last_fit(plan, rows), prep.transform_codes(rows.codes))
     threshold, cross = _from_oof(question, rows, oof)
     scores = engine.score(prep.transform_codes(test.codes))

@@ -40,6 +40,14 @@ class TestScaledOrdinal(PreprocessingConformance):
     recipe = Recipe(numbers="standard")
 
 
+class TestTarget(PreprocessingConformance):
+    recipe = Recipe(categories="target", missing_indicator=True)
+
+
+class TestManyByTarget(PreprocessingConformance):
+    recipe = Recipe(numbers="standard", categories="onehot", many="target", rare_min_count=2)
+
+
 def fit(recipe: Recipe) -> Preprocessor:
     schema = mixed_schema()
     return Preprocessor.fit(schema, Profile.from_table(mixed_table(), schema), recipe=recipe)

@@ -12,7 +12,11 @@ from tenfold.features import Recipe
     "wrong",
     [
         {"numbers": "log"},
-        {"categories": "target"},
+        {"categories": "guess"},
+        {"many": "guess"},
+        {"many_from": 0},
+        {"smoothing": 0.0},
+        {"smoothing": float("nan")},
         {"dates": "moon"},
         {"clip": 0.0},
         {"clip": float("inf")},
@@ -32,6 +36,30 @@ def test_unknown_and_missing_fields_are_refused() -> None:
     for value in ({}, Recipe().to_dict() | {"import": "os"}, [], "raw"):
         with pytest.raises(ArtifactError, match="a recipe has the fields"):
             Recipe.from_dict(value)  # type: ignore[arg-type]
+
+
+def test_a_recipe_of_the_first_format_is_read_and_written_as_it_was() -> None:
+    first = {
+        "numbers": "standard",
+        "categories": "onehot",
+        "dates": "calendar",
+        "missing_indicator": True,
+        "clip": None,
+        "max_onehot": 64,
+        "rare_min_count": 1,
+    }
+    recipe = Recipe.from_dict(first)
+    assert recipe == Recipe(numbers="standard", categories="onehot", missing_indicator=True)
+    assert recipe.to_dict() == first
+    newer = Recipe(many="target")
+    assert newer.to_dict() == Recipe().to_dict() | {"many": "target"}
+    assert Recipe.from_dict(newer.to_dict()) == newer
+
+
+def test_many_categories_have_a_coding_of_their_own() -> None:
+    recipe = Recipe(categories="onehot", many="target", many_from=10)
+    assert [recipe.coding_of(n) for n in (1, 9, 10)] == ["onehot", "onehot", "target"]
+    assert Recipe(categories="onehot").coding_of(10**4) == "onehot"
 
 
 def test_only_raw_leaves_numbers_missing() -> None:

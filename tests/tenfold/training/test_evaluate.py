@@ -35,6 +35,7 @@ MakeMaterial = Callable[..., Material]
 RAW = Recipe()
 SCALED = Recipe(numbers="standard", categories="onehot", missing_indicator=True)
 COUNTED = Recipe(numbers="quantile", categories="frequency")
+TARGETED = Recipe(categories="target")
 
 
 def fold_places(rows: TrainingRows, use: FoldUse) -> tuple[set[float], set[float]]:
@@ -83,7 +84,9 @@ def garbled(material: Material, here: np.ndarray, folds: set[int]) -> Workspace:
     )
 
 
-@pytest.mark.parametrize("recipe", [RAW, SCALED, COUNTED], ids=["raw", "scaled", "counted"])
+@pytest.mark.parametrize(
+    "recipe", [RAW, SCALED, COUNTED, TARGETED], ids=["raw", "scaled", "counted", "targeted"]
+)
 @pytest.mark.parametrize("ordered", [False, True])
 def test_no_judged_or_later_row_changes_a_bit_of_what_is_fitted(
     make_material: MakeMaterial, ordered: bool, recipe: Recipe
@@ -112,6 +115,81 @@ def test_garbled_training_rows_do_change_what_is_fitted(make_material: MakeMater
     other = garbled(material, np.isin(material.rows.fold, sorted(folds)), folds)
     honest = material.workspace().fold(use, SCALED, stops_early=False)
     assert not np.array_equal(honest.judged, other.fold(use, SCALED, stops_early=False).judged)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_training_row_is_not_encoded_by_its_own_folds_targets(
+    make_material: MakeMaterial, ordered: bool
+) -> None:
+    """Another summary of one training fold, targets and all, leaves that fold's rows as they are
+    (and where rows have an order, all earlier ones)."""
+    material = make_material(ordered=ordered)
+    use = material.question.folds[-1]
+    void = pa.array([None] * 50, pa.float64())
+    strange = pa.table({"x": void, "z": void, "city": ["oslo"] * 50, "y": ["no"] * 50})
+    changed = material.profiles | {use.train[1]: Profile.from_table(strange, material.schema)}
+    honest = material.workspace().fold(use, TARGETED, stops_early=False).fit
+    other = replace(material, profiles=changed).workspace()
+    same = (honest == other.fold(use, TARGETED, stops_early=False).fit)[:, 2]
+    fold = material.rows.fold[np.isin(material.rows.fold, use.train)]
+    kept = {use.train[1], use.train[0]} if ordered else {use.train[1]}
+    assert {int(f) for f in np.unique(fold[same])} == kept
+    assert same[np.isin(fold, sorted(kept))].all()
+
+
+def noisy() -> Material:
+    """A weak number, and a column of 700 categories that says nothing about the truth."""
+    rng = np.random.default_rng(11)
+    n_rows, n_folds = 2400, 4
+    names = tuple(f"shop {k:03d}" for k in range(700))
+    schema = Schema(
+        (
+            Column("x", Kind.NUMBER),
+            Column("shop", Kind.CATEGORY, domain=names),
+            Column("y", Kind.CATEGORY, Role.TARGET, domain=("no", "yes")),
+        )
+    )
+    truth = rng.integers(0, 2, n_rows)
+    fold = rng.integers(0, n_folds, n_rows).astype(np.int8)
+    table = pa.table(
+        {
+            "x": 0.7 * truth + rng.normal(size=n_rows),
+            "shop": np.array(names)[rng.integers(0, len(names), n_rows)],
+            "y": np.array(["no", "yes"])[truth],
+            "__row": np.arange(n_rows),
+            "__fold": fold,
+            "__hash": pa.array([rng.bytes(16) for _ in range(n_rows)], pa.binary(16)),
+        }
+    )
+    question = Question(Task.BINARY, ("no", "yes"), "roc_auc", False, n_folds, 0, ("linear",))
+    profiles = {
+        f: Profile.from_table(table.filter(pa.array(fold == f)), schema) for f in range(n_folds)
+    }
+    rows = encode_rows(question, schema, table).in_hash_order()
+    return Material(rows, profiles, schema, question, 1)
+
+
+def test_a_target_encoding_of_noise_costs_nothing_and_by_its_own_rows_it_does() -> None:
+    material = noisy()
+    work, rows, question = material.workspace(), material.rows, material.question
+    scores = {name: np.zeros((rows.n_rows, 2)) for name in ("without", "honest", "naive")}
+    recipe = Recipe(numbers="standard", categories="target")
+    for use in question.folds:
+        data = work.fold(use, recipe, stops_early=False)
+        inside = np.isin(rows.fold, use.train)
+        naive = work.crossfit(use.train, recipe).served.transform_codes(rows.codes[inside])
+        for name, matrix, judged in (
+            ("without", data.fit[:, :1], data.judged[:, :1]),
+            ("honest", data.fit, data.judged),
+            ("naive", naive, data.judged),
+        ):
+            fit = Fit(matrix, data.fit_truth, "binary", 2, {"c": 1.0}, seed=0, threads=1)
+            scores[name][data.judged_rows] = FAMILIES["linear"].fit(fit).predict(judged)
+    auc = {
+        name: measure("roc_auc", question.judge(rows.truth, s, 0.5)) for name, s in scores.items()
+    }
+    assert auc["honest"] == pytest.approx(auc["without"], abs=0.01)
+    assert auc["naive"] < auc["without"] - 0.03
 
 
 def leaking() -> Material:

@@ -160,7 +160,7 @@ def test_another_last_fit_gets_the_plan_and_no_sealed_row(make_case: MakeCase) -
     )
     ((plan, rows),) = seen
     assert (plan.family, plan.params, plan.threads) == ("linear", {"c": 0.5}, 1)
-    assert plan.preprocessor is made.preprocessor
+    assert plan.prepared.served is made.preprocessor
     assert -1 not in rows.fold
     assert rows.n_rows == material.rows.n_rows
 

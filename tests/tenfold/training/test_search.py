@@ -80,9 +80,9 @@ def test_the_preprocessor_of_a_fold_sees_its_training_folds_only(
     material = make_material()
     recipe = Recipe(**FAMILIES["linear"].recipe({"c": 1.0}))
     work = material.workspace()
-    before = work.preprocessor((0, 2), recipe).digest()
+    before = work.crossfit((0, 2), recipe).served.digest()
     del work.profiles[1]  # type: ignore[attr-defined]
-    assert work.preprocessor((0, 2), recipe).digest() == before
+    assert work.crossfit((0, 2), recipe).served.digest() == before
 
 
 def test_a_configuration_that_cannot_be_fitted_is_an_outcome(make_material: MakeMaterial) -> None:

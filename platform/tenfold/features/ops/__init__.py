@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenfold.features.ops.base import MAX_FLOAT32, Op
-from tenfold.features.ops.categories import Lookup, OneHot
+from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
 from tenfold.features.ops.dates import CALENDAR_FIELDS, Calendar
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
 from tenfold.features.ops.table import OPS, op_from_dict
@@ -20,5 +20,6 @@ __all__ = [
     "Quantile",
     "Scale",
     "Take",
+    "TargetLookup",
     "op_from_dict",
 ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tenfold.features.codes import Codes
 from tenfold.features.ops.base import Features, Op
 
-__all__ = ["Lookup", "OneHot"]
+__all__ = ["Lookup", "OneHot", "TargetLookup"]
 
 _SHIFT = 2
 """Tables open with the answers for missing and unseen; code k stands at k + 2."""
@@ -56,6 +56,17 @@ class Lookup(Op):
     def _arrays(self) -> tuple[npt.NDArray[np.intp], Codes, Features]:
         table = np.concatenate([np.array(table, dtype=np.float64) for table in self.tables])
         return self.places, _starts(self.tables), table.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetLookup(Lookup):
+    """A `Lookup` whose numbers come from the target, one table per feature; columns may repeat.
+
+    The only operation that training rows see with other numbers than served ones: those of the
+    folds that are not their own, see `tenfold.features.crossfit`.
+    """
+
+    kind: ClassVar[str] = "target"
 
 
 @dataclass(frozen=True, eq=False)

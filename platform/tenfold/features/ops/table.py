@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tenfold.errors import ArtifactError
 from tenfold.features.ops.base import Op
-from tenfold.features.ops.categories import Lookup, OneHot
+from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
 from tenfold.features.ops.dates import Calendar
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
 
 __all__ = ["OPS", "op_from_dict"]
 
 OPS: dict[str, type[Op]] = {
-    op.kind: op for op in (Take, Scale, Quantile, Missing, Lookup, OneHot, Calendar)
+    op.kind: op for op in (Take, Scale, Quantile, Missing, Lookup, OneHot, TargetLookup, Calendar)
 }
 
 
