@@ -70,7 +70,7 @@ def _fit_lookup(
         frequent = _frequent(column, seen, recipe=recipe)
         if coding == "ordinal":
             codes = (float(k) if keep else -1.0 for k, keep in enumerate(frequent))
-            tables.append((_MISSING_CODE if recipe.scales else math.nan, -1.0, *codes))
+            tables.append((math.nan if recipe.leaves_missing else _MISSING_CODE, -1.0, *codes))
         else:
             tables.append(_frequencies(column, seen, frequent))
     places = tuple(place for place, _ in columns)

@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args
 
 from tenfold.errors import ArtifactError
 
-__all__ = ["CategoryCoding", "DateCoding", "NumberCoding", "Recipe"]
+__all__ = ["CategoryCoding", "DateCoding", "Imputation", "NumberCoding", "Recipe"]
 
-NumberCoding = Literal["raw", "standard", "robust", "quantile"]
+NumberCoding = Literal["raw", "standard", "robust", "minmax", "quantile", "power"]
 CategoryCoding = Literal["ordinal", "onehot", "frequency", "target"]
+Imputation = Literal["auto", "mean", "median", "mode", "constant"]
 DateCoding = Literal["calendar", "epoch"]
 
 
@@ -20,9 +21,9 @@ class Recipe:
 
     Attributes:
         numbers: ``raw`` keeps values and NaN; ``standard`` subtracts the mean and divides by the
-            standard deviation; ``robust`` uses the median and the interquartile range;
-            ``quantile`` maps through fitted quantiles to normal scores. All but ``raw`` impute:
-            the mean for ``standard``, else the median.
+            standard deviation; ``robust`` uses the median and the interquartile range; ``minmax``
+            maps the training range to 0..1; ``quantile`` maps through fitted quantiles to normal
+            scores; ``power`` is ``standard`` after a Yeo-Johnson transform.
         categories: ``ordinal`` keeps the code, -1 for unseen and rare; missing is NaN beside raw
             numbers and -2 beside scaled ones. ``onehot`` makes a 0/1 column per frequent category.
             ``frequency`` gives the share of rows in training. ``target`` gives how far the target's
@@ -38,6 +39,13 @@ class Recipe:
         rare_min_count: categories seen less often in training are treated like unseen ones.
         many_from: from how many categories on ``many`` applies; the default is one more than
             ``max_onehot``, beyond which one-hot would throw the rest together.
+        impute: what a missing number becomes. ``auto`` leaves it missing beside raw numbers; else
+            it is the mean for ``standard``, and the median. ``mode`` is the most frequent value, of
+            equals the smallest; ``constant`` is ``fill`` (the median for times).
+        fill: see ``impute``, in the column's unit.
+        winsorize: the share of rows at each end whose numbers are brought to the fitted quantile
+            there, before the scale is fitted; None for none. Times and ``quantile`` are left as
+            they are.
         smoothing: rows that the target's mean over all rows counts for in each category's.
 
     Raises:
@@ -59,6 +67,9 @@ class Recipe:
     many: CategoryCoding | None = None
     many_from: int = 65
     smoothing: float = 10.0
+    impute: Imputation = "auto"
+    fill: float = 0.0
+    winsorize: float | None = None
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():
@@ -71,6 +82,12 @@ class Recipe:
             raise ValueError(f"recipe.clip is a positive number or null, not {self.clip!r}")
         if not 0 < self.smoothing < float("inf"):
             raise ValueError(f"recipe.smoothing is a positive number, not {self.smoothing!r}")
+        if not abs(self.fill) <= _MAX_FILL:
+            raise ValueError(f"recipe.fill is a number up to {_MAX_FILL:g}, not {self.fill!r}")
+        if self.winsorize is not None and not 0 < self.winsorize < 0.5:
+            raise ValueError(
+                f"recipe.winsorize is a share above 0 and below 0.5 or null, not {self.winsorize!r}"
+            )
         for name in ("max_onehot", "rare_min_count", "many_from"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -78,8 +95,13 @@ class Recipe:
 
     @property
     def scales(self) -> bool:
-        """Whether numbers are scaled; then no feature is ever missing."""
+        """Whether numbers are scaled."""
         return self.numbers != "raw"
+
+    @property
+    def leaves_missing(self) -> bool:
+        """Whether a missing value stays missing (NaN); otherwise no feature is ever missing."""
+        return self.numbers == "raw" and self.impute == "auto"
 
     def coding_of(self, n_categories: int) -> CategoryCoding:
         """What becomes of a column with so many categories in its domain.
@@ -116,11 +138,15 @@ class Recipe:
             raise ArtifactError(f"{error}; publish the model again") from error
 
 
+_MAX_FILL = 3e38
+"""Nearly the largest float32: a constant has to stand in a matrix of them."""
+
 _KNOWN: dict[str, tuple[str, ...]] = {
     "numbers": get_args(NumberCoding),
     "categories": get_args(CategoryCoding),
     "many": get_args(CategoryCoding),
     "dates": get_args(DateCoding),
+    "impute": get_args(Imputation),
 }
 
 _DEFAULT = Recipe()

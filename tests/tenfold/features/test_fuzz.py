@@ -30,10 +30,11 @@ VALUES = [
     fitted(Recipe(numbers="standard", categories="onehot", clip=3.0)),
     fitted(Recipe(numbers="quantile", categories="frequency")),
     fitted(Recipe(categories="ordinal", many="target")),
+    fitted(Recipe(numbers="power", winsorize=0.1)),
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=["trees", "scaled", "quantile", "target"])
+@pytest.mark.parametrize("value", VALUES, ids=["trees", "scaled", "quantile", "target", "power"])
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_file_is_refused_or_harmless(value: dict[str, Any], data: st.DataObject) -> None:

@@ -40,6 +40,18 @@ class TestScaledOrdinal(PreprocessingConformance):
     recipe = Recipe(numbers="standard")
 
 
+class TestPower(PreprocessingConformance):
+    recipe = Recipe(numbers="power", categories="onehot", winsorize=0.01)
+
+
+class TestMinmax(PreprocessingConformance):
+    recipe = Recipe(numbers="minmax", impute="constant", fill=-5.0)
+
+
+class TestImputedTrees(PreprocessingConformance):
+    recipe = Recipe(impute="mode", winsorize=0.05)
+
+
 class TestTarget(PreprocessingConformance):
     recipe = Recipe(categories="target", missing_indicator=True)
 
@@ -152,7 +164,7 @@ def test_missing_indicators_only_where_training_had_missing_values() -> None:
 
 
 def test_a_huge_number_from_a_client_stays_finite() -> None:
-    for numbers in ("raw", "standard", "robust", "quantile"):
+    for numbers in ("raw", "standard", "robust", "minmax", "quantile", "power"):
         fitted = fit(Recipe(numbers=numbers, clip=3.0))
         assert np.isfinite(feature(fitted, "amount", amount=1.7e308))
         assert np.isfinite(feature(fitted, "amount", amount=-1.7e308))

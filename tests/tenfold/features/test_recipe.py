@@ -16,6 +16,11 @@ from tenfold.features import Recipe
         {"many": "guess"},
         {"many_from": 0},
         {"smoothing": 0.0},
+        {"impute": "guess"},
+        {"fill": float("nan")},
+        {"fill": 1e39},
+        {"winsorize": 0.5},
+        {"winsorize": 0.0},
         {"smoothing": float("nan")},
         {"dates": "moon"},
         {"clip": 0.0},
@@ -65,3 +70,6 @@ def test_many_categories_have_a_coding_of_their_own() -> None:
 def test_only_raw_leaves_numbers_missing() -> None:
     assert not Recipe().scales
     assert Recipe(numbers="quantile").scales
+    assert Recipe().leaves_missing
+    assert not Recipe(impute="mode").leaves_missing
+    assert not Recipe(numbers="power").leaves_missing

@@ -6,6 +6,7 @@ from tenfold.features.ops.base import MAX_FLOAT32, Op
 from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
 from tenfold.features.ops.dates import CALENDAR_FIELDS, Calendar
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
+from tenfold.features.ops.power import Power
 from tenfold.features.ops.table import OPS, op_from_dict
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Missing",
     "OneHot",
     "Op",
+    "Power",
     "Quantile",
     "Scale",
     "Take",

@@ -65,9 +65,11 @@ class Op(ABC):
         """
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; NaN is null."""
-        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-        return {"op": self.kind, **values}
+        """JSON values; NaN is null, and a field that may be empty and is so is left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        optional = _optional(type(self))
+        kept = {name: value for name, value in values.items() if value or name not in optional}
+        return {"op": self.kind, **{name: _plain(value) for name, value in kept.items()}}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], *, sizes: tuple[int, ...]) -> Self:
@@ -81,10 +83,11 @@ class Op(ABC):
             ArtifactError: a field is missing, unknown, of a wrong type or out of range.
         """
         wanted = {f.name: _READERS[str(f.type)] for f in fields(cls)}
-        if set(value) != {"op", *wanted}:
+        given = {name: read for name, read in wanted.items() if name in value}
+        if not value.keys() <= {"op", *wanted} or not wanted.keys() - given <= _optional(cls):
             raise _broken(cls.kind, f"has the fields {sorted(wanted)}, got {sorted(value)}")
         try:
-            op = cls(**{name: read(value[name]) for name, read in wanted.items()})
+            op = cls(**{name: read(value[name]) for name, read in given.items()})
         except (TypeError, ValueError) as error:
             raise _broken(cls.kind, f"holds numbers: {error}") from error
         if not all(0 <= column < len(sizes) for column in op.columns):
@@ -102,6 +105,11 @@ class Op(ABC):
 
 def _broken(kind: str, fault: str) -> ArtifactError:
     return ArtifactError(f"preprocess.json: op {kind!r} {fault}; publish the model again")
+
+
+def _optional(kind: type[Op]) -> set[str]:
+    """Fields that came after the first format: empty unless they are used."""
+    return {f.name for f in fields(kind) if f.default == ()}
 
 
 def _plain(value: Any) -> Any:

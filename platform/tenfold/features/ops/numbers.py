@@ -60,6 +60,9 @@ class Scale(Op):
         scale: divided by; positive.
         clip: smooth bound ``z / sqrt(1 + (z/clip)**2)`` in units of the scale, or None. Source:
             D. Holzmueller et al., "Better by default" (2024), the robust scaling of RealMLP.
+        low: hard lower bounds, in the column's unit, applied before all else but the imputation;
+            none at all for no bounds.
+        high: hard upper bounds.
     """
 
     kind: ClassVar[str] = "scale"
@@ -68,17 +71,27 @@ class Scale(Op):
     center: tuple[float, ...]
     scale: tuple[float, ...]
     clip: float | None = None
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     @property
     def n_outputs(self) -> int:
         """One per column."""
         return len(self.columns)
 
+    def bend(self, values: Codes) -> Codes:
+        """What a subclass does between imputing and scaling: new values, or these, (n_rows, n)."""
+        return values
+
     def apply(self, codes: Codes, out: Features) -> None:
         """See `Op.apply`."""
         places, impute, center, scale = self._arrays
         values = _bound(codes.take(places, axis=1))
         np.copyto(values, impute, where=np.isnan(values))
+        if self.low:
+            low, high = self._bounds
+            np.minimum(np.maximum(values, low, out=values), high, out=values)
+        values = self.bend(values)
         np.subtract(values, center, out=values)
         np.divide(values, scale, out=values)
         if self.clip is None:
@@ -99,11 +112,19 @@ class Scale(Op):
             return f"has scales from {MIN_SCALE}"
         if self.clip is not None and not self.clip > 0:
             return "has a positive clip"
+        if len(self.low) != len(self.high) or len(self.low) not in (0, len(self.columns)):
+            return "has no bounds, or a low and a high one per column"
+        if not all(low <= high for low, high in zip(self.low, self.high, strict=True)):
+            return "has low bounds up to the high ones"
         return None
 
     @cached_property
     def _arrays(self) -> tuple[npt.NDArray[np.intp], Codes, Codes, Codes]:
         return self.places, np.array(self.impute), np.array(self.center), np.array(self.scale)
+
+    @cached_property
+    def _bounds(self) -> tuple[Codes, Codes]:
+        return np.array(self.low), np.array(self.high)
 
 
 @dataclass(frozen=True, eq=False)

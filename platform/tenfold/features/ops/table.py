@@ -7,11 +7,13 @@ from tenfold.features.ops.base import Op
 from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
 from tenfold.features.ops.dates import Calendar
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
+from tenfold.features.ops.power import Power
 
 __all__ = ["OPS", "op_from_dict"]
 
 OPS: dict[str, type[Op]] = {
-    op.kind: op for op in (Take, Scale, Quantile, Missing, Lookup, OneHot, TargetLookup, Calendar)
+    op.kind: op
+    for op in (Take, Scale, Power, Quantile, Missing, Lookup, OneHot, TargetLookup, Calendar)
 }
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.errors import ArtifactError
-from tenfold.features.ops import MAX_FLOAT32, Missing, Quantile, Scale, Take, op_from_dict
+from tenfold.features.ops import MAX_FLOAT32, Missing, Power, Quantile, Scale, Take, op_from_dict
 from tenfold.features.ops.base import Op
 from tenfold.testing.preprocessing import same_bits
 
@@ -17,6 +17,8 @@ columns = st.lists(st.tuples(values, values), min_size=1, max_size=30)
 
 SCALE = Scale((0, 1), (1.0, math.nan), (0.5, -2.0), (2.0, 1e-3), clip=3.0)
 QUANTILE = Quantile((1, 0), (0.0, 1.0), ((0.0, 1.0, 4.0), (-1.0, 1.0)), ((-1.0, 0.0, 2.0), (0, 1)))
+BOUNDED = Scale((0, 1), (1.0, math.nan), (0.5, -2.0), (2.0, 1e-3), None, (-1.0, 0.0), (1.0, 0.0))
+POWER = Power((0, 1), (1.0, -3.0), (0.5, -2.0), (2.0, 1e-3), 3.0, lambdas=(-1.5, 3.0))
 SIZES = (0, 0)
 
 
@@ -27,7 +29,7 @@ def run(op: Op, codes: np.ndarray) -> np.ndarray:
 
 
 @given(columns)
-@pytest.mark.parametrize("op", [Take((1, 0)), SCALE, QUANTILE, Missing((0, 1))])
+@pytest.mark.parametrize("op", [Take((1, 0)), SCALE, BOUNDED, POWER, QUANTILE, Missing((0, 1))])
 def test_a_row_has_the_same_bits_alone_and_in_a_batch(
     op: Op, rows: list[tuple[float, float]]
 ) -> None:
@@ -62,6 +64,27 @@ def test_scale_imputes_centers_divides_and_bends() -> None:
     assert got[1, 1] == 0.0
 
 
+def test_bounds_are_hard_and_come_before_the_scale() -> None:
+    codes = np.array([[math.nan, math.nan], [-1e300, 1e300], [0.25, -7.0]])
+    got = run(BOUNDED, codes)
+    assert got[:, 0].tolist() == [0.25, -0.75, -0.125]
+    assert math.isnan(got[0, 1])
+    assert got[1:, 1].tolist() == [2000.0, 2000.0]
+
+
+def test_a_scale_of_the_first_format_is_read_and_written_as_it_was() -> None:
+    first = {
+        "op": "scale",
+        "columns": [0, 1],
+        "impute": [1.0, None],
+        "center": [0.5, -2.0],
+        "scale": [2.0, 1e-3],
+        "clip": 3.0,
+    }
+    assert SCALE.to_dict() == first
+    assert op_from_dict(first, sizes=SIZES).to_dict() == first
+
+
 def test_take_keeps_order_given_and_bounds() -> None:
     got = run(Take((1, 0)), np.array([[-1e300, 5.0]]))
     assert got.tolist() == [[5.0, -MAX_FLOAT32]]
@@ -82,6 +105,12 @@ def test_take_keeps_order_given_and_bounds() -> None:
         {"columns": [0, -1]},
         {"columns": "01"},
         {"impute": [True, 0.0]},
+        {"low": [0.0, 0.0]},
+        {"low": [0.0], "high": [1.0]},
+        {"low": [0.0, 1.0], "high": [1.0, 0.5]},
+        {"low": [0.0, None], "high": [1.0, 1.0]},
+        {"low": "00", "high": [1.0, 1.0]},
+        {"lambdas": [1.0, 1.0]},
     ],
 )
 def test_broken_numbers_are_refused(change: dict[str, object]) -> None:
@@ -104,5 +133,5 @@ def test_broken_knots_are_refused(change: dict[str, object]) -> None:
 
 
 def test_round_trip() -> None:
-    for op in (SCALE, QUANTILE, Take((0,)), Missing((1,))):
+    for op in (SCALE, BOUNDED, POWER, QUANTILE, Take((0,)), Missing((1,))):
         assert op_from_dict(op.to_dict(), sizes=SIZES).to_dict() == op.to_dict()
