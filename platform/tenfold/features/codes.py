@@ -3,7 +3,8 @@
 One column of codes per feature of the schema, in its order:
 
 - numbers as they are, booleans 0 or 1, times as seconds since 1970 UTC,
-- a category as its place in the column's domain, -1 for one that is not in it,
+- a category as its place in the column's domain, -1 for one that is not in it; without a domain (a
+  column whose texts are too many, or unknown) as a hash of the text from 0 to 2**32 - 1,
 - NaN for a missing value, whatever the kind.
 
 Preprocessing, scoring and the drift monitor all start from these codes, so they agree on what a row

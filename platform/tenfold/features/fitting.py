@@ -6,14 +6,12 @@ group; the features of the groups stand side by side in the matrix.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from tenfold.features.fitting_categories import fit_categories
+from tenfold.features.fitting_categories import fit_categories, is_hashed
+from tenfold.features.fitting_dates import fit_dates
 from tenfold.features.fitting_numbers import fit_numbers
 from tenfold.features.ops import (
-    CALENDAR_FIELDS,
-    Calendar,
     Missing,
     Op,
 )
@@ -39,31 +37,14 @@ def fit_ops(schema: Schema, profile: Profile, *, recipe: Recipe) -> list[tuple[O
     columns = list(enumerate(schema.features))
     numeric = [(i, c) for i, c in columns if c.kind in _NUMERIC]
     dates = [(i, c) for i, c in columns if c.kind is Kind.DATETIME]
-    categories = [(i, c) for i, c in columns if c.domain]
+    categories = [(i, c) for i, c in columns if c.domain or is_hashed(c)]
     ops = [
         *fit_numbers(numeric, dates, profile, recipe=recipe),
-        *(_fit_calendar(dates, recipe=recipe) if recipe.dates == "calendar" else []),
+        *fit_dates(dates, profile, recipe=recipe),
         *fit_categories(categories, profile, recipe=recipe),
         *(_fit_missing(columns, profile, recipe=recipe) if recipe.missing_indicator else []),
     ]
     return [(op, names) for op, names in ops if op.n_outputs]
-
-
-def _fit_calendar(dates: list[tuple[int, Column]], *, recipe: Recipe) -> list[tuple[Op, list[str]]]:
-    if not dates:
-        return []
-    forms = ("sin", "cos") if recipe.scales else ("plain",)
-    missing = math.nan if recipe.leaves_missing else 0.0
-    if not recipe.scales and not recipe.leaves_missing:
-        missing = -1.0  # no month, day, weekday or hour
-    cells = [(i, c.name, f, form) for i, c in dates for f in CALENDAR_FIELDS for form in forms]
-    op = Calendar(
-        tuple(cell[0] for cell in cells),
-        tuple(f"{name}.{form}" for _, _, name, form in cells),
-        (missing,) * len(cells),
-    )
-    names = [f"{c}.{f}" if form == "plain" else f"{c}.{f}.{form}" for _, c, f, form in cells]
-    return [(op, names)]
 
 
 def _fit_missing(
@@ -74,6 +55,7 @@ def _fit_missing(
         (i, c)
         for i, c in columns
         if (c.name in profile.numbers and profile.numbers[c.name].nulls)
+        or (is_hashed(c) and profile.categories[c.name].nulls)
         or (
             c.domain
             and recipe.coding_of(len(c.domain)) != "onehot"

@@ -5,19 +5,29 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tenfold.features.ops import Lookup, OneHot, Op
+from tenfold.features.hashing import text_hash
+from tenfold.features.ops import Hashed, Lookup, OneHot, Op
 from tenfold.features.recipe import Recipe
 from tenfold.features.target_coding import TargetTables
-from tenfold.schema import Column, Schema
+from tenfold.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
     from tenfold.profile import Profile
     from tenfold.profile.categories import CategoryProfile
 
-__all__ = ["fit_categories", "target_columns"]
+__all__ = ["fit_categories", "is_hashed", "target_columns"]
 
 _MISSING_CODE = -2.0
 """What a missing category becomes for families that cannot take NaN."""
+
+
+def is_hashed(column: Column) -> bool:
+    """Whether a column has texts and no domain, so that its codes are hashes of them.
+
+    >>> is_hashed(Column("ticket", Kind.IDENTIFIER)), is_hashed(Column("note", Kind.TEXT))
+    (True, False)
+    """
+    return column.kind in (Kind.CATEGORY, Kind.IDENTIFIER) and column.domain is None
 
 
 def target_columns(schema: Schema, *, recipe: Recipe) -> list[tuple[int, Column]]:
@@ -38,7 +48,7 @@ def fit_categories(
     """Operations and the names of their features.
 
     Args:
-        columns: places in the codes and columns, each with a domain.
+        columns: places in the codes and columns; those without a domain are hashed.
         profile: summary of the training rows only.
         recipe: what to make of which column.
 
@@ -47,7 +57,7 @@ def fit_categories(
     """
     by_coding: dict[str, list[tuple[int, Column]]] = {}
     for place, column in columns:
-        coding = recipe.coding_of(len(column.domain or ()))
+        coding = recipe.coding_of(len(column.domain)) if column.domain else "hashed"
         by_coding.setdefault(coding, []).append((place, column))
     ops: list[tuple[Op, list[str]]] = []
     for coding in ("ordinal", "frequency"):
@@ -58,6 +68,8 @@ def fit_categories(
     if "target" in by_coding:
         tables = TargetTables(by_coding["target"], {0: profile}, recipe=recipe)
         ops.append((tables.op([0]), tables.feature_names))
+    if "hashed" in by_coding:
+        ops.append(_fit_hashed(by_coding["hashed"], profile, recipe=recipe))
     return ops
 
 
@@ -75,6 +87,24 @@ def _fit_lookup(
             tables.append(_frequencies(column, seen, frequent))
     places = tuple(place for place, _ in columns)
     return Lookup(places, tuple(tables)), [column.name for _, column in columns]
+
+
+def _fit_hashed(
+    columns: list[tuple[int, Column]], profile: Profile, *, recipe: Recipe
+) -> tuple[Op, list[str]]:
+    tables: list[tuple[int, ...]] = []
+    for _, column in columns:
+        domain = column.domain or ()
+        seen = profile.categories[column.name]
+        frequent = _frequent(column, seen, recipe=recipe)
+        hashes = (
+            int(text_hash(text)) if keep else -1
+            for text, keep in zip(domain, frequent, strict=True)
+        )
+        tables.append((-1, -1, *hashes) if domain else ())
+    names = [f"{column.name}#{slot}" for _, column in columns for slot in range(recipe.slots)]
+    places = tuple(place for place, _ in columns)
+    return Hashed(places, recipe.slots, tuple(tables)), names
 
 
 def _frequent(column: Column, seen: CategoryProfile, *, recipe: Recipe) -> list[bool]:

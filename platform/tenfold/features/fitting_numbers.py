@@ -71,7 +71,7 @@ def fit_numbers(
         ops.append((Take(_places(numeric)), _names(numeric)))
     elif numeric:
         ops.append(_fit_scale(numeric, profile, recipe=recipe))
-    if dates:
+    if dates and recipe.dates != "elapsed":  # which counts the same days from the newest
         ops.append(_fit_scale(dates, profile, recipe=recipe))
     return ops
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.features.hashing import text_hash
 from tenfold.schema import Column, Kind
 
 __all__ = ["READERS", "UNSEEN", "Reader", "Refused", "category_reader", "listed", "shown"]
@@ -107,7 +108,10 @@ _NO_TIME = "is not a time; send ISO 8601 text such as '2031-05-04T13:30:00Z' or 
 
 
 def category_reader(column: Column) -> Reader:
-    """Text to its place in the domain; built once per column."""
+    """Text to its place in the domain, or to its hash where there is none; built once per
+    column."""
+    if column.domain is None:
+        return _read_hash
     codes = {text: float(index) for index, text in enumerate(column.domain or ())}
 
     def read(value: Any) -> float:
@@ -121,6 +125,14 @@ def category_reader(column: Column) -> Reader:
         raise Refused(f"{shown(value)} is not text; send text or null")
 
     return read
+
+
+def _read_hash(value: Any) -> float:
+    if value.__class__ is str:
+        return text_hash(value.strip())
+    if value is None:
+        return math.nan
+    raise Refused(f"{shown(value)} is not text; send text or null")
 
 
 READERS: dict[Kind, Callable[[Column], Reader]] = {

@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from tenfold.errors import ArtifactError
+from tenfold.features.hashing import MAX_SLOTS
 
 __all__ = ["CategoryCoding", "DateCoding", "Imputation", "NumberCoding", "Recipe"]
 
 NumberCoding = Literal["raw", "standard", "robust", "minmax", "quantile", "power"]
-CategoryCoding = Literal["ordinal", "onehot", "frequency", "target"]
+CategoryCoding = Literal["ordinal", "onehot", "frequency", "target", "hashed"]
 Imputation = Literal["auto", "mean", "median", "mode", "constant"]
-DateCoding = Literal["calendar", "epoch"]
+DateCoding = Literal["calendar", "epoch", "elapsed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,13 @@ class Recipe:
             numbers and -2 beside scaled ones. ``onehot`` makes a 0/1 column per frequent category.
             ``frequency`` gives the share of rows in training. ``target`` gives how far the target's
             mean in the category lies from that of all rows, see `tenfold.features.target_coding`.
+            ``hashed`` gives each column ``slots`` features and each text a place in them.
         many: the coding of columns whose domain has at least ``many_from`` categories; None for
             the same as the others.
         dates: ``calendar`` adds month, day, weekday and hour to the time itself (as sine and cosine
-            when numbers are scaled); ``epoch`` is the time alone.
+            when numbers are scaled); ``epoch`` is the time alone; ``elapsed`` is ``calendar`` with
+            the days between each two times, and, beside raw numbers, the time in days to the newest
+            one of training.
         missing_indicator: add a 0/1 column for each column that had missing values in training.
         clip: smooth bound of scaled numbers, in units of the scale: ``z / sqrt(1 + (z/clip)**2)``;
             None for no bound. Outliers then keep their order and lose their leverage.
@@ -46,6 +50,8 @@ class Recipe:
         winsorize: the share of rows at each end whose numbers are brought to the fitted quantile
             there, before the scale is fitted; None for none. Times and ``quantile`` are left as
             they are.
+        slots: features of a hashed column. An identifier or a category without a domain (its texts
+            are too many, or unknown) is always hashed: no other coding knows them.
         smoothing: rows that the target's mean over all rows counts for in each category's.
 
     Raises:
@@ -70,6 +76,7 @@ class Recipe:
     impute: Imputation = "auto"
     fill: float = 0.0
     winsorize: float | None = None
+    slots: int = 32
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():
@@ -88,7 +95,9 @@ class Recipe:
             raise ValueError(
                 f"recipe.winsorize is a share above 0 and below 0.5 or null, not {self.winsorize!r}"
             )
-        for name in ("max_onehot", "rare_min_count", "many_from"):
+        if isinstance(self.slots, int) and self.slots > MAX_SLOTS:
+            raise ValueError(f"recipe.slots is a whole number to {MAX_SLOTS}, not {self.slots!r}")
+        for name in ("max_onehot", "rare_min_count", "many_from", "slots"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"recipe.{name} is a whole number from 1, not {value!r}")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tenfold.errors import ArtifactError, DataError
 from tenfold.features import Preprocessor, Recipe
+from tenfold.features.hashing import text_hash
 from tenfold.profile import Profile
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
@@ -50,6 +53,52 @@ class TestMinmax(PreprocessingConformance):
 
 class TestImputedTrees(PreprocessingConformance):
     recipe = Recipe(impute="mode", winsorize=0.05)
+
+
+def wide_schema() -> Schema:
+    """The mixed table's, with a second time and an identifier that is a feature (no domain)."""
+    ticket = Column("ticket", Kind.IDENTIFIER)
+    return Schema((*mixed_schema().columns, ticket, Column("until", Kind.DATETIME)))
+
+
+def wide_table(n_rows: int, *, seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    table = mixed_table(n_rows, seed=seed)
+    tickets = [None if k % 11 == 0 else f" ticket {k} " for k in rng.integers(0, 10**6, n_rows)]
+    later = pc.add(table["since"], pa.array(rng.integers(0, 10**13, n_rows), pa.duration("us")))
+    gone = pa.array(rng.random(n_rows) < 0.1)
+    columns = {"ticket": pa.array(tickets, pa.string()), "until": pc.if_else(gone, None, later)}
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+class WideConformance(PreprocessingConformance):
+    def schema(self) -> Schema:
+        return wide_schema()
+
+    def table(self, *, seed: int = 0, n_rows: int = 200) -> pa.Table:
+        return wide_table(n_rows, seed=seed)
+
+
+class TestHashed(WideConformance):
+    recipe = Recipe(categories="hashed", slots=7, rare_min_count=2)
+
+
+class TestManyHashed(WideConformance):
+    recipe = Recipe(numbers="standard", categories="onehot", many="hashed", missing_indicator=True)
+
+
+class TestElapsed(WideConformance):
+    recipe = Recipe(dates="elapsed")
+
+
+class TestElapsedScaled(WideConformance):
+    recipe = Recipe(numbers="robust", dates="elapsed")
+
+
+class TestElapsedImputed(WideConformance):
+    recipe = Recipe(dates="elapsed", impute="median")
 
 
 class TestTarget(PreprocessingConformance):
@@ -155,6 +204,58 @@ def test_calendar_fields_of_a_leap_day() -> None:
     found = {f: feature(fitted, f"since.{f}", **row) for f in ("month", "day", "weekday", "hour")}
     assert found == {"month": 2.0, "day": 29.0, "weekday": 3.0, "hour": 23.0}
     assert np.isnan(feature(fitted, "since.hour", since=None))
+
+
+def fit_wide(recipe: Recipe, *, n_rows: int = 200) -> Preprocessor:
+    schema, table = wide_schema(), wide_table(n_rows)
+    return Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=recipe)
+
+
+def feature_wide(fitted: Preprocessor, name: str, **values: object) -> float:
+    row = json_rows(fitted.schema, wide_table(1))[0] | values
+    return float(fitted.transform_row(row)[fitted.feature_names.index(name)])
+
+
+def test_days_are_told_to_the_newest_time_and_between_times() -> None:
+    fitted = fit_wide(Recipe(dates="elapsed"))
+    newest = max(t for t in wide_table(200)["since"].to_pylist() if t is not None)
+    row = {"since": newest.isoformat(), "until": (newest + timedelta(days=36)).isoformat()}
+    assert feature_wide(fitted, "since (days to the newest)", **row) == 0.0
+    assert feature_wide(fitted, "until - since (days)", **row) == 36.0
+    assert np.isnan(feature_wide(fitted, "until - since (days)", **row | {"until": None}))
+    assert "since" not in fitted.feature_names
+    assert "since.weekday" in fitted.feature_names
+    scaled = fit_wide(Recipe(numbers="standard", dates="elapsed"))
+    assert "since (days to the newest)" not in scaled.feature_names
+    assert {"since", "since.hour.sin", "until - since (days)"} <= set(scaled.feature_names)
+    assert feature_wide(scaled, "until - since (days)", **row | {"until": None}) == 0.0
+
+
+def test_an_identifier_without_a_domain_is_hashed_whatever_the_coding() -> None:
+    for categories in ("ordinal", "onehot", "target", "hashed"):
+        fitted = fit_wide(Recipe(categories=categories, slots=16))
+        names = [f"ticket#{slot}" for slot in range(16)]
+        assert set(names) <= set(fitted.feature_names)
+        hits = {
+            text: [feature_wide(fitted, name, ticket=text) for name in names]
+            for text in ("a", " a ", "b", "never seen", None)
+        }
+        assert hits["a"] == hits[" a "]
+        assert hits["a"] != hits["b"]
+        assert sum(map(abs, hits["never seen"])) == 1.0
+        assert hits[None] == [0.0] * 16
+
+
+def test_hashed_categories_use_the_hash_of_their_text() -> None:
+    """So a domain that grew, or was ordered otherwise, leaves every text its features."""
+    fitted = fit(Recipe(categories="hashed", slots=8))
+    for color in ("blue", "green"):
+        hashed = int(text_hash(color))
+        sign = -1.0 if hashed // 8 % 2 else 1.0
+        for slot in range(8):
+            hit = sign if slot == hashed % 8 else 0.0
+            assert feature(fitted, f"color#{slot}", color=color) == hit
+    assert all(feature(fitted, f"color#{slot}", color="violet") == 0.0 for slot in range(8))
 
 
 def test_missing_indicators_only_where_training_had_missing_values() -> None:

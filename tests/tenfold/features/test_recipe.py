@@ -16,6 +16,8 @@ from tenfold.features import Recipe
         {"many": "guess"},
         {"many_from": 0},
         {"smoothing": 0.0},
+        {"slots": 0},
+        {"slots": 1025},
         {"impute": "guess"},
         {"fill": float("nan")},
         {"fill": 1e39},

@@ -123,3 +123,13 @@ def test_scores_that_are_missing_are_counted_as_missing() -> None:
 def test_json_gives_the_same_bins_back() -> None:
     for bins in (BINS, BINS.with_scores([[0.1], [0.9]]), FrozenBins(())):
         assert FrozenBins.from_dict(json.loads(json.dumps(bins.to_dict()))) == bins
+
+
+def test_a_hashed_column_is_watched_for_missing_values_alone() -> None:
+    """Its codes are hashes: no order, no list of known ones, so nothing else can move."""
+    schema = Schema((Column("ticket", Kind.IDENTIFIER), Column("age", Kind.NUMBER)))
+    table = pa.table({"ticket": ["a", "b", None], "age": [1.0, 2.0, 3.0]})
+    bins = FrozenBins.freeze(schema, Profile.from_table(table, schema))
+    assert bins.features[0].labels == ("value", "missing")
+    live = pa.table({"ticket": ["z", None, "never seen"], "age": [1.0, 2.0, 3.0]})
+    assert bins.split(bins.count(encode_table(schema, live)))[0].tolist() == [2, 1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tenfold.features.ops.base import MAX_FLOAT32, Op
 from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
 from tenfold.features.ops.dates import CALENDAR_FIELDS, Calendar
+from tenfold.features.ops.elapsed import Elapsed
+from tenfold.features.ops.hashed import Hashed
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
 from tenfold.features.ops.power import Power
 from tenfold.features.ops.table import OPS, op_from_dict
@@ -14,6 +16,8 @@ __all__ = [
     "MAX_FLOAT32",
     "OPS",
     "Calendar",
+    "Elapsed",
+    "Hashed",
     "Lookup",
     "Missing",
     "OneHot",

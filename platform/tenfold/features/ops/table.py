@@ -6,6 +6,8 @@ from tenfold.errors import ArtifactError
 from tenfold.features.ops.base import Op
 from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
 from tenfold.features.ops.dates import Calendar
+from tenfold.features.ops.elapsed import Elapsed
+from tenfold.features.ops.hashed import Hashed
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
 from tenfold.features.ops.power import Power
 
@@ -13,7 +15,19 @@ __all__ = ["OPS", "op_from_dict"]
 
 OPS: dict[str, type[Op]] = {
     op.kind: op
-    for op in (Take, Scale, Power, Quantile, Missing, Lookup, OneHot, TargetLookup, Calendar)
+    for op in (
+        Take,
+        Scale,
+        Power,
+        Quantile,
+        Missing,
+        Lookup,
+        OneHot,
+        TargetLookup,
+        Hashed,
+        Calendar,
+        Elapsed,
+    )
 }
 
 
