@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tenfold.cluster import Plan, inventory_ray, make_plan
@@ -19,7 +19,7 @@ from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
 from tenfold.training.finish import Plan as FitPlan
-from tenfold.training.question import Question, question_of, rarer_class
+from tenfold.training.question import Question, question_of, rarer_class, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Limits, Material, SearchResult, search
 from tenfold_jobs.mirror import tell_mlflow
@@ -156,8 +156,12 @@ def _snapshot(project: Project, settings: Settings, progress: Progress) -> Snaps
 
 
 def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: Progress) -> _Job:
-    positive = rarer_class(snapshot.schema, snapshot.profiles())
-    question = question_of(project, snapshot, positive=positive)
+    profiles = snapshot.profiles()
+    positive = rarer_class(snapshot.schema, profiles)
+    question = replace(
+        question_of(project, snapshot, positive=positive),
+        traits=traits_of(snapshot.schema, profiles),
+    )
     plan = make_plan(
         project,
         inventory_ray(),

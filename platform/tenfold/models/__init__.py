@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold.models.base import Family, Fit, FitStopped, Model, Params, TargetMap, n_outputs
+from tenfold.models.base import Family, Fit, FitStopped, Model, Params, TargetMap, Traits, n_outputs
 from tenfold.models.engine import EngineChoice, choose_engine
 from tenfold.models.families import FAMILIES, load_model
 
@@ -15,6 +15,7 @@ __all__ = [
     "Model",
     "Params",
     "TargetMap",
+    "Traits",
     "choose_engine",
     "load_model",
     "n_outputs",

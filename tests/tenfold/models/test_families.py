@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tenfold.errors import ArtifactError
-from tenfold.models import FAMILIES, Fit, FitStopped, Model, load_model, n_outputs
+from tenfold.features import Recipe
+from tenfold.models import FAMILIES, Fit, FitStopped, Model, Traits, load_model, n_outputs
+from tenfold.models.base import MANY_CATEGORIES, PREPARING
+from tenfold.models.boosting import booster_params
 
 N_ROWS, N_FEATURES = 600, 5
 QUICK = {"boosting": {"rounds": 60}, "network": {"epochs": 3}}
@@ -39,6 +44,33 @@ CASES = [
     if task in family.tasks
     for index in range(len(FAMILIES[name].defaults(task)))
 ]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("traits", [Traits(), Traits(70), Traits(9000, skewed=True)])
+def test_every_preparation_is_a_recipe_and_no_parameter_of_the_fit(
+    name: str, traits: Traits
+) -> None:
+    family = FAMILIES[name]
+    choices = family.choices(traits)
+    assert (choices == {}) or traits.n_categories
+    for params in [p for task in family.tasks for p in family.defaults(task)]:
+        plain = Recipe(**family.recipe(params))
+        for field, values in choices.items():
+            assert field in PREPARING
+            assert len(set(values)) == len(values) > 1
+            for value in values:
+                made = Recipe(**family.recipe({**params, field: value}))
+                assert made == replace(plain, **{field: value})
+        chosen = {field: values[-1] for field, values in choices.items()}
+        own = booster_params("binary", 2, {**params, **chosen}, seed=0, threads=1)
+        assert not set(PREPARING) & own.keys()
+
+
+def test_where_one_hot_would_throw_most_categories_together_the_target_is_the_first_bet() -> None:
+    bets = {n: FAMILIES["linear"].choices(Traits(n)).get("many", ("",))[0] for n in (64, 65, 260)}
+    assert bets == {64: "", 65: "onehot", 260: "target"}
+    assert Recipe().many_from == MANY_CATEGORIES == Recipe().max_onehot + 1
 
 
 def fitted(name: str, task: str, index: int) -> tuple[Fit, Model]:

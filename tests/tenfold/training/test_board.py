@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenfold.models import Traits
 from tenfold.project.measures import Task
 from tenfold.training.board import LAG, WAIT, Board
 from tenfold.training.evaluate import Config, Outcome
@@ -65,6 +67,32 @@ def test_the_order_is_baseline_best_bets_then_the_rest() -> None:
     names = [config.family for config in configs[:5]]
     assert names == ["dummy", "linear", "boosting", "network", "boosting"]
     assert [config.must for config in configs[:3]] == [True, True, False]
+
+
+def test_a_table_without_traits_is_searched_as_before() -> None:
+    for config in play(
+        Board(question("linear", "boosting", "network"), trials=20), sessions=1, seed=0
+    ):
+        assert not {"many", "numbers"} & config.params.keys()
+
+
+def test_other_preparations_come_after_the_defaults_one_at_a_time_and_are_then_drawn() -> None:
+    asked = replace(question("linear", "boosting"), traits=Traits(70, skewed=True))
+    configs = play(Board(asked, trials=30), sessions=1, seed=0)
+    ways = [(c.family, c.params.get("many"), c.params.get("numbers")) for c in configs[1:7]]
+    assert ways == [
+        ("linear", "onehot", "standard"),
+        ("boosting", "target", None),
+        ("linear", "target", "standard"),
+        ("boosting", "target", None),
+        ("linear", "onehot", "power"),
+        ("boosting", "ordinal", None),
+    ]
+    fits = [{k: v for k, v in c.params.items() if k not in ("many", "numbers")} for c in configs]
+    assert fits[1] == fits[3] == fits[5]
+    assert fits[2] == fits[6] != fits[4]
+    drawn = {(c.family, c.params["many"]) for c in configs[7:]}
+    assert {("boosting", "target"), ("boosting", "ordinal")} <= drawn
 
 
 def test_at_most_lag_are_under_way() -> None:

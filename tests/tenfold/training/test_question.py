@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from tenfold.errors import DataError
 from tenfold.evaluation import best_threshold
+from tenfold.models import Traits
 from tenfold.profile import Profile
 from tenfold.project import Project
 from tenfold.project.measures import Task
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.training.folds import fold_plan
-from tenfold.training.question import Question, make_question, rarer_class
+from tenfold.training.question import Question, make_question, rarer_class, traits_of
 
 QUESTION = Question(Task.BINARY, ("no", "yes"), "roc_auc", False, 3, 0, ("linear",))
 SCORES = st.floats(-1e6, 1e6) | st.just(math.nan)
@@ -135,6 +136,24 @@ def test_a_question_repeats_the_project() -> None:
         families=("boosting",),
         costs=(1.0, 5.0),
     )
+
+
+def test_traits_are_read_from_domains_and_a_training_fold() -> None:
+    rng = np.random.default_rng(0)
+    even, tail = rng.normal(size=400), np.exp(2 * rng.normal(size=400))
+    shops = tuple(f"shop {k}" for k in range(90))
+
+    def traits(x: np.ndarray, kind: Kind = Kind.NUMBER, *, fold: int = 0) -> Traits:
+        columns = (Column("x", kind), Column("shop", Kind.CATEGORY, domain=shops))
+        schema = Schema((*columns, Column("y", Kind.NUMBER, Role.TARGET)))
+        table = pa.table({"x": x, "shop": ["shop 1"] * len(x), "y": tail[: len(x)]})
+        return traits_of(schema, {fold: Profile.from_table(table, schema)})
+
+    assert traits(even) == Traits(90, skewed=False)  # the target leans, which is no feature
+    assert traits(tail) == Traits(90, skewed=True)
+    assert traits(np.round(tail / 50)).skewed is False  # counts
+    assert traits(tail, fold=-1).skewed is False  # the sealed rows
+    assert traits_of(Schema((Column("x", Kind.NUMBER),)), {}) == Traits()
 
 
 def test_a_named_positive_class_goes_before_the_rarer_one() -> None:
