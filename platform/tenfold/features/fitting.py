@@ -40,7 +40,7 @@ def fit_ops(schema: Schema, profile: Profile, *, recipe: Recipe) -> list[tuple[O
     categories = [(i, c) for i, c in columns if c.domain or is_hashed(c)]
     ops = [
         *fit_numbers(numeric, dates, profile, recipe=recipe),
-        *fit_dates(dates, profile, recipe=recipe),
+        *fit_dates(dates, recipe=recipe),
         *fit_categories(categories, profile, recipe=recipe),
         *(_fit_missing(columns, profile, recipe=recipe) if recipe.missing_indicator else []),
     ]

@@ -1,17 +1,13 @@
-"""The fit of times: calendar fields, and what elapsed since or between."""
+"""The fit of times: calendar fields, and what elapsed between two. It needs no profile."""
 
 from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from tenfold.features.ops import CALENDAR_FIELDS, Calendar, Elapsed, Op
 from tenfold.features.recipe import Recipe
 from tenfold.schema import Column
-
-if TYPE_CHECKING:
-    from tenfold.profile import Profile
 
 __all__ = ["fit_dates"]
 
@@ -22,21 +18,18 @@ _NO_FIELD = -1.0
 """No month, day, weekday or hour: for a missing time where nothing may stay missing."""
 
 
-def fit_dates(
-    columns: list[tuple[int, Column]], profile: Profile, *, recipe: Recipe
-) -> list[tuple[Op, list[str]]]:
+def fit_dates(columns: list[tuple[int, Column]], *, recipe: Recipe) -> list[tuple[Op, list[str]]]:
     """Operations and the names of their features, beside the times themselves.
 
     Args:
         columns: places in the codes and columns of times.
-        profile: summary of the training rows only.
         recipe: what to make of them.
     """
     if not columns or recipe.dates == "epoch":
         return []
     ops = [_fit_calendar(columns, recipe=recipe)]
     if recipe.dates == "elapsed":
-        ops.append(_fit_elapsed(columns, profile, recipe=recipe))
+        ops.append(_fit_elapsed(columns, recipe=recipe))
     return ops
 
 
@@ -54,25 +47,12 @@ def _fit_calendar(columns: list[tuple[int, Column]], *, recipe: Recipe) -> tuple
     return op, [f"{c}.{f}" if form == "plain" else f"{c}.{f}.{form}" for _, c, f, form in cells]
 
 
-def _fit_elapsed(
-    columns: list[tuple[int, Column]], profile: Profile, *, recipe: Recipe
-) -> tuple[Op, list[str]]:
-    places, others, since, names = [], [], [], []
-    if not recipe.scales:  # a scaled time counts from its center already
-        for place, column in columns:
-            numbers = profile.numbers[column.name]
-            places.append(place)
-            others.append(-1)
-            since.append(numbers.maximum if numbers.count else 0.0)
-            names.append(f"{column.name} (days to the newest)")
-    for (start, first), (end, second) in list(combinations(columns, 2))[:MAX_PAIRS]:
-        places.append(end)
-        others.append(start)
-        since.append(0.0)
-        names.append(f"{second.name} - {first.name} (days)")
-    n = len(places)
-    form, missing = (
-        ("log" if recipe.scales else "days"),
-        (math.nan if recipe.leaves_missing else 0.0),
+def _fit_elapsed(columns: list[tuple[int, Column]], *, recipe: Recipe) -> tuple[Op, list[str]]:
+    pairs = list(combinations(columns, 2))[:MAX_PAIRS]
+    op = Elapsed(
+        tuple(end for _, (end, _) in pairs),
+        tuple(start for (start, _), _ in pairs),
+        ("log" if recipe.scales else "days",) * len(pairs),
+        (math.nan if recipe.leaves_missing else 0.0,) * len(pairs),
     )
-    return Elapsed(tuple(places), tuple(others), tuple(since), (form,) * n, (missing,) * n), names
+    return op, [f"{second.name} - {first.name} (days)" for (_, first), (_, second) in pairs]

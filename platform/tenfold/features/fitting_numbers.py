@@ -16,6 +16,7 @@ import numpy as np
 from tenfold.features.codes import Codes
 from tenfold.features.ops import Op, Power, Quantile, Scale, Take
 from tenfold.features.ops.base import MAX_FLOAT32
+from tenfold.features.ops.elapsed import MAX_DAYS
 from tenfold.features.ops.numbers import MIN_SCALE
 from tenfold.features.ops.power import yeo_johnson
 from tenfold.features.power_fit import fit_lambda
@@ -71,7 +72,7 @@ def fit_numbers(
         ops.append((Take(_places(numeric)), _names(numeric)))
     elif numeric:
         ops.append(_fit_scale(numeric, profile, recipe=recipe))
-    if dates and recipe.dates != "elapsed":  # which counts the same days from the newest
+    if dates:
         ops.append(_fit_scale(dates, profile, recipe=recipe))
     return ops
 
@@ -96,7 +97,12 @@ def _fit_row(column: Column, numbers: NumberProfile, *, recipe: Recipe) -> _Row:
     row = _Row(impute=_impute(numbers, recipe=recipe, is_time=is_time))
     if recipe.numbers == "raw" and is_time:
         # Days, not seconds: a float32 cannot tell two minutes of this century apart.
-        return replace(row, scale=DAY_S)
+        row = replace(row, scale=DAY_S)
+        if recipe.dates != "elapsed" or not numbers.count:
+            return row
+        century = MAX_DAYS * DAY_S
+        newest = numbers.maximum
+        return replace(row, center=newest, low=newest - century, high=newest + century)
     if not numbers.count:
         return row
     values = numbers.values

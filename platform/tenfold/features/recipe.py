@@ -34,8 +34,8 @@ class Recipe:
             the same as the others.
         dates: ``calendar`` adds month, day, weekday and hour to the time itself (as sine and cosine
             when numbers are scaled); ``epoch`` is the time alone; ``elapsed`` is ``calendar`` with
-            the days between each two times, and, beside raw numbers, the time in days to the newest
-            one of training.
+            the days between each two times, and, beside raw numbers, with each time told in days
+            from the newest one of training, at most a century either way.
         missing_indicator: add a 0/1 column for each column that had missing values in training.
         clip: smooth bound of scaled numbers, in units of the scale: ``z / sqrt(1 + (z/clip)**2)``;
             None for no bound. Outliers then keep their order and lose their leverage.

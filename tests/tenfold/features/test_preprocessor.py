@@ -220,13 +220,14 @@ def test_days_are_told_to_the_newest_time_and_between_times() -> None:
     fitted = fit_wide(Recipe(dates="elapsed"))
     newest = max(t for t in wide_table(200)["since"].to_pylist() if t is not None)
     row = {"since": newest.isoformat(), "until": (newest + timedelta(days=36)).isoformat()}
-    assert feature_wide(fitted, "since (days to the newest)", **row) == 0.0
+    assert feature_wide(fitted, "since", **row) == 0.0
+    before = newest - timedelta(days=1.5)
+    assert feature_wide(fitted, "since", since=before.isoformat()) == -1.5
+    assert feature_wide(fitted, "since", since="9999-12-31T00:00:00Z") == 36525.0
     assert feature_wide(fitted, "until - since (days)", **row) == 36.0
     assert np.isnan(feature_wide(fitted, "until - since (days)", **row | {"until": None}))
-    assert "since" not in fitted.feature_names
     assert "since.weekday" in fitted.feature_names
     scaled = fit_wide(Recipe(numbers="standard", dates="elapsed"))
-    assert "since (days to the newest)" not in scaled.feature_names
     assert {"since", "since.hour.sin", "until - since (days)"} <= set(scaled.feature_names)
     assert feature_wide(scaled, "until - since (days)", **row | {"until": None}) == 0.0
 

@@ -1,4 +1,4 @@
-"""Elapsed time: from a fitted moment, or from one time column to another."""
+"""Elapsed time: from one time column to another."""
 
 from __future__ import annotations
 
@@ -20,23 +20,20 @@ MAX_DAYS = 36_525.0
 _DAY_S = 86_400.0
 _YEAR = math.log1p(365.25)
 _FORMS = ("days", "log")
-_SINCE = -1
-"""In place of the second column: the fitted moment."""
 
 
 @dataclass(frozen=True, eq=False)
 class Elapsed(Op):
-    """Days from a start to the column's time, at most `MAX_DAYS` either way.
+    """Days from another column's time to the column's, at most `MAX_DAYS` either way.
 
     Attributes:
-        others: per column, the place of the column with the start, or -1 for ``since``.
-        since: per column, the start in seconds since 1970 UTC; not used where there is a column.
+        others: per column, the place of the column with the start.
         forms: per column, ``days``, or ``log``: the sign times ``log(1 + |days|)``, with 1 for a
             year. It needs no fitted scale and lets hours and decades stand in one feature.
         missing: what it is when either time is missing; NaN stays missing.
 
     >>> out = np.empty((1, 2), np.float32)
-    >>> op = Elapsed((0, 0), (1, -1), (0.0, 86400.0), ("days", "log"), (np.nan, 0.0))
+    >>> op = Elapsed((0, 0), (1, 1), ("days", "log"), (np.nan, 0.0))
     >>> op.apply(np.array([[3 * 86400.0, 86400.0]]), out)
     >>> [round(value, 4) for value in out.ravel().tolist()]
     [2.0, 0.1861]
@@ -45,7 +42,6 @@ class Elapsed(Op):
     kind: ClassVar[str] = "elapsed"
 
     others: tuple[int, ...]
-    since: tuple[float, ...]
     forms: tuple[str, ...]
     missing: tuple[float, ...]
 
@@ -56,10 +52,8 @@ class Elapsed(Op):
 
     def apply(self, codes: Codes, out: Features) -> None:
         """See `Op.apply`."""
-        places, others, moments, since, is_log, missing = self._arrays
-        start = codes.take(others, axis=1)
-        np.copyto(start, since, where=moments)
-        days = np.subtract(codes.take(places, axis=1), start)
+        places, others, is_log, missing = self._arrays
+        days = np.subtract(codes.take(places, axis=1), codes.take(others, axis=1))
         np.divide(days, _DAY_S, out=days)
         np.minimum(np.maximum(days, -MAX_DAYS, out=days), MAX_DAYS, out=days)
         np.copyto(days, missing, where=np.isnan(days))
@@ -70,25 +64,19 @@ class Elapsed(Op):
 
     def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
-        lengths = {len(x) for x in (self.columns, self.others, self.since, self.forms)}
-        if len(lengths | {len(self.missing)}) != 1 or not self.columns:
-            return "has one other, since, form and missing per column, and a column"
-        if not all(_SINCE <= other < len(sizes) for other in self.others):
-            return f"has others from {_SINCE} to {len(sizes) - 1}"
-        if not all(math.isfinite(moment) for moment in self.since):
-            return "has moments to count from"
+        lengths = {len(x) for x in (self.columns, self.others, self.forms, self.missing)}
+        if len(lengths) != 1 or not self.columns:
+            return "has one other, form and missing per column, and a column"
+        if not all(0 <= other < len(sizes) for other in self.others):
+            return f"has others below {len(sizes)}"
         return None if set(self.forms) <= set(_FORMS) else f"has forms out of {_FORMS}"
 
     @cached_property
     def _arrays(self) -> tuple[Any, ...]:
-        others = np.array(self.others, dtype=np.intp)
-        moments = others == _SINCE
         is_log = np.array([form == "log" for form in self.forms])
         return (
             self.places,
-            np.where(moments, self.places, others),
-            moments,
-            np.array(self.since),
+            np.array(self.others, dtype=np.intp),
             is_log if is_log.any() else None,
             np.array(self.missing),
         )
