@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,11 +29,13 @@ _TASKS: dict[str, Literal["binary", "regression", "clustering"]] = {
 }
 
 
-def fit_small(family: str = "boosting", *, seed: int = 0) -> tuple[Preprocessor, Model]:
+def fit_small(
+    family: str = "boosting", *, seed: int = 0, preparing: Mapping[str, str] | None = None
+) -> tuple[Preprocessor, Model]:
     """A preprocessor and a model of one family, fitted on 300 rows of the mixed table.
 
     ``boosting`` and ``linear`` answer ``label``, ``dummy`` answers the number ``age``, ``kmeans``
-    makes three segments.
+    makes three segments. ``preparing`` are parameters that name fields of the recipe.
     """
     from tenfold.models import FAMILIES, Fit
     from tenfold.profile import Profile
@@ -40,6 +43,7 @@ def fit_small(family: str = "boosting", *, seed: int = 0) -> tuple[Preprocessor,
     schema, table = _schema(family), mixed_table(300, seed=seed)
     row, task = FAMILIES[family], _TASKS[family]
     params = dict(row.defaults(task)[0]) | ({"rounds": 5} if family == "boosting" else {})
+    params |= preparing or {}
     if family == "kmeans":
         params["k"] = 3
     recipe = Recipe(**row.recipe(params))
@@ -64,10 +68,14 @@ def fit_small(family: str = "boosting", *, seed: int = 0) -> tuple[Preprocessor,
 
 
 def small_files(
-    family: str = "boosting", *, engine: str = "onnx", seed: int = 0
+    family: str = "boosting",
+    *,
+    engine: str = "onnx",
+    seed: int = 0,
+    preparing: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, bytes], ManifestDraft]:
     """What `pack_artifact` takes."""
-    fitted, model = fit_small(family, seed=seed)
+    fitted, model = fit_small(family, seed=seed, preparing=preparing)
     files = {PREPROCESS_FILE: canonical_json(fitted.to_dict()), **model.files()}
     onnx = model.to_onnx()
     if onnx is not None:

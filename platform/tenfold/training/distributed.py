@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tenfold.data import Snapshot
 
-__all__ = ["fit_distributed", "part_of", "parts_of"]
+__all__ = ["PartReader", "fit_distributed", "part_of", "parts_of"]
 
 PARTS_PER_WORKER = 4
 """Parts of blocks a worker gets at least, so that shards are even."""
@@ -43,13 +43,23 @@ round trip."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """Turns one part of a block into prepared rows; travels to Ray Data tasks."""
+class PartReader:
+    """Turns one part of a block into prepared rows; travels to Ray Data tasks.
+
+    Args:
+        plan: of the last fit.
+        target: fixed scale of a regression target.
+    """
 
     plan: Plan
     target: TargetMap
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The training rows of one part: features ``x``, targets ``y``, weights ``w``.
+
+        Args:
+            batch: one entry of `parts_of`, as arrays of one.
+        """
         from tenfold.data.arrow_file import read_arrow
 
         (path,), (part,), (n_parts,) = batch["path"], batch["part"], batch["n_parts"]
@@ -150,7 +160,7 @@ def _run(
     paths = [str(snapshot.path / b["name"]) for b in snapshot.manifest["blocks"] if b["n_rows"]]
     datasets = {
         f"worker-{rank}": ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
-            _Reader(plan, target), batch_size=1, batch_format="numpy", num_cpus=DATA_TASK_CPUS
+            PartReader(plan, target), batch_size=1, batch_format="numpy", num_cpus=DATA_TASK_CPUS
         )
         for rank, parts in enumerate(parts_of(paths, n_workers))
     }

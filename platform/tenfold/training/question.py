@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Question", "make_question", "question_of", "rarer_class", "traits_of"]
 
-SKEWED = 2.0
-"""The skewness of an exponential distribution: a tail that a linear scale cannot hold."""
+SKEWED = 1.0
+"""Above 1 a distribution is called highly skewed (M. Bulmer, "Principles of Statistics", 1979)."""
 SKEWED_DISTINCT = 100
 """Fewer different values (counts, pixels, grades) have no tail to bend."""
 THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")

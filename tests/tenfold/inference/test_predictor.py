@@ -28,6 +28,8 @@ KINDS = [
     ("kmeans", "arrays"),
 ]
 PREDICTORS = {kind: draft_predictor(*small_files(kind[0], engine=kind[1])) for kind in KINDS}
+TARGETED = draft_predictor(*small_files("boosting", preparing={"many": "target"}))
+BENT = draft_predictor(*small_files("linear", preparing={"numbers": "power", "many": "hashed"}))
 
 rows = st.lists(
     st.fixed_dictionaries(
@@ -55,6 +57,16 @@ class TestBoostingOnnx(PredictorConformance):
 class TestBoostingNative(PredictorConformance):
     def predictor(self) -> Predictor:
         return PREDICTORS["boosting", "xgboost"]
+
+
+class TestManyByTarget(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return TARGETED
+
+
+class TestPower(PredictorConformance):
+    def predictor(self) -> Predictor:
+        return BENT
 
 
 class TestLinearOnnx(PredictorConformance):

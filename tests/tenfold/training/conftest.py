@@ -89,6 +89,11 @@ def case_of(
 
 
 @pytest.fixture
+def make_table() -> Callable[..., tuple[Schema, pa.Table]]:
+    return table_of
+
+
+@pytest.fixture
 def make_case() -> MakeCase:
     return case_of
 

@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.training.distributed import part_of, parts_of
+from tenfold.data.arrow_file import write_arrow
+from tenfold.features import CrossFit, Recipe
+from tenfold.models import TargetMap
+from tenfold.profile import Profile
+from tenfold.project.measures import Task
+from tenfold.schema import Schema
+from tenfold.testing.preprocessing import same_bits
+from tenfold.training.distributed import PartReader, part_of, parts_of
+from tenfold.training.finish import Plan
+from tenfold.training.question import Question
+from tenfold.training.rows import encode_rows
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_worker_encodes_each_row_without_its_own_fold(
+    tmp_path: Path, make_table: Callable[..., tuple[Schema, pa.Table]], ordered: bool
+) -> None:
+    """The rows that a Ray Data task prepares are those that a fit in process gets."""
+    schema, table = make_table(Task.BINARY, n_rows=300, ordered=ordered)
+    question = Question(Task.BINARY, ("no", "yes"), "roc_auc", ordered, 3, 0, ("boosting",))
+    fold = table["__fold"].to_numpy()
+    profiles = {
+        int(f): Profile.from_table(table.filter(pa.array(fold == f)), schema)
+        for f in np.unique(fold[fold >= 0])
+    }
+    recipe = Recipe(categories="target")
+    prepared = CrossFit.fit(schema, profiles, recipe=recipe, ordered=ordered)
+    write_arrow(tmp_path / "block.arrow", table)
+    reader = PartReader(Plan("boosting", {}, prepared, question, 1), TargetMap())
+    parts = [
+        reader({"path": [str(tmp_path / "block.arrow")], "part": [part], "n_parts": [2]})
+        for part in range(2)
+    ]
+    rows = encode_rows(question, schema, table).training
+    expected = prepared.transform_training(rows.codes, rows.fold)
+    assert same_bits(np.concatenate([part["x"] for part in parts]), expected)
+    assert not np.array_equal(expected, prepared.served.transform_codes(rows.codes))
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=12), st.integers(1, 6))
