@@ -5,7 +5,11 @@ One column of codes per feature of the schema, in its order:
 - numbers as they are, booleans 0 or 1, times as seconds since 1970 UTC,
 - a category as its place in the column's domain, -1 for one that is not in it; without a domain (a
   column whose texts are too many, or unknown) as a hash of the text from 0 to 2**32 - 1,
+- a text as its number of words,
 - NaN for a missing value, whatever the kind.
+
+Behind them stand `N_TEXT_SLOTS` columns of counts for each text, see `tenfold.profile.texts`; all 0
+for a missing one.
 
 Preprocessing, scoring and the drift monitor all start from these codes, so they agree on what a row
 is. `encode_table` is for training and batch scoring and takes cleaned tables; `RowEncoder` is for
@@ -26,18 +30,43 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.errors import DataError, RequestError
-from tenfold.features.readers import READERS, UNSEEN, Refused, category_reader, listed, shown
+from tenfold.features.readers import READERS, UNSEEN, Refused, listed, shown
+from tenfold.profile.texts import N_TEXT_SLOTS, text_counts, text_words
 from tenfold.schema import Column, Kind, Role, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MAX_FAULTS", "UNSEEN", "Codes", "RowEncoder", "encode_table"]
+__all__ = [
+    "MAX_FAULTS",
+    "UNSEEN",
+    "Codes",
+    "RowEncoder",
+    "code_width",
+    "encode_table",
+    "text_places",
+]
 
 Codes = npt.NDArray[np.float64]
 
 MAX_FAULTS = 20
 """Faults listed in one answer: enough to mend a client, too few to be an amplifier."""
+
+
+def text_places(schema: Schema) -> tuple[tuple[Column, int], ...]:
+    """The features that are texts, each with the place of its first count in the codes.
+
+    >>> text_places(Schema((Column("note", Kind.TEXT), Column("age", Kind.NUMBER))))[0][1]
+    2
+    """
+    texts = [column for column in schema.features if column.kind is Kind.TEXT]
+    first = len(schema.features)
+    return tuple((column, first + k * N_TEXT_SLOTS) for k, column in enumerate(texts))
+
+
+def code_width(schema: Schema) -> int:
+    """Columns of the codes: one per feature, then the counts of the texts."""
+    return len(schema.features) + N_TEXT_SLOTS * len(text_places(schema))
 
 
 def encode_table(schema: Schema, table: pa.Table) -> Codes:
@@ -49,7 +78,7 @@ def encode_table(schema: Schema, table: pa.Table) -> Codes:
             `Schema.arrow_schema` or ones that convert to them; it is not changed.
 
     Returns:
-        float64 (n_rows, n_features of the schema). An infinity counts as missing.
+        float64 (n_rows, `code_width`). An infinity counts as missing.
 
     Raises:
         DataError: a feature column is missing, or its type does not fit its kind.
@@ -70,9 +99,11 @@ def encode_table(schema: Schema, table: pa.Table) -> Codes:
             f"{listed(missing)}; add {'it' if len(missing) == 1 else 'them'} "
             "(an empty column counts as missing values)"
         )
-    codes = np.empty((table.num_rows, len(schema.features)), dtype=np.float64)
+    codes = np.empty((table.num_rows, code_width(schema)), dtype=np.float64)
     for index, column in enumerate(schema.features):
         codes[:, index] = _encode_column(column, table.column(column.name))
+    for column, place in text_places(schema):
+        codes[:, place : place + N_TEXT_SLOTS] = _count_texts(table.column(column.name))
     return codes
 
 
@@ -125,9 +156,24 @@ def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
     encoded = values.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
         return np.full(len(values), np.nan)
-    read = category_reader(column)
+    read = READERS[column.kind](column)
     table = np.array([read(text) for text in encoded.dictionary.to_pylist()] + [np.nan])
     places = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(table[places], dtype=np.float64)
+
+
+def _count_texts(values: pa.ChunkedArray) -> Codes:
+    """Hits per place (n_rows, N_TEXT_SLOTS); every distinct text is cut once."""
+    import pyarrow as pa
+
+    if pa.types.is_null(values.type) or not len(values):
+        return np.zeros((len(values), N_TEXT_SLOTS))
+    encoded = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    table = np.zeros((len(texts) + 1, N_TEXT_SLOTS))  # the last for a missing text
+    for index, text in enumerate(texts):
+        table[index] = text_counts(text_words(text))
+    places = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     return np.asarray(table[places], dtype=np.float64)
 
 
@@ -153,10 +199,12 @@ class RowEncoder:
         self.names: tuple[str, ...] = tuple(column.name for column in schema.features)
         self._readers = tuple((c.name, READERS[c.kind](c)) for c in schema.features)
         self._n_columns = len(self._readers)
+        self._width = code_width(schema)
+        self._texts = tuple(column.name for column, _ in text_places(schema))
         self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
 
     def encode(self, row: Mapping[str, object]) -> Codes:
-        """The codes of one row, float64 (n_features of the schema,).
+        """The codes of one row, float64 (`code_width`,).
 
         Raises:
             RequestError: a column is missing, unknown or of a wrong type; ``items`` has them all.
@@ -165,7 +213,7 @@ class RowEncoder:
         return codes
 
     def encode_rows(self, rows: Sequence[Mapping[str, object]]) -> Codes:
-        """The codes of several rows, float64 (n_rows, n_features of the schema).
+        """The codes of several rows, float64 (n_rows, `code_width`).
 
         Raises:
             RequestError: some rows break a law; ``items`` names row, column and reason of the first
@@ -176,12 +224,16 @@ class RowEncoder:
         values: list[list[float]] = []
         try:
             for row in rows:
-                values.append([read(row[name]) for name, read in readers])
+                line = [read(row[name]) for name, read in readers]
+                for name in self._texts:
+                    text = row[name]  # read above: it is text or None
+                    line += text_counts(text_words(text) if isinstance(text, str) else ())
+                values.append(line)
                 if len(row) != n_columns and not row.keys() <= self._known:
                     raise Refused
         except (Refused, KeyError, TypeError, AttributeError, IndexError):
             raise self._explained(rows) from None
-        return np.array(values, dtype=np.float64).reshape(len(values), n_columns)
+        return np.array(values, dtype=np.float64).reshape(len(values), self._width)
 
     def _explained(self, rows: Sequence[Mapping[str, object]]) -> RequestError:
         """Read again, slowly, and collect what is wrong."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tenfold.features.fitting_categories import fit_categories, is_hashed
 from tenfold.features.fitting_dates import fit_dates
 from tenfold.features.fitting_numbers import fit_numbers
+from tenfold.features.fitting_texts import fit_texts
 from tenfold.features.ops import (
     Missing,
     Op,
@@ -42,6 +43,7 @@ def fit_ops(schema: Schema, profile: Profile, *, recipe: Recipe) -> list[tuple[O
         *fit_numbers(numeric, dates, profile, recipe=recipe),
         *fit_dates(dates, recipe=recipe),
         *fit_categories(categories, profile, recipe=recipe),
+        *fit_texts(schema, profile),
         *(_fit_missing(columns, profile, recipe=recipe) if recipe.missing_indicator else []),
     ]
     return [(op, names) for op, names in ops if op.n_outputs]
@@ -55,7 +57,7 @@ def _fit_missing(
         (i, c)
         for i, c in columns
         if (c.name in profile.numbers and profile.numbers[c.name].nulls)
-        or (is_hashed(c) and profile.categories[c.name].nulls)
+        or ((is_hashed(c) or c.kind is Kind.TEXT) and profile.categories[c.name].nulls)
         or (
             c.domain
             and recipe.coding_of(len(c.domain)) != "onehot"

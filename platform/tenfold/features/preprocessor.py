@@ -10,7 +10,7 @@ import numpy as np
 
 from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, DataError
-from tenfold.features.codes import Codes, RowEncoder, encode_table
+from tenfold.features.codes import Codes, RowEncoder, code_width, encode_table
 from tenfold.features.fitting import fit_ops
 from tenfold.features.ops import Op, TargetLookup, op_from_dict
 from tenfold.features.ops.base import Features
@@ -83,7 +83,7 @@ class Preprocessor:
             raise DataError(
                 f"a model needs at least one usable feature and the schema has "
                 f"{[f'{c.name} ({c.kind.value})' for c in schema.columns]}; "
-                "add a column of numbers, categories or times"
+                "add a column of numbers, categories, texts or times"
             )
         names = tuple(name for _, names in fitted for name in names)
         return cls(schema, recipe=recipe, ops=tuple(op for op, _ in fitted), feature_names=names)
@@ -109,8 +109,7 @@ class Preprocessor:
         """The matrix of some rows.
 
         Args:
-            codes: float64 (n_rows, n_features of the schema) from `encode_table` or `RowEncoder`;
-                not changed.
+            codes: float64 (n_rows, `code_width`) from `encode_table` or `RowEncoder`; not changed.
 
         Returns:
             float32 (n_rows, n_features), C order. NaN only where the recipe leaves values missing.
@@ -176,6 +175,7 @@ class Preprocessor:
             schema = Schema.from_dict(value["schema"])
             names = tuple(str(name) for name in value["feature_names"])
             sizes = tuple(len(column.domain or ()) for column in schema.features)
+            sizes += (0,) * (code_width(schema) - len(sizes))
             ops = [op_from_dict(op, sizes=sizes) for op in value["ops"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(

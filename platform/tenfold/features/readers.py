@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tenfold.features.hashing import text_hash
+from tenfold.profile.texts import text_words
 from tenfold.schema import Column, Kind
 
 __all__ = ["READERS", "UNSEEN", "Reader", "Refused", "category_reader", "listed", "shown"]
@@ -135,13 +136,24 @@ def _read_hash(value: Any) -> float:
     raise Refused(f"{shown(value)} is not text; send text or null")
 
 
+def _text_reader(column: Column) -> Reader:
+    def read(value: Any) -> float:
+        if value.__class__ is str:
+            return float(len(text_words(value)))
+        if value is None:
+            return math.nan
+        raise Refused(f"{shown(value)} is not text; send text or null")
+
+    return read
+
+
 READERS: dict[Kind, Callable[[Column], Reader]] = {
     Kind.NUMBER: _number_reader,
     Kind.INTEGER: _number_reader,
     Kind.BOOLEAN: _boolean_reader,
     Kind.DATETIME: _datetime_reader,
     Kind.CATEGORY: category_reader,
-    Kind.TEXT: category_reader,
+    Kind.TEXT: _text_reader,
     Kind.IDENTIFIER: category_reader,
     Kind.CONSTANT: category_reader,
 }

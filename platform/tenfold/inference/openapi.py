@@ -25,6 +25,7 @@ _WORDS: dict[Kind, str] = {
     Kind.INTEGER: "a whole number",
     Kind.BOOLEAN: "true or false",
     Kind.DATETIME: "a time as ISO 8601 text; without a zone it is UTC",
+    Kind.TEXT: "a text in words of any language",
     Kind.CATEGORY: "one of the known categories; any other text is answered as unseen",
 }
 
@@ -81,6 +82,8 @@ def _example(column: Column) -> Any:
             return datetime.fromtimestamp(int(middle), UTC).isoformat()
         except (ValueError, OverflowError, OSError):
             return "2031-05-04T13:30:00+00:00"
+    if column.kind is Kind.TEXT:
+        return "some words of text"
     return column.domain[0] if column.domain else "text"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.monitor.cells import FeatureBins, empty_cells, freeze_column, quantile_levels
+from tenfold.profile.texts import N_TEXT_SLOTS
 from tenfold.schema import Schema
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class FrozenBins:
         """Count rows into the cells.
 
         Args:
-            codes: float64 ``(n_rows, n_features)`` as `tenfold.features.codes` makes them.
+            codes: float64 ``(n_rows, n_features)`` as `tenfold.features.codes` makes them; the
+                counts of texts behind them have no cells.
             scores: ``(n_rows, k)``; needed when the bins hold a score, refused when not.
 
         Returns:
@@ -140,11 +142,13 @@ class FrozenBins:
             ValueError: the shapes do not fit the bins.
         """
         table = np.asarray(codes, dtype=np.float64)
-        if table.ndim != 2 or table.shape[1] != len(self.features):
+        behind = table.shape[-1] - len(self.features)
+        if table.ndim != 2 or behind < 0 or behind % N_TEXT_SLOTS:
             raise ValueError(
                 f"codes must be (n_rows, {len(self.features)}), got {table.shape}; "
                 "encode the rows with the model's own schema"
             )
+        table = table[:, : len(self.features)]
         if (scores is None) != (self.score is None):
             raise ValueError("scores must be given exactly when the bins hold a score")
         if scores is not None:

@@ -159,6 +159,8 @@ def freeze_column(column: Column, profile: Profile) -> FeatureBins:
         counts = {} if summary is None else summary.counts
         return FeatureBins.of_categories(column.name, column.domain, counts)
     number = profile.numbers.get(column.name)
+    if column.name in profile.texts:
+        number = profile.texts[column.name].words  # a text is coded as its number of words
     if number is None or number.count == 0:
         return empty_cells(column.name)
     if column.kind is Kind.BOOLEAN:

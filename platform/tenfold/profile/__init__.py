@@ -8,11 +8,13 @@ from tenfold.profile.comoments import MAX_COMOMENTS, CoMoments
 from tenfold.profile.numbers import MAX_EXACT, NumberProfile
 from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
 from tenfold.profile.target import ClassStats, NumberStats
+from tenfold.profile.texts import N_TEXT_SLOTS, TextProfile
 
 __all__ = [
     "MAX_CATEGORIES",
     "MAX_COMOMENTS",
     "MAX_EXACT",
+    "N_TEXT_SLOTS",
     "CategoryAssociation",
     "CategoryProfile",
     "ClassStats",
@@ -21,6 +23,7 @@ __all__ = [
     "NumberProfile",
     "NumberStats",
     "Profile",
+    "TextProfile",
     "merge_profiles",
     "profiled_columns",
 ]

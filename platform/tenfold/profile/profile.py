@@ -7,7 +7,7 @@ the monitor. Every block of a snapshot makes its own; blocks are merged in block
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,8 @@ from tenfold.profile.columns import (
 )
 from tenfold.profile.comoments import MAX_COMOMENTS, CoMoments
 from tenfold.profile.numbers import NumberProfile
-from tenfold.schema import Column, Schema
+from tenfold.profile.texts import TextProfile
+from tenfold.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,7 @@ class Profile:
         categories: for features and a target of the other kinds, and so for the classes.
         associations: the target against each feature; empty without a target.
         comoments: of the number columns, a numeric target first, at most `MAX_COMOMENTS`.
+        texts: for features of kind text, besides their ``categories``.
     """
 
     schema: Schema
@@ -63,6 +65,7 @@ class Profile:
     categories: Mapping[str, CategoryProfile]
     associations: Mapping[str, Association]
     comoments: CoMoments
+    texts: Mapping[str, TextProfile] = field(default_factory=dict)
 
     @classmethod
     def from_table(cls, table: pa.Table, schema: Schema) -> Profile:
@@ -103,6 +106,11 @@ class Profile:
             },
             associations=_associate(schema, arrays, values, numbers),
             comoments=_comoments(schema, values, n_rows=table.num_rows),
+            texts={
+                c.name: TextProfile.from_array(arrays[c.name])
+                for c in schema.features
+                if c.kind is Kind.TEXT
+            },
         )
 
     def update(self, table: pa.Table) -> Profile:
@@ -164,6 +172,10 @@ def merge_profiles(profiles: Sequence[Profile]) -> Profile:
             for name in first.associations
         },
         comoments=comoments,
+        texts={
+            name: TextProfile.merge_all([profile.texts[name] for profile in profiles])
+            for name in first.texts
+        },
     )
 
 

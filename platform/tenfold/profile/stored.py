@@ -14,6 +14,7 @@ from tenfold.profile.comoments import CoMoments
 from tenfold.profile.numbers import Moments, NumberProfile
 from tenfold.profile.profile import Association, Profile
 from tenfold.profile.target import ClassStats, NumberStats, TargetStats
+from tenfold.profile.texts import TextProfile
 from tenfold.schema import Schema
 
 __all__ = ["FORMAT", "dump", "load"]
@@ -39,6 +40,9 @@ def dump(profile: Profile) -> bytes:
                          for i, (k, v) in enumerate(profile.associations.items())],
         "comoments": list(profile.comoments.names),
     }  # fmt: skip
+    if profile.texts:  # absent before texts were counted, and where there are none
+        head["texts"] = [[k, _dump_text(v, f"t{i}", arrays)]
+                         for i, (k, v) in enumerate(profile.texts.items())]  # fmt: skip
     arrays |= {f"m.{name}": array for name, array in profile.comoments.arrays().items()}
     return encode(head, arrays)
 
@@ -82,6 +86,7 @@ def _load(head: dict[str, Any], arrays: Arrays) -> Profile:
             m2=arrays["m.m2"],
             c2=arrays["m.c2"],
         ),
+        texts={k: _load_text(v, f"t{i}", arrays) for i, (k, v) in enumerate(head.get("texts", []))},
     )
 
 
@@ -125,6 +130,15 @@ def _load_number(head: dict[str, Any], key: str, arrays: Arrays) -> NumberProfil
         moments=moments,
         hashes=hashes,
     )
+
+
+def _dump_text(text: TextProfile, key: str, arrays: Arrays) -> dict[str, Any]:
+    arrays[f"{key}.documents"] = text.documents
+    return _dump_number(text.words, key, arrays)
+
+
+def _load_text(head: dict[str, Any], key: str, arrays: Arrays) -> TextProfile:
+    return TextProfile(_load_number(head, key, arrays), _ints(arrays[f"{key}.documents"]))
 
 
 def _dump_category(category: CategoryProfile, key: str, arrays: Arrays) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from tenfold.errors import ArtifactError, DataError
 from tenfold.features import Preprocessor, Recipe
 from tenfold.features.hashing import text_hash
-from tenfold.profile import Profile
+from tenfold.profile import N_TEXT_SLOTS, Profile
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.testing.preprocessing import PreprocessingConformance, same_bits
@@ -55,10 +56,17 @@ class TestImputedTrees(PreprocessingConformance):
     recipe = Recipe(impute="mode", winsorize=0.05)
 
 
+WORDS = ("Quiet", "room", "two-bed", "near", "the", "river,", "sunny!", "Zürich", "no", "7")
+
+
 def wide_schema() -> Schema:
-    """The mixed table's, with a second time and an identifier that is a feature (no domain)."""
-    ticket = Column("ticket", Kind.IDENTIFIER)
-    return Schema((*mixed_schema().columns, ticket, Column("until", Kind.DATETIME)))
+    """The mixed table's, with a text, an identifier that is a feature, and a second time."""
+    more = (
+        Column("note", Kind.TEXT),
+        Column("ticket", Kind.IDENTIFIER),
+        Column("until", Kind.DATETIME),
+    )
+    return Schema((*mixed_schema().columns, *more))
 
 
 def wide_table(n_rows: int, *, seed: int = 0) -> pa.Table:
@@ -67,7 +75,15 @@ def wide_table(n_rows: int, *, seed: int = 0) -> pa.Table:
     tickets = [None if k % 11 == 0 else f" ticket {k} " for k in rng.integers(0, 10**6, n_rows)]
     later = pc.add(table["since"], pa.array(rng.integers(0, 10**13, n_rows), pa.duration("us")))
     gone = pa.array(rng.random(n_rows) < 0.1)
-    columns = {"ticket": pa.array(tickets, pa.string()), "until": pc.if_else(gone, None, later)}
+    notes = [
+        None if k < 0.1 else " ".join(rng.choice(WORDS, rng.integers(0, 12)))
+        for k in rng.random(n_rows)
+    ]
+    columns = {
+        "note": pa.array(notes, pa.string()),
+        "ticket": pa.array(tickets, pa.string()),
+        "until": pc.if_else(gone, None, later),
+    }
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
@@ -259,6 +275,29 @@ def test_hashed_categories_use_the_hash_of_their_text() -> None:
     assert all(feature(fitted, f"color#{slot}", color="violet") == 0.0 for slot in range(8))
 
 
+def test_a_text_is_told_by_its_words_in_any_order_of_rows() -> None:
+    fitted = fit_wide(Recipe())
+    names = [f"note~{slot}" for slot in range(N_TEXT_SLOTS)]
+    assert set(names) <= set(fitted.feature_names)
+
+    def note(text: str | None) -> list[float]:
+        return [feature_wide(fitted, name, note=text) for name in names]
+
+    assert note("Quiet room") == note("  quiet, ROOM! ")
+    assert note("quiet") != note("room")
+    assert note(None) == note("") == note("...") == [0.0] * N_TEXT_SLOTS
+    assert sum(hit > 0 for hit in note("quiet room")) == 3  # two words and the pair
+    # Of two words the rarer one weighs more: "river" once, "room" in many rows.
+    assert max(note("xylophone")) > max(note("room"))
+
+
+def test_a_profile_from_before_texts_were_counted_is_refused() -> None:
+    schema = wide_schema()
+    old = replace(Profile.from_table(wide_table(50), schema), texts={})
+    with pytest.raises(DataError, match=r"^columns \['note'\] are texts and the profile has not "):
+        Preprocessor.fit(schema, old, recipe=Recipe())
+
+
 def test_missing_indicators_only_where_training_had_missing_values() -> None:
     names = fit(Recipe(numbers="standard", missing_indicator=True)).feature_names
     assert "age (missing)" in names
@@ -273,9 +312,9 @@ def test_a_huge_number_from_a_client_stays_finite() -> None:
 
 
 def test_a_schema_without_a_usable_feature_is_refused() -> None:
-    schema = Schema((Column("note", Kind.TEXT), Column("y", Kind.NUMBER, Role.TARGET)))
-    table = pa.table({"note": ["a", "b"], "y": [1.0, 2.0]})
-    with pytest.raises(DataError, match=r"at least one usable feature.*note \(text\)"):
+    schema = Schema((Column("same", Kind.CONSTANT), Column("y", Kind.NUMBER, Role.TARGET)))
+    table = pa.table({"same": ["a", "a"], "y": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"at least one usable feature.*same \(constant\)"):
         Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=Recipe())
 
 

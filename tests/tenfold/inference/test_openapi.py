@@ -84,5 +84,5 @@ def test_examples_stay_within_what_a_kind_holds() -> None:
         "b": 3,
         "c": "2031-05-04T13:30:00+00:00",
         "d": "1970-01-01T00:00:00+00:00",
-        "e": "text",
+        "e": "some words of text",
     }

@@ -133,3 +133,18 @@ def test_a_hashed_column_is_watched_for_missing_values_alone() -> None:
     assert bins.features[0].labels == ("value", "missing")
     live = pa.table({"ticket": ["z", None, "never seen"], "age": [1.0, 2.0, 3.0]})
     assert bins.split(bins.count(encode_table(schema, live)))[0].tolist() == [2, 1]
+
+
+def test_a_text_is_binned_by_its_number_of_words() -> None:
+    """Its counts stand behind the features in the codes and have no cells."""
+    schema = Schema((Column("note", Kind.TEXT), Column("age", Kind.NUMBER)))
+    notes = [" ".join(["word"] * k) for k in range(1, 41)]
+    table = pa.table({"note": [*notes, None], "age": [30.0] * 41})
+    bins = FrozenBins.freeze(schema, Profile.from_table(table, schema))
+    assert bins.features[0].labels[-1] == "missing"
+    assert bins.features[0].n_cells > 15
+    live = pa.table({"note": ["word " * 500, "word", None], "age": [30.0] * 3})
+    cells = bins.split(bins.count(encode_table(schema, live)))[0]
+    assert cells.sum() == 3
+    assert cells[-1] == 1
+    assert cells[bins.features[0].outside[1]] == 1

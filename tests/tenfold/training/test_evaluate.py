@@ -192,6 +192,42 @@ def test_a_target_encoding_of_noise_costs_nothing_and_by_its_own_rows_it_does() 
     assert auc["naive"] < auc["without"] - 0.03
 
 
+@pytest.mark.parametrize(
+    ("family", "params"),
+    [("linear", {"c": 1.0}), ("boosting", {"eta": 0.3, "max_depth": 3, "rounds": 40})],
+)
+def test_words_that_tell_the_truth_are_learned(family: str, params: dict[str, float]) -> None:
+    rng = np.random.default_rng(2)
+    n_rows, n_folds = 900, 3
+    truth, fold = rng.integers(0, 2, n_rows), rng.integers(0, n_folds, n_rows).astype(np.int8)
+    filler = [f"word{k}" for k in range(300)]
+    told = np.array([["awful", "poor", "late"], ["lovely", "fine", "kind"]])
+    notes = [
+        " ".join([*rng.choice(filler, 8), rng.choice(told[y])]) if rng.random() > 0.1 else None
+        for y in truth
+    ]
+    answer = Column("y", Kind.CATEGORY, Role.TARGET, domain=("no", "yes"))
+    schema = Schema((Column("note", Kind.TEXT), answer))
+    table = pa.table(
+        {
+            "note": notes,
+            "y": np.array(["no", "yes"])[truth],
+            "__row": np.arange(n_rows),
+            "__fold": fold,
+            "__hash": pa.array([rng.bytes(16) for _ in range(n_rows)], pa.binary(16)),
+        }
+    )
+    question = Question(Task.BINARY, ("no", "yes"), "roc_auc", False, n_folds, 0, (family,))
+    profiles = {
+        f: Profile.from_table(table.filter(pa.array(fold == f)), schema) for f in range(n_folds)
+    }
+    rows = encode_rows(question, schema, table).in_hash_order()
+    material = Material(rows, profiles, schema, question, 1)
+    outcome = evaluate(material.workspace(), Config(1, family, params))
+    assert outcome.error is None
+    assert outcome.score > 0.85
+
+
 def leaking() -> Material:
     """A category that tells the truth, but in each fold by other names: whoever was fitted on a
     fold's own rows is perfect there, whoever was not cannot be better than chance."""

@@ -10,6 +10,7 @@ from tenfold.features.ops.hashed import Hashed
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
 from tenfold.features.ops.power import Power
 from tenfold.features.ops.table import OPS, op_from_dict
+from tenfold.features.ops.text import Tfidf
 
 __all__ = [
     "CALENDAR_FIELDS",
@@ -27,5 +28,6 @@ __all__ = [
     "Scale",
     "Take",
     "TargetLookup",
+    "Tfidf",
     "op_from_dict",
 ]

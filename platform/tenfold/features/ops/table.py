@@ -10,6 +10,7 @@ from tenfold.features.ops.elapsed import Elapsed
 from tenfold.features.ops.hashed import Hashed
 from tenfold.features.ops.numbers import Missing, Quantile, Scale, Take
 from tenfold.features.ops.power import Power
+from tenfold.features.ops.text import Tfidf
 
 __all__ = ["OPS", "op_from_dict"]
 
@@ -27,6 +28,7 @@ OPS: dict[str, type[Op]] = {
         Hashed,
         Calendar,
         Elapsed,
+        Tfidf,
     )
 }
 
