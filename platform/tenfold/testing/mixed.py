@@ -12,9 +12,10 @@ from tenfold.schema import Column, Kind, Role, Schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["json_rows", "mixed_schema", "mixed_table"]
+__all__ = ["json_rows", "mixed_schema", "mixed_table", "wide_schema", "wide_table"]
 
 COLORS = ("blue", "green", "red", "violet")
+WORDS = ("Quiet", "room", "two-bed", "near", "the", "river,", "sunny!", "Zürich", "no", "7")
 CITIES = tuple(f"city {k:03d}" for k in range(120))
 
 
@@ -72,6 +73,42 @@ def mixed_table(n_rows: int = 200, *, seed: int = 0) -> pa.Table:
     columns["void"] = [None] * n_rows
     columns["label"] = ["yes" if s > 0 else "no" for s in score]
     return pa.table(columns, schema=mixed_schema().arrow_schema())
+
+
+def wide_schema() -> Schema:
+    """The mixed table's, with a text, an identifier that is a feature, and a second time."""
+    more = (
+        Column("note", Kind.TEXT),
+        Column("ticket", Kind.IDENTIFIER),
+        Column("until", Kind.DATETIME),
+    )
+    return Schema((*mixed_schema().columns, *more))
+
+
+def wide_table(n_rows: int = 200, *, seed: int = 0) -> pa.Table:
+    """A cleaned table for `wide_schema`: `mixed_table` and the three columns, a tenth missing.
+
+    >>> wide_table(3).schema.equals(wide_schema().arrow_schema())
+    True
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rng = np.random.default_rng(seed)
+    table = mixed_table(n_rows, seed=seed)
+    later = pc.add(table["since"], pa.array(rng.integers(0, 10**13, n_rows), pa.duration("us")))
+    columns = {
+        "note": [" ".join(rng.choice(WORDS, rng.integers(0, 12))) for _ in range(n_rows)],
+        "ticket": [f" ticket {k} " for k in rng.integers(0, 10**6, n_rows)],
+        "until": later.to_pylist(),
+    }
+    for name, values in columns.items():
+        gone = rng.random(n_rows) < 0.1
+        kept = [None if g else v for g, v in zip(gone, values, strict=True)]
+        table = table.append_column(
+            name, pa.array(kept, wide_schema().arrow_schema().field(name).type)
+        )
+    return table
 
 
 def json_rows(schema: Schema, table: pa.Table) -> list[dict[str, Any]]:

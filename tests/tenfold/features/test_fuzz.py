@@ -12,14 +12,14 @@ from tenfold.errors import ArtifactError
 from tenfold.features import Preprocessor, Recipe, encode_table
 from tenfold.profile import Profile
 from tenfold.testing.fuzz import damaged
-from tenfold.testing.mixed import mixed_schema, mixed_table
+from tenfold.testing.mixed import wide_schema, wide_table
 
-TABLE = mixed_table(50)
-CODES = encode_table(mixed_schema(), TABLE)
+TABLE = wide_table(50)
+CODES = encode_table(wide_schema(), TABLE)
 
 
 def fitted(recipe: Recipe) -> dict[str, Any]:
-    schema = mixed_schema()
+    schema = wide_schema()
     made = Preprocessor.fit(schema, Profile.from_table(TABLE, schema), recipe=recipe)
     value: dict[str, Any] = json.loads(json.dumps(made.to_dict()))
     return value
@@ -31,10 +31,13 @@ VALUES = [
     fitted(Recipe(numbers="quantile", categories="frequency")),
     fitted(Recipe(categories="ordinal", many="target")),
     fitted(Recipe(numbers="power", winsorize=0.1)),
+    fitted(Recipe(numbers="minmax", categories="hashed", dates="elapsed", slots=4)),
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=["trees", "scaled", "quantile", "target", "power"])
+@pytest.mark.parametrize(
+    "value", VALUES, ids=["trees", "scaled", "quantile", "target", "power", "hashed"]
+)
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_file_is_refused_or_harmless(value: dict[str, Any], data: st.DataObject) -> None:

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from tenfold.errors import ArtifactError, DataError
@@ -16,7 +15,7 @@ from tenfold.features import Preprocessor, Recipe
 from tenfold.features.hashing import text_hash
 from tenfold.profile import N_TEXT_SLOTS, Profile
 from tenfold.schema import Column, Kind, Role, Schema
-from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table, wide_schema, wide_table
 from tenfold.testing.preprocessing import PreprocessingConformance, same_bits
 
 
@@ -54,39 +53,6 @@ class TestMinmax(PreprocessingConformance):
 
 class TestImputedTrees(PreprocessingConformance):
     recipe = Recipe(impute="mode", winsorize=0.05)
-
-
-WORDS = ("Quiet", "room", "two-bed", "near", "the", "river,", "sunny!", "Zürich", "no", "7")
-
-
-def wide_schema() -> Schema:
-    """The mixed table's, with a text, an identifier that is a feature, and a second time."""
-    more = (
-        Column("note", Kind.TEXT),
-        Column("ticket", Kind.IDENTIFIER),
-        Column("until", Kind.DATETIME),
-    )
-    return Schema((*mixed_schema().columns, *more))
-
-
-def wide_table(n_rows: int, *, seed: int = 0) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    table = mixed_table(n_rows, seed=seed)
-    tickets = [None if k % 11 == 0 else f" ticket {k} " for k in rng.integers(0, 10**6, n_rows)]
-    later = pc.add(table["since"], pa.array(rng.integers(0, 10**13, n_rows), pa.duration("us")))
-    gone = pa.array(rng.random(n_rows) < 0.1)
-    notes = [
-        None if k < 0.1 else " ".join(rng.choice(WORDS, rng.integers(0, 12)))
-        for k in rng.random(n_rows)
-    ]
-    columns = {
-        "note": pa.array(notes, pa.string()),
-        "ticket": pa.array(tickets, pa.string()),
-        "until": pc.if_else(gone, None, later),
-    }
-    for name, column in columns.items():
-        table = table.append_column(name, column)
-    return table
 
 
 class WideConformance(PreprocessingConformance):
