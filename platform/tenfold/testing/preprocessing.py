@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tenfold.canonical import canonical_json
 from tenfold.errors import DataError, RequestError
-from tenfold.features import Preprocessor, Recipe, encode_table
+from tenfold.features import CrossFit, Preprocessor, Recipe, encode_table
+from tenfold.features.ops import TargetLookup
 from tenfold.schema import Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 
@@ -38,6 +40,13 @@ def same_bits(left: Any, right: Any) -> bool:
     """
     a, b = np.ascontiguousarray(left), np.ascontiguousarray(right)
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _from_target(fitted: CrossFit, fold: int) -> list[dict[str, Any]]:
+    """The numbers from the target that the rows of a training fold meet."""
+    prepared = fitted.by_fold.get(fold)
+    ops = () if prepared is None else prepared.ops
+    return [op.to_dict() for op in ops if isinstance(op, TargetLookup)]
 
 
 class PreprocessingConformance:
@@ -176,6 +185,22 @@ class PreprocessingConformance:
         assert again.feature_names == fitted.feature_names
         table = self.table(seed=5)
         assert same_bits(again.transform(table), fitted.transform(table))
+
+    def test_what_is_fitted_on_the_target_never_saw_the_rows_own_fold(self) -> None:
+        from tenfold.profile import Profile
+
+        schema = self.schema()
+        if schema.target is None:
+            return
+        profiles = {k: Profile.from_table(self.table(seed=k), schema) for k in range(3)}
+        other = Profile.from_table(self.table(seed=9), schema)
+        for ordered in (False, True):
+            fit = partial(CrossFit.fit, schema, recipe=self.recipe, ordered=ordered)
+            honest = fit(profiles)
+            for fold in profiles:
+                hidden = {f for f in profiles if f == fold or (ordered and f > fold)}
+                changed = fit({f: other if f in hidden else p for f, p in profiles.items()})
+                assert _from_target(changed, fold) == _from_target(honest, fold)
 
     def test_same_rows_same_digest(self) -> None:
         assert self.fit().digest() == self.fit().digest()
