@@ -73,6 +73,17 @@ def least_us(work: Callable[[], object]) -> float:
     return min(timeit.repeat(work, number=_CALLS, repeat=_ROUNDS)) / _CALLS * 1e6
 
 
+def text_us() -> float:
+    """One text of twenty words, alone in its row: cut, counted, weighted."""
+    rng = np.random.default_rng(0)
+    words = [f"word{k}" for k in range(500)]
+    notes = [" ".join(rng.choice(words, 20)) for _ in range(1000)]
+    schema = Schema((Column("note", Kind.TEXT),))
+    profile = Profile.from_table(pa.table({"note": notes}), schema)
+    fitted = Preprocessor.fit(schema, profile, recipe=Recipe())
+    return least_us(partial(fitted.transform_row, {"note": notes[0]}))
+
+
 def rival(schema: Schema, table: pa.Table, row: dict[str, Any]) -> Callable[[], object]:
     """The same preparation by a column transformer over a data frame of one row."""
     import pandas as pd
@@ -115,6 +126,7 @@ def main() -> None:
         theirs = min(timeit.repeat(work, number=1, repeat=20)) * 1e6
         form.add(f"rival.row_us_{n_columns}", theirs)
         lines.setdefault("rival", ["scikit-learn over pandas"]).append(f"{theirs:.0f}")
+    form.add("text_us_20_words", text_us())
     headings = ["recipe", *(f"us a row, {n} columns" for n in BUDGETS_US)]
     form.table("One JSON row to features", headings, list(lines.values()))
     form.finish(libraries=["numpy", "scikit-learn", "pandas"])
