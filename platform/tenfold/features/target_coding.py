@@ -41,6 +41,10 @@ MAX_TARGET_FEATURES = 16
 """Most features of one column: with more classes only the first of the target's domain get one.
 Which ones must not depend on rows, since every fold makes the same features."""
 
+_DIGITS = 6
+"""Digits of a shift: a millionth of a deviation is far below its error, and the sums of a number's
+parts differ in bits beyond it by how the rows were cut into blocks."""
+
 
 class TargetTables:
     """The target's statistics of some category columns, fold by fold, ready to be added up.
@@ -104,7 +108,7 @@ class TargetTables:
             shifts = n / (n + self.recipe.smoothing) * ((means - mean) / deviation)
         known = (n >= max(1, self.recipe.rare_min_count)) & np.isfinite(shifts)
         known[:2] = False
-        return np.where(known, shifts, 0.0)
+        return np.where(known, np.round(shifts, _DIGITS), 0.0) + 0.0
 
 
 def _of(profile: Profile, column: Column) -> Association:

@@ -202,5 +202,17 @@ class PreprocessingConformance:
                 changed = fit({f: other if f in hidden else p for f, p in profiles.items()})
                 assert _from_target(changed, fold) == _from_target(honest, fold)
 
+    def test_any_cut_and_order_of_the_rows_gives_the_same_digest(self) -> None:
+        from tenfold.profile import Profile, merge_profiles
+
+        schema, table = self.schema(), self.table()
+        expected = self.fit().digest()
+        for size in (7, 60, 199):
+            starts = range(0, table.num_rows, size)
+            parts = [Profile.from_table(table.slice(k, size), schema) for k in starts]
+            for order in (parts, parts[::-1]):
+                merged = merge_profiles(order)
+                assert Preprocessor.fit(schema, merged, recipe=self.recipe).digest() == expected
+
     def test_same_rows_same_digest(self) -> None:
         assert self.fit().digest() == self.fit().digest()
