@@ -98,11 +98,11 @@ def test_parameters_that_a_link_leaves_out_are_added_on_the_same_host_alone() ->
             target = f"{other.url}/3" if call.path == "/2" else "/2?kind=theirs"
             return Reply([{"id": call.path}], headers={"link": f'<{target}>; rel="next"'})
 
-        fields = {"pages": {"by": "link"}, "params": {"kind": "mine", "key": "k"}}
+        fields = {"pages": {"by": "link"}, "params": {"kind": "mine", "shop": "k"}}
         with api(respond) as made:
             found = rows(place(f"{made.url}/1", headers={"x-api-key": "${env:HOME}"}, **fields))
     assert [row["id"] for row in found] == ["/1", "/2", "9"]
-    assert made.calls[1].query == {"kind": "theirs", "key": "k"}
+    assert made.calls[1].query == {"kind": "theirs", "shop": "k"}
     assert "x-api-key" in made.calls[1].headers
     assert other.calls[0].query == {}
     assert "x-api-key" not in other.calls[0].headers
