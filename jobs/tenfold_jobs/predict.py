@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tenfold.canonical import fsync_folder
-from tenfold.data import clean_table, read_batches
+from tenfold.data import clean_table, read_batches, safe_cells
 from tenfold.errors import DataError, StoreError
 from tenfold.inference import Predictor
 from tenfold.progress import SILENT, Progress
@@ -200,13 +200,27 @@ class _Writer(Protocol):
         """Finish the file."""
 
 
-def _csv_writer(stream: Any, schema: pa.Schema) -> _Writer:
-    import pyarrow.csv as pacsv
+class _SafeCsv:
+    """CSV without a cell that a spreadsheet would run."""
 
-    writer: _Writer = pacsv.CSVWriter(
-        stream, schema, write_options=pacsv.WriteOptions(quoting_style="needed")
-    )
-    return writer
+    def __init__(self, stream: Any, schema: pa.Schema) -> None:
+        import pyarrow.csv as pacsv
+
+        self._writer = pacsv.CSVWriter(
+            stream,
+            safe_cells(schema.empty_table()).schema,
+            write_options=pacsv.WriteOptions(quoting_style="needed"),
+        )
+
+    def write_table(self, table: pa.Table) -> None:
+        self._writer.write_table(safe_cells(table))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _csv_writer(stream: Any, schema: pa.Schema) -> _Writer:
+    return _SafeCsv(stream, schema)
 
 
 def _parquet_writer(stream: Any, schema: pa.Schema) -> _Writer:

@@ -27,7 +27,10 @@ class PrepareRecord:
         path: the snapshot's folder.
         rows: rows kept.
         quarantined: rows that could not be mended.
+        quarantine_rate: their share of all records of the source, 0 to 1.
         duplicates: equal rows that were not kept.
+        replaced: older rows of a key of which a newer one was kept.
+        near_duplicates: rows nearly equal to another; None where it was not asked.
         folds: rows by fold label; ``-1`` is the sealed test set.
         ordered: whether folds are time slices.
         driver: ``in-process`` or ``ray-data``.
@@ -42,7 +45,10 @@ class PrepareRecord:
     path: str
     rows: int
     quarantined: int
+    quarantine_rate: float
     duplicates: int
+    replaced: int
+    near_duplicates: int | None
     folds: dict[str, int]
     ordered: bool
     driver: str
@@ -83,7 +89,10 @@ def run_prepare(
         path=str(snapshot.path),
         rows=snapshot.n_rows,
         quarantined=snapshot.n_quarantined,
+        quarantine_rate=snapshot.quarantine_rate,
         duplicates=snapshot.n_duplicates,
+        replaced=snapshot.manifest.get("n_replaced", 0),
+        near_duplicates=(snapshot.manifest.get("near_duplicates") or {}).get("n_rows"),
         folds=snapshot.manifest["fold_rows"],
         ordered=snapshot.ordered,
         driver=drivers.last,

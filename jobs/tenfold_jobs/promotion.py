@@ -165,7 +165,9 @@ def _champion_value(
         table = block.filter(_judged(block, test))
         if not table.num_rows:
             continue
-        rows, _problems = clean_table(table, Schema(predictor.columns), markers=(), trim=False)
+        rows, _problems = clean_table(
+            table, Schema(predictor.columns).as_machines_write(), markers=(), trim=False
+        )
         answer = predictor.predict_table(rows)
         scores.append(answer.scores)
         values += answer.values

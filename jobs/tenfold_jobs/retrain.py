@@ -182,7 +182,9 @@ def live_table(
         if column.name not in raw.column_names:
             raw = raw.append_column(column.name, _stand_in(column, joined))
     rules = project.prepare
-    table, _problems = clean_table(raw, schema, markers=rules.missing_markers, trim=rules.trim)
+    table, _problems = clean_table(
+        raw, schema.as_machines_write(), markers=rules.missing_markers, trim=rules.trim
+    )
     target = table.column(schema.target.name)
     known = pc.is_valid(target)
     if schema.target.domain is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from tenfold.canonical import canonical_json, sha256_hex
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MAX_DOMAIN", "Column", "Kind", "Role", "Schema"]
+__all__ = ["MAX_DOMAIN", "Column", "Form", "Kind", "Role", "Schema"]
 
 MAX_DOMAIN = 10_000
 """Most categories that a domain holds, the most frequent first to be kept; the rest is unseen."""
@@ -44,6 +44,33 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """How the texts of a column are written: decided once, from the whole column, and kept.
+
+    It speaks of text in files only: a request carries numbers in the unit that the model was
+    taught (a percentage as its fraction) and times as ISO 8601.
+
+    Attributes:
+        unit: ``""`` for bare numbers, ``"%"`` (read as a hundredth), or a currency's sign or code.
+        decimal: ``"point"``, ``"comma"``, or ``"undecided"``: then ``1.234`` is refused, which
+            could be a fraction or a thousand.
+        dates: ``"day_first"``, ``"month_first"``, ``"excel"`` (serial day numbers), or
+            ``"undecided"``: then ``3/4/2021`` is refused.
+    """
+
+    unit: str = ""
+    decimal: str = "point"
+    dates: str = "undecided"
+
+    def to_dict(self) -> dict[str, str]:
+        """What differs from bare numbers with a point and dates that need no order."""
+        return {key: value for key, value in asdict(self).items() if value != _PLAIN[key]}
+
+
+_PLAIN = {"unit": "", "decimal": "point", "dates": "undecided"}
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column.
 
@@ -56,6 +83,7 @@ class Column:
         minimum: smallest value seen or declared; None where it has no meaning.
         maximum: largest value seen or declared.
         evidence: why this kind, in words, e.g. ``"99.8 % unique strings"``.
+        form: how its texts are written in files.
     """
 
     name: str
@@ -66,9 +94,14 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     evidence: str = ""
+    form: Form = Form()
 
     def to_dict(self) -> dict[str, Any]:
-        """The column as JSON values."""
+        """The column as JSON values.
+
+        A plain form is left out, so that schemas from before there were forms keep their digest.
+        """
+        form = self.form.to_dict()
         return {
             "name": self.name,
             "kind": self.kind.value,
@@ -78,6 +111,7 @@ class Column:
             "minimum": self.minimum,
             "maximum": self.maximum,
             "evidence": self.evidence,
+            **({"form": form} if form else {}),
         }
 
     @classmethod
@@ -93,6 +127,7 @@ class Column:
             minimum=value["minimum"],
             maximum=value["maximum"],
             evidence=value["evidence"],
+            form=Form(**value.get("form", {})),
         )
 
 
@@ -139,6 +174,13 @@ class Schema:
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
+
+    def as_machines_write(self) -> Schema:
+        """The same columns in the plain form, to read back what a program wrote as text.
+
+        What an endpoint recorded of a percentage is its fraction, whatever the first file had.
+        """
+        return Schema(tuple(replace(column, form=Form()) for column in self.columns))
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as JSON values."""

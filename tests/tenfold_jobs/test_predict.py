@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import resource
 import tracemalloc
 from contextlib import AbstractContextManager
@@ -244,3 +245,19 @@ def test_memory_holds_one_batch_and_not_the_file(tmp_path: Path) -> None:
         tracemalloc.stop()
         assert pa.total_allocated_bytes() - before < 8 * 2**20
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_keys_that_would_run_in_a_spreadsheet_are_marked(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    table = mixed_table(4, seed=3)
+    keys = ["=1+1", "-5", "@x", "k"]
+    table = table.set_column(table.column_names.index("id"), "id", pa.array(keys))
+    pacsv.write_csv(table, tmp_path / "in.csv")
+    run_predict(project, settings, input=tmp_path / "in.csv", output=tmp_path / "out.csv")
+    run_predict(project, settings, input=tmp_path / "in.csv", output=tmp_path / "out.parquet")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["'=1+1", "-5", "'@x", "k"]
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == keys

@@ -169,7 +169,8 @@ def _prepare(project: Project, out: Output) -> dict[str, Any]:
 def _prepare_lines(record: dict[str, Any]) -> list[str]:
     return [
         f"snapshot {record['snapshot'][:12]}: {record['rows']} rows, "
-        f"{record['quarantined']} in quarantine, {record['duplicates']} duplicates dropped",
+        f"{record['quarantined']} in quarantine, {record['duplicates']} duplicates dropped"
+        + (f", {record['replaced']} replaced by newer rows" if record["replaced"] else ""),
         f"report: {record['report']}",
     ]
 

@@ -8,6 +8,7 @@ looking at a table and for reading rows by a schema that exists.
 from __future__ import annotations
 
 from tenfold.data.clean import clean_table
+from tenfold.data.csv_out import safe_cells, write_csv
 from tenfold.data.drivers import Driver, InProcess, RayData, choose_driver
 from tenfold.data.files import FileSource, read_batches, read_sample
 from tenfold.data.gather import Drivers
@@ -38,6 +39,8 @@ __all__ = [
     "prepare",
     "read_batches",
     "read_sample",
+    "safe_cells",
     "snapshot_from_table",
     "source_facts",
+    "write_csv",
 ]

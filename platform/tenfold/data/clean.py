@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tenfold.data.convert import convert
+from tenfold.data.convert import UNDECIDED, Converted, convert
 from tenfold.data.source import RawBlock
 from tenfold.data.text import DEFAULT_MARKERS, to_text, type_word, whole
 from tenfold.errors import DataError
@@ -147,7 +147,9 @@ def clean_block(block: RawBlock, schema: Schema, rules: Rules, *, source: str = 
 
 
 def _convert_all(raw: pa.Table, schema: Schema, rules: Rules) -> tuple[pa.Table, list[_Fault]]:
-    missing = [c.name for c in schema.features if c.name not in raw.column_names]
+    places = {name: place for place, name in enumerate(raw.column_names)}
+    types = raw.schema.types
+    missing = [c.name for c in schema.features if c.name not in places]
     if missing:
         raise DataError(
             f"the table must have every feature of the schema, and lacks "
@@ -156,16 +158,32 @@ def _convert_all(raw: pa.Table, schema: Schema, rules: Rules) -> tuple[pa.Table,
     arrays: list[pa.Array] = []
     faults: list[_Fault] = []
     for column, declared in zip(schema.columns, schema.arrow_schema(), strict=True):
-        if column.name not in raw.column_names:
+        place = places.get(column.name)
+        if place is None:
             arrays.append(pa.nulls(raw.num_rows, declared.type))
             continue
-        type_word(column.name, raw.schema.field(column.name).type)  # refuses nested columns
-        done = convert(raw.column(column.name), column.kind, markers=rules.markers, trim=rules.trim)
+        type_word(column.name, types[place])  # refuses nested columns
+        done = convert(
+            raw.column(place),
+            column.kind,
+            markers=rules.markers,
+            trim=rules.trim,
+            form=column.form,
+        )
         refused = [*_outside(column, done.array, rules), *_unknown_class(column, done.array)]
         arrays.append(_nulled(done.array, refused))
-        faults += [_Fault(column.name, done.bad, done.reason), *refused]
+        faults += [*_unread(column, done), *refused]
     faults = [fault for fault in faults if fault.bad.any()]
     return pa.table(arrays, schema=schema.arrow_schema()), faults
+
+
+def _unread(column: Column, done: Converted) -> list[_Fault]:
+    if done.undecided is None:
+        return [_Fault(column.name, done.bad, done.reason)]
+    return [
+        _Fault(column.name, done.bad & ~done.undecided, done.reason),
+        _Fault(column.name, done.undecided, UNDECIDED[column.kind]),
+    ]
 
 
 def _outside(column: Column, array: pa.Array, rules: Rules) -> list[_Fault]:

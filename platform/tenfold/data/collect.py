@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,29 @@ from numpy.typing import NDArray
 
 from tenfold.canonical import sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, read_facts
+from tenfold.data.clean import Rules
+from tenfold.data.duplicates import DROPPED, KEPT, REPLACED
 from tenfold.data.hashing import from_binary, mix, sum_128, text_hashes
 from tenfold.data.infer import decide_schema
-from tenfold.data.jobs import clean_file, placed_problems, scan_file
+from tenfold.data.jobs import KEY, clean_file, near_file, placed_problems, scan_file
+from tenfold.data.near import NearRows, NearSums, find_near, near_parts
 from tenfold.data.options import Options
 from tenfold.data.scan import TableScan
 from tenfold.data.snapshot import HASH, ROW
-from tenfold.data.split import DROPPED, SplitKeys, assign_labels
+from tenfold.data.split import TEST, SplitKeys, SplitRule, assign_labels, kept_rows
 from tenfold.data.text import to_text, whole
 from tenfold.data.work import Work
 from tenfold.errors import DataError
 from tenfold.schema import Column, Kind, Role, Schema
 
-__all__ = ["Split", "check_fraction", "check_schema", "collect_scan", "collect_split"]
+__all__ = [
+    "Split",
+    "check_fraction",
+    "check_schema",
+    "cleaning_facts",
+    "collect_scan",
+    "collect_split",
+]
 
 MAX_CLASSES = 1000
 """More classes than that are no classes: a number, a text or an identifier is the target."""
@@ -33,8 +43,11 @@ MOST_TOLD = 3
 """Kinds of fault that a message lists; the quarantine summary is not the quarantine table."""
 
 
-def collect_scan(work: Work, options: Options, *, source: str) -> Schema:
+def collect_scan(work: Work, options: Options, *, source: str) -> tuple[Schema, dict[str, Any]]:
     """Merge the scans in order of the pieces and decide the schema.
+
+    Returns:
+        The schema, and what reading the texts passed over, see `cleaning_facts`.
 
     Raises:
         DataError: no rows, or a named column that is not there.
@@ -45,7 +58,31 @@ def collect_scan(work: Work, options: Options, *, source: str) -> Schema:
         total = scan if total is None else total.merge(scan)
     if total is None or not total.columns or total.columns[0].n_rows == 0:
         raise DataError(f"source {source!r} has no rows; give at least one row")
-    return decide_schema(total, options.hints)
+    return decide_schema(total, options.hints), cleaning_facts(total, options.rules)
+
+
+def cleaning_facts(scan: TableScan, rules: Rules) -> dict[str, Any]:
+    """What a person who looks at the file would see and the clean rows no longer show.
+
+    Returns:
+        JSON values: ``trim``, and by column (only those with any) counts of cells: ``padded``
+        with blanks around them, ``dressed`` numbers such as ``1,234``, ``missing`` by marker.
+
+    >>> from tenfold.data.scan import scan_table
+    >>> scan = scan_table(pa.table({"a": [" 1", "?"], "b": ["x", "y"]}))
+    >>> cleaning_facts(scan, Rules())["columns"]
+    {'a': {'padded': 1, 'dressed': 0, 'missing': {'?': 1}}}
+    """
+    columns = {
+        name: {
+            "padded": column.n_padded,
+            "dressed": column.n_dressed,
+            "missing": dict(column.markers),
+        }
+        for name, column in zip(scan.names, scan.columns, strict=True)
+        if column.n_padded or column.n_dressed or column.markers
+    }
+    return {"trim": rules.trim, "columns": columns}
 
 
 def check_schema(schema: Schema, options: Options) -> None:
@@ -97,9 +134,16 @@ def check_fraction(work: Work, most: float, *, source: str) -> None:
     Raises:
         DataError: with what was wrong most often.
     """
-    facts = [read_facts(clean_file(work.folder, piece)) for piece in range(work.n_pieces)]
+    facts = _clean_facts(work)
     n_records = sum(fact["n_records"] for fact in facts)
     n_bad = sum(fact["n_bad"] for fact in facts)
+    n_lost = sum(fact["n_rows"] == 0 < fact["n_bad"] for fact in facts)
+    if len(facts) > 1 and n_lost > most * len(facts) and n_bad < n_records:
+        raise DataError(
+            f"source {source!r}: {n_lost} of {len(facts)} pieces have no row that can be read, "
+            f"more than prepare.max_bad_fraction allows ({most:g}): {_summary(work)}; mend the "
+            "files or raise prepare.max_bad_fraction"
+        )
     if n_bad <= most * n_records and n_bad < n_records:
         return
     raise DataError(
@@ -107,6 +151,10 @@ def check_fraction(work: Work, most: float, *, source: str) -> None:
         f"prepare.max_bad_fraction allows ({most:g}): {_summary(work)}; fix the file, declare the "
         "column's kind under data.columns, or raise prepare.max_bad_fraction"
     )
+
+
+def _clean_facts(work: Work) -> list[dict[str, Any]]:
+    return [read_facts(clean_file(work.folder, piece)) for piece in range(work.n_pieces)]
 
 
 def _summary(work: Work) -> str:
@@ -155,19 +203,24 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
         DataError: too few rows for the folds.
     """
     parts = [_keys(clean_file(work.folder, p), schema) for p in range(work.n_pieces)]
-    facts = [read_facts(clean_file(work.folder, p)) for p in range(work.n_pieces)]
+    facts = _clean_facts(work)
     keys = SplitKeys(
         hashes=np.concatenate([part.hashes for part in parts]),
         classes=np.concatenate([part.classes for part in parts]),
         groups=_joined([part.groups for part in parts]),
         time=_joined([part.time for part in parts]),
         positions=_positions(work, facts) if options.split.sealed_after is not None else None,
+        named=_joined([part.named for part in parts]),
     )
     del parts
-    labels = assign_labels(keys, options.split)
+    kept_or_why = kept_rows(keys, options.split)
+    near = _near(work, schema, options.split, kept_or_why == KEPT, [f["n_rows"] for f in facts])
+    if near is not None and options.split.near == "group":
+        keys = replace(keys, near=near.leader)
+    labels = assign_labels(keys, options.split, kept=kept_or_why)
     path = work.folder / "labels.bin"
     write_atomic(path, labels.tobytes())
-    kept = labels != DROPPED
+    kept = labels >= TEST
     hashes, n_rows = keys.hashes[kept], int(kept.sum())
     return Split(
         labels=path,
@@ -177,11 +230,38 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
             "digest": _digest(schema.digest(), sum_128(hashes), n_rows),
             "folds_digest": _folds_digest(hashes, labels[kept], n_rows),
             "n_rows": n_rows,
-            "n_duplicates": len(labels) - n_rows,
+            "n_duplicates": int((labels == DROPPED).sum()),
+            "n_replaced": int((labels == REPLACED).sum()),
+            "near_duplicates": None if near is None else near.facts | _across(near.leader, labels),
             "n_quarantined": sum(fact["n_bad"] for fact in facts),
             "n_records": sum(fact["n_records"] for fact in facts),
         },
     )
+
+
+def _near(
+    work: Work, schema: Schema, rule: SplitRule, kept: NDArray[np.bool_], n_rows: list[int]
+) -> NearRows | None:
+    """Near duplicates among the rows that are kept, by their places among all rows."""
+    parts = near_parts(schema)
+    if rule.near == "off" or not parts:
+        return None
+    files = [near_file(work.folder, piece) for piece in range(work.n_pieces)]
+    places = np.flatnonzero(kept)
+    near = find_near(parts, NearSums(files, n_rows, kept), n_rows=len(places))
+    leader = np.arange(len(kept))
+    leader[places] = places[near.leader]
+    return NearRows(leader, near.facts)
+
+
+def _across(leader: NDArray[np.int64], labels: NDArray[np.int8]) -> dict[str, int]:
+    """How many groups of near duplicates the split has torn, and of these, out of the test set."""
+    low, high = np.full(len(labels), 127, dtype=np.int8), np.full(len(labels), -127, dtype=np.int8)
+    kept = np.flatnonzero(labels >= TEST)
+    np.minimum.at(low, leader[kept], labels[kept])
+    np.maximum.at(high, leader[kept], labels[kept])
+    torn = low < high
+    return {"n_torn": int(torn.sum()), "n_torn_from_test": int((torn & (low == TEST)).sum())}
 
 
 def _positions(work: Work, facts: list[dict[str, Any]]) -> NDArray[np.int64]:
@@ -204,6 +284,7 @@ def _keys(path: Path, schema: Schema) -> SplitKeys:
         classes=_classes(table, schema.target),
         groups=None if group is None else _groups(table.column(group.name), hashes),
         time=None if time is None else _times(table.column(time.name)),
+        named=from_binary(table.column(KEY)) if KEY in table.column_names else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tenfold.data import parse
+from tenfold.data.dates import read_dates, read_serials
+from tenfold.data.numerals import read_integers, read_numbers
 from tenfold.data.text import DEFAULT_MARKERS, code_text, is_text, to_text, whole
-from tenfold.schema import Kind
+from tenfold.schema import Form, Kind
 
-__all__ = ["ARROW_TYPES", "Converted", "convert"]
+__all__ = ["ARROW_TYPES", "UNDECIDED", "Converted", "convert"]
 
+PLAIN = Form()
+"""Bare numbers with a decimal point, dates that need no order."""
 ARROW_TYPES: dict[Kind, pa.DataType] = {
     Kind.NUMBER: pa.float64(),
     Kind.INTEGER: pa.int64(),
@@ -30,6 +35,12 @@ _REASONS = {
     Kind.BOOLEAN: "is not true or false",
     Kind.DATETIME: "is not a date or time",
 }
+UNDECIDED = {
+    Kind.NUMBER: "may be a fraction or thousands; declare decimal for the column",
+    Kind.INTEGER: "may be a fraction or thousands; declare decimal for the column",
+    Kind.DATETIME: "may have its day or its month first; declare dates for the column",
+}
+"""Why a value that reads in two ways is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +51,13 @@ class Converted:
         array: values of the kind's Arrow type; null where missing or bad; shape (n_rows,).
         bad: True where a value was there and could not be read as the kind; shape (n_rows,).
         reason: what is wrong with the bad ones, e.g. ``"is not a number"``.
+        undecided: of the bad ones, those that read in two ways (see `UNDECIDED`); None: none.
     """
 
     array: pa.Array
     bad: NDArray[np.bool_]
     reason: str
+    undecided: NDArray[np.bool_] | None = None
 
 
 def convert(
@@ -53,8 +66,9 @@ def convert(
     *,
     markers: Collection[str] = DEFAULT_MARKERS,
     trim: bool = True,
+    form: Form = PLAIN,
 ) -> Converted:
-    """Read a column as a kind.
+    """Read a column as a kind, its texts in their form.
 
     >>> done = convert(pa.array(["1", " 2 ", "x", "?"]), Kind.INTEGER)
     >>> done.array.to_pylist(), done.bad.tolist(), done.reason
@@ -66,23 +80,36 @@ def convert(
         nothing = pa.nulls(len(array), ARROW_TYPES.get(kind, pa.string()))
         return Converted(nothing, np.zeros(len(array), dtype=bool), reason)
     if not is_text(array.type):
+        if kind is Kind.DATETIME and form.dates == "excel" and _is_numeric(array.type):
+            return _from_serials(array, reason)
         return _from_typed(array, kind, reason)
     coded = code_text(array, markers=markers, trim=trim)
     if kind not in ARROW_TYPES:
         return Converted(coded.array(), np.zeros(len(array), dtype=bool), reason)
-    values, readable = _PARSERS[kind](coded.values)
+    values, readable, unsure = _read_texts(coded.values, kind, form)
     missing = coded.codes < 0
     bad = ~missing & ~np.append(readable, True)[coded.codes]
     spread = np.append(values, values.dtype.type(0))[coded.codes]
-    return Converted(_typed(spread, missing | bad, kind), bad, reason)
+    undecided = np.append(unsure, False)[coded.codes] & bad if unsure.any() else None
+    return Converted(_typed(spread, missing | bad, kind), bad, reason, undecided)
 
 
-_PARSERS = {
-    Kind.NUMBER: parse.parse_numbers,
-    Kind.INTEGER: parse.parse_integers,
-    Kind.BOOLEAN: parse.parse_booleans,
-    Kind.DATETIME: parse.parse_datetimes,
-}
+def _read_texts(
+    values: pa.StringArray, kind: Kind, form: Form
+) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Values, which are readable, and which only lack a decision; shapes (n_values,)."""
+    if kind is Kind.NUMBER:
+        return read_numbers(values, form)
+    if kind is Kind.INTEGER:
+        return read_integers(values, form)
+    if kind is Kind.DATETIME and form.dates != "excel":
+        return read_dates(values, form.dates)
+    nobody = np.zeros(len(values), dtype=bool)
+    if kind is Kind.DATETIME:  # an export may mix serial numbers with dates that it did write
+        stamps, is_date, _ = read_dates(values, "undecided")
+        serials, is_serial = read_serials(*parse.parse_numbers(values))
+        return np.where(is_serial, serials, stamps), is_serial | is_date, nobody
+    return *parse.parse_booleans(values), nobody
 
 
 def _typed(values: NDArray[np.generic], null: NDArray[np.bool_], kind: Kind) -> pa.Array:
@@ -107,6 +134,22 @@ def _from_typed(array: pa.Array, kind: Kind, reason: str) -> Converted:
     if kind is Kind.INTEGER and pa.types.is_integer(array.type) and array.type != pa.uint64():
         return Converted(array.cast(pa.int64()), good, reason)
     return _from_numbers(array, kind, reason)
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _from_serials(array: pa.Array, reason: str) -> Converted:
+    """Typed day numbers of a spreadsheet."""
+    floats = np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    missing = np.isnan(floats)
+    stamps, readable = read_serials(np.where(missing, 0.0, floats), ~missing)
+    return Converted(
+        _typed(np.where(readable, stamps, 0), ~readable, Kind.DATETIME),
+        ~missing & ~readable,
+        reason,
+    )
 
 
 def _from_numbers(array: pa.Array, kind: Kind, reason: str) -> Converted:

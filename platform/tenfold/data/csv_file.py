@@ -23,6 +23,7 @@ from tenfold.data.source import BLOCK_BYTES, RawBlock, Reject
 from tenfold.errors import DataError
 
 __all__ = [
+    "MAX_COLUMNS",
     "MAX_RECORD_BYTES",
     "CsvHead",
     "CsvShard",
@@ -35,10 +36,22 @@ __all__ = [
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A piece without any record end for so long means that the quotes do not match."""
 
+MAX_COLUMNS = 50_000
+"""More columns than that are a file without line ends, or a table that lies on its side."""
+WIDE_COLUMN_BYTES = 4096
+"""Bytes of a piece for each column: the work on a piece is mostly per column, so wide tables are
+cut into larger pieces."""
+
 _CHUNK_BYTES = 4 * 1024 * 1024
 _HEAD_BYTES = 1024 * 1024
 _DELIMITERS = ",;\t|"
 _BOM = b"\xef\xbb\xbf"
+_OTHER_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 _LINE_FEED, _QUOTE = 10, 34
 
 
@@ -72,12 +85,28 @@ def read_head(path: Path, *, source: str) -> CsvHead:
         )
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
+    for marks, encoding in _OTHER_MARKS.items():
+        if head.startswith(marks):
+            raise DataError(
+                f"source {source!r}: text must be UTF-8, and {path} is marked as {encoding}; "
+                f"convert the file, e.g. iconv -f {encoding} -t utf-8"
+            )
     start = len(_BOM) if head.startswith(_BOM) else 0
     ends = record_ends(head, start)
+    if not len(ends) and size_bytes > len(head):
+        raise DataError(
+            f"source {source!r}: the header of {path} must end within {_HEAD_BYTES} bytes, and "
+            "does not; it has no line ends, or a quote is not closed there"
+        )
     end = int(ends[0]) if len(ends) else len(head)
     line = _utf8(head[start:end], path, start, source)
     delimiter = max(_DELIMITERS, key=lambda mark: len(_split(line, mark)))
     names = _split(line, delimiter)
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"source {source!r}: a table has at most {MAX_COLUMNS} columns, and the header of "
+            f"{path} names {len(names)}; turn the table, or give its line ends"
+        )
     return CsvHead(unique_names(names, source=source), delimiter, end, size_bytes)
 
 
@@ -163,12 +192,13 @@ class CsvShard:
 
 
 def csv_shards(path: Path, head: CsvHead, *, source: str) -> list[CsvShard]:
-    """Cut a file at record ends, at least `BLOCK_BYTES` apart.
+    """Cut a file at record ends, at least `BLOCK_BYTES` apart, more where there are many columns.
 
     Raises:
         DataError: no record ends for `MAX_RECORD_BYTES`.
     """
-    cuts = [head.start, *_cuts(path, head.start), head.size_bytes]
+    piece = min(max(BLOCK_BYTES, WIDE_COLUMN_BYTES * len(head.columns)), MAX_RECORD_BYTES // 2)
+    cuts = [head.start, *_cuts(path, head.start, piece), head.size_bytes]
     bounds = [(a, b) for a, b in pairwise(cuts) if b > a]
     for start, end in bounds:
         if end - start > MAX_RECORD_BYTES:
@@ -182,8 +212,8 @@ def csv_shards(path: Path, head: CsvHead, *, source: str) -> list[CsvShard]:
     ]
 
 
-def _cuts(path: Path, start: int) -> Iterator[int]:
-    offset, wanted, n_quotes = start, start + BLOCK_BYTES, 0
+def _cuts(path: Path, start: int, piece: int) -> Iterator[int]:
+    offset, wanted, n_quotes = start, start + piece, 0
     with path.open("rb") as file:
         file.seek(start)
         while chunk := file.read(_CHUNK_BYTES):
@@ -193,7 +223,7 @@ def _cuts(path: Path, start: int) -> Iterator[int]:
                 place = int(np.searchsorted(ends, wanted))
                 while place < len(ends):
                     yield int(ends[place])
-                    wanted = int(ends[place]) + BLOCK_BYTES
+                    wanted = int(ends[place]) + piece
                     place = int(np.searchsorted(ends, wanted))
             n_quotes += chunk.count(b'"')
             offset = end
@@ -225,6 +255,13 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _utf8(data: bytes, path: Path, start: int, source: str) -> str:
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise DataError(
+            f"source {source!r}: text has no NUL bytes, and {path} has one at offset "
+            f"{start + nul}; it is no text, or UTF-16: convert the file, e.g. iconv -f utf-16 "
+            "-t utf-8"
+        )
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from tenfold.data.align import AlignedShard, Alignment
 from tenfold.data.formats import ENDINGS, Format, format_of
 from tenfold.data.source import Shard
+from tenfold.data.spare import LostShard, SparedShard
 from tenfold.errors import DataError
 
 __all__ = ["SAMPLE_BYTES", "FileSource", "read_batches", "read_sample"]
@@ -36,12 +37,14 @@ class FileSource:
         format: ``csv``, ``parquet``, ``jsonl``, ``arrow``, or ``auto`` to go by each file's first
             bytes, then its ending.
         lineage: JSON of where copies came from; empty for files that are read in place.
+        spare: a file, or a piece of one, that cannot be read is one reject and no error.
     """
 
     path: Path
     name: str = ""
     format: str = "auto"
     lineage: tuple[dict[str, Any], ...] = ()
+    spare: bool = False
 
     def files(self) -> list[Path]:
         """The files, sorted by name.
@@ -92,14 +95,29 @@ class FileSource:
 
     def shards(self) -> Sequence[Shard]:
         """Pieces of all files in order."""
-        parts = self._parts()
+        tried = self._tried()
+        parts = [part for part in tried if isinstance(part, _Part)]
         to = replace(self._aligned(parts), changes=())  # they travel to every worker
+        schema = pa.schema(list(zip(to.columns, to.types, strict=True)))
         pieces: list[Shard] = []
-        for part in parts:
-            found = part.format.shards(part.path, source=self._label)
+        for part in tried:
+            if isinstance(part, _Lost):
+                pieces.append(LostShard(str(part.path), part.reason, schema))
+                continue
+            try:
+                found = part.format.shards(part.path, source=self._label)
+            except DataError as error:
+                if not self.spare:
+                    raise
+                pieces.append(LostShard(str(part.path), str(error), schema))
+                continue
             fits = to.keeps(part.schema)
-            pieces += found if fits else [AlignedShard(shard, to) for shard in found]
+            read = found if fits else [AlignedShard(shard, to) for shard in found]
+            pieces += [self._spared(shard, part.path, schema) for shard in read]
         return pieces
+
+    def _spared(self, shard: Shard, path: Path, schema: pa.Schema) -> Shard:
+        return SparedShard(shard, str(path), schema) if self.spare else shard
 
     def size_bytes(self) -> int:
         """Bytes on disk."""
@@ -114,11 +132,28 @@ class FileSource:
         return self.name or self.path.stem
 
     def _parts(self) -> list[_Part]:
-        parts = []
+        return [part for part in self._tried() if isinstance(part, _Part)]
+
+    def _tried(self) -> list[_Part | _Lost]:
+        """Every file by its head; one that cannot be read is lost if it is spared.
+
+        Raises:
+            DataError: the fault of the first file that is not spared, or of all of them.
+        """
+        tried: list[_Part | _Lost] = []
+        faults: list[DataError] = []
         for file in self.files():
-            kind = format_of(file, self.format)
-            parts.append(_Part(file, kind, kind.schema(file, source=self._label)))
-        return parts
+            try:
+                kind = format_of(file, self.format)
+                tried.append(_Part(file, kind, kind.schema(file, source=self._label)))
+            except DataError as error:
+                if not self.spare:
+                    raise
+                faults.append(error)
+                tried.append(_Lost(file, str(error)))
+        if len(faults) == len(tried):
+            raise faults[0]
+        return tried
 
     def _aligned(self, parts: Sequence[_Part]) -> Alignment:
         alike: dict[pa.Schema, list[str]] = {}
@@ -140,6 +175,12 @@ class _Part:
     path: Path
     format: Format
     schema: pa.Schema
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    path: Path
+    reason: str
 
 
 def _names(schema: pa.Schema, most: int = 5) -> str:

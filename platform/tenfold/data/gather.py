@@ -98,7 +98,12 @@ def base_names(project: Project) -> tuple[str, ...]:
 
 def file_source(project: Project, spec: FileSpec) -> FileSource:
     """The local files of a source."""
-    return FileSource(project.resolve(spec.path), name=spec.name, format=spec.format)
+    return FileSource(
+        project.resolve(spec.path),
+        name=spec.name,
+        format=spec.format,
+        spare=project.prepare.on_bad_file == "quarantine",
+    )
 
 
 def join_rule(project: Project, join: Join) -> JoinRule:

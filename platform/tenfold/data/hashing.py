@@ -16,16 +16,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tenfold.data.text import whole
-from tenfold.schema import Kind, Schema
+from tenfold.schema import Kind, Role, Schema
 
 __all__ = [
     "from_binary",
+    "key_hashes",
     "mix",
     "row_hashes",
     "sketch_hashes",
     "sum_128",
     "text_hashes",
     "to_binary",
+    "value_lanes",
 ]
 
 Lanes = NDArray[np.uint64]
@@ -62,11 +64,32 @@ def row_hashes(table: pa.Table, schema: Schema) -> Lanes:
         High and low lane; shape (n_rows, 2).
     """
     total = np.zeros((table.num_rows, 2), dtype=np.uint64)
+    places = {name: place for place, name in enumerate(table.column_names)}
     for column in schema.columns:
         seed = hashlib.blake2b(column.name.encode(), digest_size=16).digest()
-        lanes = _value_lanes(whole(table.column(column.name)), column.kind)
+        lanes = value_lanes(whole(table.column(places[column.name])), column.kind)
         total += mix(lanes + np.frombuffer(seed, dtype="<u8").astype(np.uint64))
     return mix(total)
+
+
+def key_hashes(table: pa.Table, schema: Schema, hashes: Lanes) -> Lanes | None:
+    """One 128-bit hash a row over its key alone; None if the schema names no key.
+
+    A row that lacks its key, or a part of it, goes by its own hash.
+
+    Args:
+        table: a cleaned table.
+        schema: names the key columns by their role.
+        hashes: of the whole rows, shape (n_rows, 2).
+    """
+    names = tuple(column for column in schema.columns if column.role is Role.KEY)
+    if not names:
+        return None
+    named = row_hashes(table, Schema(names))
+    for column in names:
+        absent = np.asarray(pc.is_null(whole(table.column(column.name))), dtype=bool)
+        named = np.where(absent[:, None], hashes, named)
+    return named
 
 
 def text_hashes(values: pa.Array) -> Lanes:
@@ -82,7 +105,8 @@ def text_hashes(values: pa.Array) -> Lanes:
     return np.asarray(unique[index.to_numpy(zero_copy_only=False)])
 
 
-def _value_lanes(values: pa.Array, kind: Kind) -> Lanes:
+def value_lanes(values: pa.Array, kind: Kind) -> Lanes:
+    """One 128-bit hash a value of a cleaned column; shape (n_rows, 2)."""
     if pa.types.is_string(values.type):
         return text_hashes(values)
     present = np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False), dtype=bool)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from tenfold.data.dates import serial_extent
+from tenfold.data.numerals import read_extent
 from tenfold.data.scan import MAX_VALUES, ColumnScan, TableScan, scan_table
 from tenfold.data.text import DEFAULT_MARKERS
+from tenfold.data.words import date_words, listing, missing_words, number_words
 from tenfold.errors import DataError
-from tenfold.schema import MAX_DOMAIN, Column, Kind, Role, Schema
+from tenfold.schema import MAX_DOMAIN, Column, Form, Kind, Role, Schema
 
 __all__ = ["Declared", "Hints", "decide_schema", "infer_schema"]
 
@@ -37,12 +41,23 @@ _NO_FEATURE = (Kind.IDENTIFIER, Kind.CONSTANT, Kind.TEXT)
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the project says about one column; None where it says nothing."""
+    """What the project says about one column; None where it says nothing.
+
+    Attributes:
+        kind: what its values mean.
+        role: what it is for.
+        minimum: smallest allowed value.
+        maximum: largest allowed value.
+        decimal: ``point`` or ``comma``; see `tenfold.schema.Form`.
+        dates: ``day_first``, ``month_first`` or ``excel``.
+    """
 
     kind: Kind | None = None
     role: Role | None = None
     minimum: float | None = None
     maximum: float | None = None
+    decimal: str | None = None
+    dates: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +148,7 @@ def _decide(name: str, scan: ColumnScan, hints: Hints) -> Column:
     declared = hints.declared.get(name, Declared())
     if name == hints.target:
         return _target(name, scan, hints, declared)
-    kind, evidence = _kind(name, scan)
+    kind, evidence = _kind(name, scan, declared)
     wanted = _wanted_kind(name, kind, hints, declared)
     if wanted is not None and wanted is not kind:
         kind, evidence = wanted, f"declared a {wanted.value}; found: {evidence}"
@@ -144,6 +159,8 @@ def _decide(name: str, scan: ColumnScan, hints: Hints) -> Column:
 def _wanted_kind(name: str, kind: Kind, hints: Hints, declared: Declared) -> Kind | None:
     if declared.kind is not None:
         return declared.kind
+    if declared.dates is not None:
+        return Kind.DATETIME
     if name == hints.time and kind not in (Kind.DATETIME, Kind.INTEGER, Kind.NUMBER):
         return Kind.DATETIME
     if declared.role is Role.FEATURE and kind in (Kind.IDENTIFIER, Kind.TEXT):
@@ -171,39 +188,49 @@ def _target(name: str, scan: ColumnScan, hints: Hints, declared: Declared) -> Co
     if kind is None and hints.classes is not None:
         kind = Kind.CATEGORY if hints.classes else Kind.NUMBER
     if kind is None:
-        kind, evidence = _kind(name, scan)
+        kind, evidence = _kind(name, scan, declared)
     elif kind is Kind.CATEGORY:
-        evidence = "classes: " + _listing(scan)
+        evidence = "classes: " + listing(scan)
     else:
-        evidence = _range_words("numbers", scan)
+        evidence = number_words("numbers", scan, _form(scan, kind, declared))
     return _column(name, scan, kind, Role.TARGET, declared, evidence)
 
 
-def _kind(name: str, scan: ColumnScan) -> tuple[Kind, str]:
+def _kind(name: str, scan: ColumnScan, declared: Declared) -> tuple[Kind, str]:
     """The kind and the evidence; the first rule that holds."""
-    missing = f", {scan.n_missing} of {scan.n_rows} missing" if scan.n_missing else ""
+    missing = missing_words(scan)
     if scan.n_values == 0:
-        return Kind.CONSTANT, f"no value in {scan.n_rows} rows"
+        return Kind.CONSTANT, f"no value in {scan.n_rows} rows{missing if '#' in missing else ''}"
     if scan.n_distinct == 1 and not scan.n_missing:
-        return Kind.CONSTANT, f"the same value in all rows: {_listing(scan)}"
+        return Kind.CONSTANT, f"the same value in all rows: {listing(scan)}"
     if scan.n_booleans == scan.n_values:
         return Kind.BOOLEAN, f"true or false{missing}"
     if "datetime" in scan.types and scan.types <= {"datetime"}:
         return Kind.DATETIME, f"dates and times{missing}"
-    if scan.n_numbers >= TYPED_SHARE * scan.n_values and not (scan.n_codes and _untyped(scan)):
-        return _number_kind(name, scan)
+    form = _form(scan, Kind.NUMBER, declared)
+    n_numbers = read_extent(scan.written, form).n
+    if n_numbers >= TYPED_SHARE * scan.n_values and not (scan.n_codes and _untyped(scan)):
+        return _number_kind(name, scan, form)
     if scan.n_datetimes >= TYPED_SHARE * scan.n_values:
-        return Kind.DATETIME, f"dates and times{_others(scan, scan.n_datetimes)}{missing}"
+        return Kind.DATETIME, date_words(scan, _form(scan, Kind.DATETIME, declared))
     return _text_kind(name, scan, missing)
 
 
-def _number_kind(name: str, scan: ColumnScan) -> tuple[Kind, str]:
+def _form(scan: ColumnScan, kind: Kind, declared: Declared) -> Form:
+    """How the texts of a kind are written: declared, or as the whole column tells."""
+    form = scan.form_as(decimal=declared.decimal, dates=declared.dates)
+    if kind in (Kind.NUMBER, Kind.INTEGER):
+        return Form(unit=form.unit, decimal=form.decimal)
+    return Form(dates=form.dates) if kind is Kind.DATETIME else Form()
+
+
+def _number_kind(name: str, scan: ColumnScan, form: Form) -> tuple[Kind, str]:
     whole_only = scan.n_integers >= scan.n_numbers and "number" not in scan.types
-    if not whole_only:
-        return Kind.NUMBER, _range_words("numbers", scan)
+    if form != Form() or not whole_only:
+        return Kind.NUMBER, number_words("numbers", scan, form)
     if scan.n_values > 1 and _all_differ(scan) and _named_like_id(name):
         return Kind.IDENTIFIER, "whole numbers, all different, named like an identifier"
-    return Kind.INTEGER, _range_words("whole numbers", scan)
+    return Kind.INTEGER, number_words("whole numbers", scan, form)
 
 
 def _text_kind(name: str, scan: ColumnScan, missing: str) -> tuple[Kind, str]:
@@ -212,9 +239,10 @@ def _text_kind(name: str, scan: ColumnScan, missing: str) -> tuple[Kind, str]:
     found = f"{scan.n_distinct} different texts in {scan.n_values} values"
     unique = share >= UNIQUE_SHARE
     if unique and (scan.n_distinct > FEW_VALUES or _named_like_id(name)):
+        percent = f"{math.floor(1000 * share) / 10:g} % unique strings"  # never up to a false 100
         if words >= WORDS_OF_TEXT:
-            return Kind.TEXT, f"{found}, {words:.1f} words each{missing}"
-        return Kind.IDENTIFIER, f"{found}: nearly every row has its own{missing}"
+            return Kind.TEXT, f"{percent}, {words:.1f} words each: prose{missing}"
+        return Kind.IDENTIFIER, f"{percent}: an identifier{missing}"
     if scan.n_distinct <= FEW_VALUES or (share <= CATEGORY_SHARE and scan.counts is not None):
         code = ", digits with leading zeros" if scan.n_codes else ""
         return Kind.CATEGORY, f"{found}{code}{missing}"
@@ -225,11 +253,16 @@ def _column(
     name: str, scan: ColumnScan, kind: Kind, role: Role, declared: Declared, evidence: str
 ) -> Column:
     low, high = declared.minimum, declared.maximum
+    form = _form(scan, kind, declared)
     if kind in (Kind.NUMBER, Kind.INTEGER):
-        low = scan.minimum if low is None else low
-        high = scan.maximum if high is None else high
+        extent = read_extent(scan.written, form)
+        low = extent.low if low is None else low
+        high = extent.high if high is None else high
     if kind is Kind.DATETIME:
-        low, high = scan.earliest, scan.latest
+        extent = scan.dates.read(form.dates)
+        if form.dates == "excel":
+            extent = extent.merge(serial_extent(read_extent(scan.written, Form())))
+        low, high = extent.low, extent.high
     return Column(
         name=name,
         kind=kind,
@@ -239,6 +272,7 @@ def _column(
         minimum=low,
         maximum=high,
         evidence=evidence,
+        form=form,
     )
 
 
@@ -267,24 +301,3 @@ def _all_differ(scan: ColumnScan) -> bool:
 
 def _untyped(scan: ColumnScan) -> bool:
     return "text" in scan.types
-
-
-def _range_words(what: str, scan: ColumnScan) -> str:
-    low, high = scan.minimum, scan.maximum
-    span = f" from {low:.10g} to {high:.10g}" if low is not None and high is not None else ""
-    missing = f", {scan.n_missing} of {scan.n_rows} missing" if scan.n_missing else ""
-    return f"{what}{span}{_others(scan, scan.n_numbers)}{missing}"
-
-
-def _others(scan: ColumnScan, n_read: int) -> str:
-    n_bad = scan.n_values - n_read
-    return f", {n_bad} of {scan.n_values} not readable so" if n_bad else ""
-
-
-def _listing(scan: ColumnScan, *, most: int = 5) -> str:
-    counts = scan.value_counts()
-    if counts is None:
-        return f"about {scan.n_distinct} different values"
-    ranked = sorted(counts, key=lambda value: (-counts[value], value))
-    shown = ", ".join(f"{value!r} ({counts[value]})" for value in ranked[:most])
-    return shown + (f" and {len(ranked) - most} more" if len(ranked) > most else "")

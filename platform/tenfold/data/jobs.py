@@ -13,24 +13,30 @@ import pyarrow.compute as pc
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
 from tenfold.data.clean import PROBLEMS, Rules, clean_block
-from tenfold.data.hashing import row_hashes, to_binary
+from tenfold.data.hashing import key_hashes, row_hashes, to_binary
+from tenfold.data.near import write_near
 from tenfold.data.scan import scan_table
 from tenfold.data.snapshot import FOLD, HASH, ROW, block_name
 from tenfold.data.source import Shard
-from tenfold.data.split import DROPPED
+from tenfold.data.split import TEST
 from tenfold.schema import Schema
 
 __all__ = [
+    "KEY",
     "CleanJob",
     "FinishJob",
     "ScanJob",
     "clean_file",
     "fact_file",
+    "near_file",
     "placed_problems",
     "problem_file",
     "profile_file",
     "scan_file",
 ]
+
+KEY = "__key"
+"""Column of a clean piece with the hash of a row's key; it does not reach the snapshot."""
 
 
 def scan_file(folder: Path, piece: int) -> Path:
@@ -41,6 +47,11 @@ def scan_file(folder: Path, piece: int) -> Path:
 def clean_file(folder: Path, piece: int) -> Path:
     """Where the clean rows of a piece lie."""
     return folder / f"clean-{piece:05d}.arrow"
+
+
+def near_file(folder: Path, piece: int) -> Path:
+    """Where the sums of a piece lie that near duplicates are found by."""
+    return folder / f"near-{piece:05d}.bin"
 
 
 def problem_file(folder: Path, piece: int) -> Path:
@@ -82,6 +93,7 @@ class CleanJob:
     rules: Rules
     schema: Schema
     source: str
+    near: bool = False
 
     def __call__(self, piece: int) -> None:
         """Clean one piece."""
@@ -89,7 +101,13 @@ class CleanJob:
         source = block.source or self.source
         clean = clean_block(block, self.schema, self.rules, source=source)
         table = clean.table.append_column(ROW, pa.array(clean.positions, pa.int64()))
-        table = table.append_column(HASH, to_binary(row_hashes(clean.table, self.schema)))
+        hashes = row_hashes(clean.table, self.schema)
+        table = table.append_column(HASH, to_binary(hashes))
+        named = key_hashes(clean.table, self.schema, hashes)
+        if named is not None:
+            table = table.append_column(KEY, to_binary(named))
+        if self.near:
+            write_near(near_file(self.folder, piece), clean.table, self.schema)
         write_arrow(problem_file(self.folder, piece), clean.problems)
         facts = {"n_records": clean.n_records, "n_bad": clean.n_bad, "n_rows": table.num_rows}
         facts |= {"source": source}
@@ -140,8 +158,11 @@ class FinishJob:
         rows = pc.add(table.column(ROW), self.records[piece])
         table = table.set_column(table.schema.get_field_index(ROW), ROW, rows)
         table = table.append_column(FOLD, pa.array(labels, pa.int8()))
-        table = table.filter(pa.array(labels != DROPPED))
-        folds = sorted(set(labels[labels != DROPPED].tolist()))
+        kept = labels >= TEST
+        if KEY in table.column_names:
+            table = table.drop_columns([KEY])
+        table = table.filter(pa.array(kept))
+        folds = sorted(set(labels[kept].tolist()))
         profiles = [
             Profile.from_table(table.filter(pc.equal(table.column(FOLD), fold)), self.schema)
             for fold in folds

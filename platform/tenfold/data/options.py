@@ -60,6 +60,8 @@ class Options:
                 seed=project.train.seed,
                 ordered=data.ordered,
                 drop_duplicates=prepare.drop_duplicates,
+                newest_of_key=prepare.duplicate_keys == "newest",
+                near=prepare.near_duplicates,
             ),
             max_bad_fraction=prepare.max_bad_fraction,
             binary=project.problem.task == "binary",
@@ -86,6 +88,8 @@ def hints_of(project: Project) -> Hints:
                 role=None if rule.role is None else Role(rule.role),
                 minimum=rule.minimum,
                 maximum=rule.maximum,
+                decimal=rule.decimal,
+                dates=rule.dates,
             )
             for name, rule in data.columns.items()
         },

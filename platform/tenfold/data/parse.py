@@ -1,4 +1,4 @@
-"""What a text can be read as: numbers, whole numbers, booleans, points in time. Pure kernels.
+"""What a text as programs write it can be read as. Pure kernels.
 
 Each takes unique texts without nulls, shape (n_values,), and returns values with a mask of the
 ones it could read; what it could not read holds 0 under a False mask.
@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from tenfold.data.dates import parse_datetimes
 
 __all__ = [
     "FALSE_WORDS",
@@ -30,18 +32,12 @@ FALSE_WORDS: tuple[str, ...] = ("false", "no", "f", "n", "0")
 """Texts, in any case, that a declared boolean reads as false."""
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?$"
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$"
 _INTEGER = r"^[+-]?\d{1,18}$"  # 19 digits may overflow int64
-_WHOLE_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3}){1,5}$"
+_WHOLE_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3}){1,5}$"
 _CODE = r"^(0\d+|[+-]?\d{19,})$"
-_DATETIME = (
-    r"^(?P<y>\d{4})[-/]?(?P<mo>\d{2})[-/]?(?P<d>\d{2})"
-    r"(?:[T ](?P<h>\d{2}):?(?P<mi>\d{2})(?::?(?P<s>\d{2})(?:\.(?P<f>\d{1,9}))?)?"
-    r" ?(?P<z>Z|[+-]\d{2}(?::?\d{2})?)?)?$"
-)
 _LONG = 10**18
 _EXACT = float(2**53)
-_US_A_DAY = 86_400_000_000
 
 
 def parse_numbers(values: pa.StringArray) -> tuple[NDArray[np.float64], Mask]:
@@ -119,55 +115,6 @@ def parse_booleans(values: pa.StringArray) -> tuple[NDArray[np.bool_], Mask]:
     yes = _mask(pc.is_in(lower, value_set=pa.array(TRUE_WORDS)))
     no = _mask(pc.is_in(lower, value_set=pa.array(FALSE_WORDS)))
     return yes, yes | no
-
-
-def parse_datetimes(values: pa.StringArray) -> tuple[NDArray[np.int64], Mask]:
-    """Points in time as microseconds since 1970 in UTC; a time without a zone is UTC.
-
-    Read are ISO 8601 in its extended and basic (compact) forms, with ``/`` for ``-`` too.
-
-    >>> parse_datetimes(pa.array(["1970-01-02", "19700101T000001", "1970-02-30"]))[0].tolist()
-    [86400000000, 1000000, 0]
-    """
-    parts = pc.extract_regex(values, _DATETIME)
-    mask = _mask(pc.is_valid(parts))
-    if not mask.any():
-        return np.zeros(len(values), dtype=np.int64), mask
-    year, month, day = (_field(parts, name, 1) for name in ("y", "mo", "d"))
-    hour, minute, second = (_field(parts, name, 0) for name in ("h", "mi", "s"))
-    mask &= (year > 0) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
-    months = (np.where(mask, year, 1970) - 1970) * 12 + np.where(mask, month, 1) - 1
-    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    mask &= (day >= 1) & (day <= after - first)
-    micros = _microseconds(parts)
-    offset, zone_ok = _zone(parts)
-    mask &= zone_ok
-    clock = ((hour * 60 + minute - offset) * 60 + second) * 1_000_000 + micros
-    return np.where(mask, (first + day - 1) * _US_A_DAY + clock, 0), mask
-
-
-def _field(parts: pa.StructArray, name: str, default: int) -> NDArray[np.int64]:
-    text = pc.struct_field(parts, name)
-    text = pc.if_else(pc.equal(pc.fill_null(text, ""), ""), str(default), text)
-    return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _microseconds(parts: pa.StructArray) -> NDArray[np.int64]:
-    text = pc.fill_null(pc.struct_field(parts, "f"), "")
-    text = pc.utf8_slice_codeunits(pc.utf8_rpad(text, 6, padding="0"), 0, 6)
-    return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _zone(parts: pa.StructArray) -> tuple[NDArray[np.int64], Mask]:
-    """Minutes east of UTC; a zone beyond 18 hours is none."""
-    text = pc.fill_null(pc.struct_field(parts, "z"), "")
-    text = pc.if_else(pc.is_in(text, value_set=pa.array(["", "Z"])), "+0000", text)
-    digits = pc.utf8_rpad(pc.replace_substring_regex(text, r"[:+-]", ""), 4, padding="0")
-    number = np.asarray(pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-    minutes = number // 100 * 60 + number % 100
-    sign = np.where(_mask(pc.starts_with(text, "-")), -1, 1)
-    return sign * minutes, (minutes <= 18 * 60) & (number % 100 < 60)
 
 
 def _floats(array: pa.Array) -> NDArray[np.float64]:

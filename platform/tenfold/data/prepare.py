@@ -3,8 +3,8 @@
 1. *Scan* every piece; merge; infer the schema.
 2. *Clean* every piece by the schema; bad rows to quarantine; row hashes.
 3. *Split* by the hashes (the one step that needs something of every row in one process: about
-   90 bytes a row at its peak, see `tenfold.data.split`), then *finish* every piece: the block,
-   and its profiles by fold, merged in order of the blocks.
+   106 bytes a row at its peak, see `tenfold.data.split` and `tenfold.data.near`), then *finish*
+   every piece: the block, and its profiles by fold, merged in order of the blocks.
 
 Each piece is written whole to a work folder and found again after a kill; the snapshot's folder
 is renamed into place at the end. A plan (source fingerprint, options, format) is done once: asked
@@ -26,6 +26,7 @@ from tenfold.data.collect import check_fraction, check_schema, collect_scan, col
 from tenfold.data.drivers import Driver, InProcess, choose_driver
 from tenfold.data.gather import Drivers, Gathered, base_names, file_source, gather
 from tenfold.data.jobs import CleanJob, FinishJob, ScanJob, clean_file, fact_file, scan_file
+from tenfold.data.near import near_parts
 from tenfold.data.options import Options
 from tenfold.data.places import place_of
 from tenfold.data.publish import publish
@@ -235,11 +236,14 @@ def _carry_out(
     schema: Schema | None,
 ) -> dict[str, object]:
     """All passes; returns the manifest without its blocks."""
+    cleaning = None
     if schema is None:
         work.run("read", ScanJob(work.folder, shards, options.rules), scan_file)
-        schema = collect_scan(work, options, source=source.name)
+        schema, cleaning = collect_scan(work, options, source=source.name)
     check_schema(schema, options)
-    work.run("clean", CleanJob(work.folder, shards, options.rules, schema, source.name), clean_file)
+    near = options.split.near != "off" and bool(near_parts(schema))
+    clean = CleanJob(work.folder, shards, options.rules, schema, source.name, near=near)
+    work.run("clean", clean, clean_file)
     check_fraction(work, options.max_bad_fraction, source=source.name)
     split = collect_split(work, schema, options)
     finish = FinishJob(work.folder, work.target, split.labels, split.starts, split.records, schema)
@@ -251,6 +255,7 @@ def _carry_out(
         "n_folds": options.split.n_folds,
         "ordered": options.split.ordered,
         "source": source.name,
+        "cleaning": cleaning,
         **split.facts,
     }
 

@@ -5,7 +5,9 @@ A `TableScan` merges exactly: the same rows, cut and ordered in any way, give th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -15,10 +17,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tenfold.canonical import canonical_json
 from tenfold.data import parse
+from tenfold.data.dates import date_evidence
+from tenfold.data.evidence import DateEvidence, NumberEvidence, merge_units
 from tenfold.data.hashing import sketch_hashes
-from tenfold.data.text import DEFAULT_MARKERS, Coded, code_text, code_typed, is_text, type_word
+from tenfold.data.numerals import decide_form, number_evidence, read_extent
+from tenfold.data.text import (
+    DEFAULT_MARKERS,
+    Coded,
+    Noted,
+    code_and_note,
+    code_typed,
+    is_text,
+    type_word,
+)
 from tenfold.errors import DataError
+from tenfold.schema import Form
 
 __all__ = ["MAX_VALUES", "SKETCH_SIZE", "ColumnScan", "TableScan", "scan_table"]
 
@@ -37,16 +52,15 @@ class ColumnScan:
     Attributes:
         n_rows: rows seen.
         n_missing: of these, missing (null, NaN or a marker).
-        n_numbers: values that read as finite numbers.
-        n_integers: values that read as whole numbers without a fraction part.
+        n_whole: values that are bare whole numbers without a fraction part.
         n_codes: digits that are a code (leading zeros, too long).
         n_booleans: values that are ``true`` or ``false`` in any case.
-        n_datetimes: values that read as points in time and not as numbers.
         n_words: words in all values.
-        minimum: smallest number; None without any.
-        maximum: largest number.
-        earliest: first point in time in epoch seconds; None without any.
-        latest: last point in time.
+        n_padded: values that had blanks around them.
+        n_dressed: numbers written with more than digits, sign, point and exponent: ``1,234``.
+        markers: missing cells by the marker that stood there, see `Noted`.
+        written: how the numbers are written, by unit.
+        dates: how the points in time are written that are no numbers.
         types: what the source says the column is: ``text``, ``integer``, ``number``,
             ``boolean``, ``datetime``.
         counts: (value, count) of each different value, or None above `MAX_VALUES`.
@@ -55,19 +69,64 @@ class ColumnScan:
 
     n_rows: int
     n_missing: int
-    n_numbers: int
-    n_integers: int
+    n_whole: int
     n_codes: int
     n_booleans: int
-    n_datetimes: int
     n_words: int
-    minimum: float | None
-    maximum: float | None
-    earliest: float | None
-    latest: float | None
+    n_padded: int
+    n_dressed: int
+    markers: Mapping[str, int]
+    written: Mapping[str, NumberEvidence]
+    dates: DateEvidence
     types: frozenset[str]
     counts: pa.Table | None
     sketch: NDArray[np.uint64]
+
+    @property
+    def form(self) -> Form:
+        """How numbers and dates are written, as all values tell."""
+        return self.form_as()
+
+    def form_as(self, *, decimal: str | None = None, dates: str | None = None) -> Form:
+        """The form, with what the project declares of it."""
+        form = decide_form(self.written, decimal=decimal)
+        return replace(form, dates=dates or self.dates.order())
+
+    @property
+    def n_numbers(self) -> int:
+        """Values that read as finite numbers in the column's form."""
+        return read_extent(self.written, self.form).n
+
+    @property
+    def n_integers(self) -> int:
+        """Of these, whole numbers; 0 where numbers have a unit or a decimal comma."""
+        plain = not self.form.unit and self.form.decimal == "point"
+        return self.n_whole if plain else 0
+
+    @property
+    def minimum(self) -> float | None:
+        """Smallest number in the column's form; None without any."""
+        return read_extent(self.written, self.form).low
+
+    @property
+    def maximum(self) -> float | None:
+        """Largest number."""
+        return read_extent(self.written, self.form).high
+
+    @property
+    def n_datetimes(self) -> int:
+        """Values that read as points in time in some order of day and month, and not as numbers."""
+        return self.dates.n_any
+
+    @property
+    def earliest(self) -> float | None:
+        """First point in time in epoch seconds; None without any."""
+        return self.dates.read(self.form.dates).low
+
+    @property
+    def latest(self) -> float | None:
+        """Last point in time."""
+        return self.dates.read(self.form.dates).high
 
     @property
     def n_values(self) -> int:
@@ -86,18 +145,10 @@ class ColumnScan:
     def merge(self, other: ColumnScan) -> ColumnScan:
         """Both together; exact and in any order."""
         return ColumnScan(
-            n_rows=self.n_rows + other.n_rows,
-            n_missing=self.n_missing + other.n_missing,
-            n_numbers=self.n_numbers + other.n_numbers,
-            n_integers=self.n_integers + other.n_integers,
-            n_codes=self.n_codes + other.n_codes,
-            n_booleans=self.n_booleans + other.n_booleans,
-            n_datetimes=self.n_datetimes + other.n_datetimes,
-            n_words=self.n_words + other.n_words,
-            minimum=min(_known(self.minimum, other.minimum), default=None),
-            maximum=max(_known(self.maximum, other.maximum), default=None),
-            earliest=min(_known(self.earliest, other.earliest), default=None),
-            latest=max(_known(self.latest, other.latest), default=None),
+            **{name: getattr(self, name) + getattr(other, name) for name in _NUMBERS},
+            markers=dict(sorted((Counter(self.markers) + Counter(other.markers)).items())),
+            written=merge_units(self.written, other.written),
+            dates=self.dates.merge(other.dates),
             types=self.types | other.types,
             counts=_merge_counts(self.counts, other.counts),
             sketch=np.union1d(self.sketch, other.sketch)[:SKETCH_SIZE],
@@ -164,50 +215,63 @@ def scan_table(
     (3, 2, 3, 2.0)
     """
     columns = []
-    for name in table.column_names:
-        kind = table.schema.field(name).type
+    # Arrow finds a column by its name in time of their number: by place it costs nothing.
+    for place, (name, kind) in enumerate(zip(table.schema.names, table.schema.types, strict=True)):
         word = type_word(name, kind)
+        noted = _NOTHING
         if is_text(kind):
-            coded = code_text(table.column(name), markers=markers, trim=trim)
+            coded, noted = code_and_note(table.column(place), markers=markers, trim=trim)
         elif pa.types.is_null(kind):
             coded = Coded(pa.array([], pa.string()), np.full(table.num_rows, -1))
         else:
-            coded = code_typed(table.column(name))
-        columns.append(_scan_coded(coded, word))
+            coded = code_typed(table.column(place))
+        columns.append(_scan_coded(coded, word, noted))
     return TableScan(tuple(table.column_names), tuple(columns))
 
 
-def _scan_coded(coded: Coded, word: str) -> ColumnScan:
+_NOTHING = Noted(0, {})
+_DRESSED = r"[^0-9eE.+-]"
+
+
+def _scan_coded(coded: Coded, word: str, noted: Noted) -> ColumnScan:
     """Each value is tried as a number first; only what is none is tried as anything else.
 
     So a column of numbers costs one pass; the rule is per value, and no cut can change it.
     """
     values, weights = coded.values, coded.weights()
-    numbers, is_number = parse.parse_numbers(values)
+    written, is_number = number_evidence(values, weights, typed=word != "text")
     digits, digit_weights = values.filter(pa.array(is_number)), weights[is_number]
     texts, text_weights = values.filter(pa.array(~is_number)), weights[~is_number]
-    stamps, is_stamp = parse.parse_datetimes(texts)
+    dates, _is_date = date_evidence(texts, text_weights)
     is_boolean = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(["true", "false"]))
     words = pc.add(pc.count_substring_regex(texts, r"\s+"), 1).to_numpy(zero_copy_only=False)
-    numbers, times = numbers[is_number], stamps[is_stamp] / 1e6
-    n_values, n_numbers = int(weights.sum()), int(digit_weights.sum())
+    n_values = int(weights.sum())
     return ColumnScan(
         n_rows=len(coded.codes),
         n_missing=len(coded.codes) - n_values,
-        n_numbers=n_numbers,
-        n_integers=int(digit_weights[parse.whole_numbers(digits)].sum()),
+        n_whole=int(digit_weights[parse.whole_numbers(digits)].sum()),
         n_codes=int(digit_weights[parse.looks_like_code(digits)].sum()),
         n_booleans=int(text_weights[is_boolean.to_numpy(zero_copy_only=False)].sum()),
-        n_datetimes=int(text_weights[is_stamp].sum()),
-        n_words=n_numbers + int((words * text_weights).sum()),
-        minimum=min(numbers.tolist(), default=None),
-        maximum=max(numbers.tolist(), default=None),
-        earliest=min(times.tolist(), default=None),
-        latest=max(times.tolist(), default=None),
+        n_words=int(digit_weights.sum()) + int((words * text_weights).sum()),
+        n_padded=noted.n_padded,
+        n_dressed=int(digit_weights[_dressed(digits)].sum()) if word == "text" else 0,
+        markers=noted.markers,
+        written=written,
+        dates=dates,
         types=frozenset([word]),
         counts=_capped(pa.table([values, pa.array(weights)], schema=_COUNTS)),
         sketch=np.unique(sketch_hashes(values))[:SKETCH_SIZE],
     )
+
+
+def _dressed(digits: pa.StringArray) -> NDArray[np.bool_]:
+    try:  # the common case: Arrow reads them as they are
+        pc.cast(digits, pa.float64())
+        return np.zeros(len(digits), dtype=bool)
+    except pa.ArrowInvalid:
+        pass
+    found = pc.match_substring_regex(digits, _DRESSED)
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _capped(counts: pa.Table) -> pa.Table | None:
@@ -221,26 +285,15 @@ def _merge_counts(first: pa.Table | None, second: pa.Table | None) -> pa.Table |
     return _capped(both.select(["value", "count_sum"]).rename_columns(["value", "count"]))
 
 
-def _known(*values: float | None) -> list[float]:
-    return [value for value in values if value is not None]
-
-
 _NUMBERS = (
-    "n_rows",
-    "n_missing",
-    "n_numbers",
-    "n_integers",
-    "n_codes",
-    "n_booleans",
-    "n_datetimes",
-    "n_words",
+    *("n_rows", "n_missing", "n_whole", "n_codes", "n_booleans", "n_words"),
+    *("n_padded", "n_dressed"),
 )
-_EXTREMES = ("minimum", "maximum", "earliest", "latest")
 _ROW = pa.schema(
     [
         ("name", pa.string()),
         *((name, pa.int64()) for name in _NUMBERS),
-        *((name, pa.float64()) for name in _EXTREMES),
+        ("evidence", pa.binary()),
         ("types", pa.list_(pa.string())),
         ("values", pa.list_(pa.string())),
         ("counts", pa.list_(pa.int64())),
@@ -251,10 +304,15 @@ _ROW = pa.schema(
 
 def _to_row(name: str, scan: ColumnScan) -> dict[str, object]:
     counts = scan.counts
+    evidence = {
+        "markers": dict(scan.markers),
+        "written": {unit: each.to_dict() for unit, each in scan.written.items()},
+        "dates": scan.dates.to_dict(),
+    }
     return {
         "name": name,
         **{field: getattr(scan, field) for field in _NUMBERS},
-        **{field: getattr(scan, field) for field in _EXTREMES},
+        "evidence": canonical_json(evidence),
         "types": sorted(scan.types),
         "values": None if counts is None else counts["value"].to_pylist(),
         "counts": None if counts is None else counts["count"].to_pylist(),
@@ -266,9 +324,14 @@ def _from_row(row: dict[str, Any]) -> ColumnScan:
     counts = None
     if row["values"] is not None:
         counts = pa.table([row["values"], row["counts"]], schema=_COUNTS)
-    fields = {name: row[name] for name in (*_NUMBERS, *_EXTREMES)}
+    evidence = json.loads(row["evidence"])
     return ColumnScan(
-        **fields,
+        **{name: row[name] for name in _NUMBERS},
+        markers=evidence["markers"],
+        written={
+            unit: NumberEvidence.from_dict(each) for unit, each in evidence["written"].items()
+        },
+        dates=DateEvidence.from_dict(evidence["dates"]),
         types=frozenset(row["types"]),
         counts=counts,
         sketch=np.array(row["sketch"], dtype=np.uint64),

@@ -142,6 +142,11 @@ class Snapshot:
             "prepare the project again"
         )
 
+    @property
+    def quarantine_rate(self) -> float:
+        """Share of the source's records that went to quarantine, 0 to 1."""
+        return self.n_quarantined / max(1, int(self.manifest["n_records"]))
+
     def blocks(self) -> Iterator[pa.Table]:
         """The blocks in order, memory-mapped; the schema's columns, then `ROW`, `HASH`, `FOLD`.
 
@@ -166,6 +171,16 @@ class Snapshot:
     def quarantine(self) -> pa.Table:
         """The bad cells: source, position (from 1), column, value, reason."""
         return pq.read_table(self.path / QUARANTINE)
+
+    def export_quarantine(self, path: Path) -> None:
+        """Write the bad cells as CSV for a person to open; no cell of it begins a formula.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        from tenfold.data.csv_out import write_csv
+
+        write_csv(path, self.quarantine())
 
     def verify(self) -> None:
         """Read every block and the profiles and compare their SHA-256 with the manifest.

@@ -2,8 +2,10 @@
 
 Labels: -1 is the sealed test set; without an order, 0..k-1 are folds; with an order, 0..k are time
 slices, oldest first. The label of a row hangs on its content (or its time), never on the order
-in which blocks were read. Needs about 90 bytes a row at its peak: 16 of row hash, 8 of group
-hash, 4 of class, 8 of time, and sorting.
+in which blocks were read. Where rows have a key the label hangs on that alone, so that a corrected
+row keeps its fold (as long as its class and the set of keys stand). Needs about 90 bytes a row at
+its peak, 106 with keys: 16 of row hash, 16 of key hash, 8 of group hash, 4 of class, 8 of time, and
+sorting.
 """
 
 from __future__ import annotations
@@ -13,15 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.data.duplicates import KEPT, first_of_equals, mark_duplicates
 from tenfold.data.hashing import mix
 from tenfold.errors import DataError
 
-__all__ = ["DROPPED", "TEST", "SplitKeys", "SplitRule", "assign_labels"]
+__all__ = ["TEST", "SplitKeys", "SplitRule", "assign_labels", "kept_rows"]
 
 TEST = -1
 """Label of the sealed test set."""
-DROPPED = -2
-"""Label of a duplicate that is not kept; it never reaches a snapshot."""
 
 Labels = NDArray[np.int8]
 
@@ -36,6 +37,8 @@ class SplitRule:
         seed: another seed gives another split.
         ordered: split along the order in `SplitKeys.time`.
         drop_duplicates: keep one of equal rows; otherwise equal rows share a label.
+        newest_of_key: keep the newest row of each key.
+        near: ``off``, ``report`` rows that are nearly the same, or ``group`` them in one part.
         sealed_after: rows at this position of the source and later are the test set, whatever
             ``test_fraction`` says; for a retrain, whose judge was dealt before. None: by share.
     """
@@ -45,6 +48,8 @@ class SplitRule:
     seed: int = 0
     ordered: bool = False
     drop_duplicates: bool = True
+    newest_of_key: bool = True
+    near: str = "report"
     sealed_after: int | None = None
 
 
@@ -58,6 +63,8 @@ class SplitKeys:
         groups: hash of the group, shape (n_rows,), or None.
         time: what is in order, shape (n_rows,), or None for the order of the rows.
         positions: of the rows in their source, shape (n_rows,); needed for ``sealed_after``.
+        named: hash of the row's key (its own where it has none), shape (n_rows, 2), or None.
+        near: a row of each row's group of near duplicates (itself alone), shape (n_rows,), or None.
     """
 
     hashes: NDArray[np.uint64]
@@ -65,10 +72,17 @@ class SplitKeys:
     groups: NDArray[np.uint64] | None = None
     time: NDArray[np.int64] | NDArray[np.float64] | None = None
     positions: NDArray[np.int64] | None = None
+    named: NDArray[np.uint64] | None = None
+    near: NDArray[np.int64] | None = None
 
 
-def assign_labels(keys: SplitKeys, rule: SplitRule) -> Labels:
-    """One label a row.
+def assign_labels(keys: SplitKeys, rule: SplitRule, *, kept: Labels | None = None) -> Labels:
+    """One label a row; of rows that are not kept, why.
+
+    Args:
+        keys: what it may depend on.
+        rule: how rows are parted.
+        kept: what `kept_rows` gave, where it was asked before.
 
     Raises:
         DataError: too few different rows, times or groups for the folds and a test set.
@@ -78,37 +92,73 @@ def assign_labels(keys: SplitKeys, rule: SplitRule) -> Labels:
     >>> np.unique(labels, return_counts=True)[1].tolist()
     [20, 20, 20, 20, 20]
     """
-    first = _first_of_equals(keys.hashes)
-    labels = np.full(len(first), DROPPED, dtype=np.int8)
-    kept = np.flatnonzero(first == np.arange(len(first))) if rule.drop_duplicates else None
-    rows = np.arange(len(first)) if kept is None else kept
+    labels = kept_rows(keys, rule) if kept is None else kept.copy()
+    rows = np.flatnonzero(labels == KEPT)
     if rule.sealed_after is not None and keys.positions is not None:
         sealed = keys.positions[rows] >= rule.sealed_after
         labels[rows[sealed]] = TEST
         rows = rows[~sealed]
         rule = replace(rule, test_fraction=0.0)
+    base = (keys.hashes if keys.named is None else keys.named)[rows]
     if rule.ordered:
-        time = first.astype(np.int64) if keys.time is None else keys.time
+        time = first_of_equals(keys.hashes) if keys.time is None else keys.time
         labels[rows] = _slices(time[rows], rule)
+    elif keys.near is not None:
+        labels[rows] = _near_together(base, rows, keys, rule)
     elif keys.groups is not None:
         labels[rows] = _grouped(keys.groups[rows], keys.classes[rows], rule)
     else:
-        labels[rows] = _stratified(keys.hashes[rows], keys.classes[rows], rule)
+        labels[rows] = _stratified(base, keys.classes[rows], rule)
     _demand_all(labels, rule, n_rows=len(rows))
     return labels
 
 
-def _first_of_equals(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each row, the first row with the same hash; shape (n_rows,)."""
-    n_rows = len(hashes)
-    order = np.lexsort((np.arange(n_rows), hashes[:, 1], hashes[:, 0]))
-    ranked = hashes[order]
-    start = np.ones(n_rows, dtype=bool)
-    start[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-    leaders = order[start]
-    out = np.empty(n_rows, dtype=np.int64)
-    out[order] = leaders[np.cumsum(start) - 1]
-    return out
+def kept_rows(keys: SplitKeys, rule: SplitRule) -> Labels:
+    """`KEPT`, or why a row is not; shape (n_rows,)."""
+    return mark_duplicates(
+        keys.hashes,
+        drop_equal=rule.drop_duplicates,
+        named=keys.named if rule.newest_of_key else None,
+        time=keys.time,
+    )
+
+
+def _near_together(
+    base: NDArray[np.uint64], rows: NDArray[np.int64], keys: SplitKeys, rule: SplitRule
+) -> Labels:
+    """Near duplicates in one part: the row of a group with the least hash speaks for all of it."""
+    assert keys.near is not None  # noqa: S101  (the caller's condition)
+    _, group = np.unique(keys.near[rows], return_inverse=True)
+    if keys.groups is not None:
+        _, owner = np.unique(keys.groups[rows], return_inverse=True)
+        group = _linked(group, owner)
+    order = np.lexsort((base[:, 1], base[:, 0], group))
+    start = np.ones(len(order), dtype=bool)
+    start[1:] = group[order[1:]] != group[order[:-1]]
+    speakers = order[start]  # in order of the groups
+    largest = int(np.bincount(group).max(initial=0))
+    fold = (1 - rule.test_fraction) / rule.n_folds
+    if largest > max(1.0, fold * len(rows)):
+        raise DataError(
+            f"a group of near duplicates must fit into one fold ({fold:.0%} of {len(rows)} rows), "
+            f"and one has {largest} rows: rows of so few different values are alike by chance; "
+            "set prepare.near_duplicates: report, or lower train.folds"
+        )
+    if keys.groups is not None:
+        return _grouped(base[speakers, 0][group], keys.classes[rows], rule)
+    return _stratified(base[speakers], keys.classes[rows[speakers]], rule)[group]
+
+
+def _linked(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Groups of rows that share either number; numbered from 0; shape (n_rows,)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n_first, n_second = int(first.max(initial=-1)) + 1, int(second.max(initial=-1)) + 1
+    size = n_first + n_second
+    links = coo_array((np.ones(len(first), np.int8), (first, n_first + second)), shape=(size, size))
+    _, group = connected_components(links, directed=False)
+    return np.asarray(np.unique(group[first], return_inverse=True)[1], dtype=np.int64)
 
 
 def _stratified(hashes: NDArray[np.uint64], classes: NDArray[np.int32], rule: SplitRule) -> Labels:

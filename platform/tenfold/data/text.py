@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,10 @@ from tenfold.errors import DataError
 
 __all__ = [
     "DEFAULT_MARKERS",
+    "SHEET_ERRORS",
     "Coded",
+    "Noted",
+    "code_and_note",
     "code_text",
     "code_typed",
     "is_text",
@@ -23,7 +27,14 @@ __all__ = [
     "whole",
 ]
 
-DEFAULT_MARKERS: tuple[str, ...] = ("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A")
+SHEET_ERRORS: tuple[str, ...] = (
+    *("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"),
+)
+"""What a spreadsheet shows where a formula failed."""
+DEFAULT_MARKERS: tuple[str, ...] = (
+    *("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A"),
+    *SHEET_ERRORS,
+)
 """Texts that mean "missing" unless the project names others; compared after trimming."""
 
 
@@ -47,6 +58,20 @@ class Coded:
     def array(self) -> pa.StringArray:
         """The column again, one string or null a row."""
         return self.values.take(pa.array(self.codes, mask=self.codes < 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What coding a text column passed over, as counts of cells.
+
+    Attributes:
+        n_padded: cells with a value that had blanks around it.
+        markers: cells by the marker that made them missing, as it stood in the source, blanks
+            before and behind it each shortened to one: ``" ?"``.
+    """
+
+    n_padded: int
+    markers: Mapping[str, int]
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -100,16 +125,52 @@ def code_text(
     >>> coded.values.to_pylist(), coded.codes.tolist()
     (['a'], [0, 0, -1, -1])
     """
+    return code_and_note(column, markers=markers, trim=trim)[0]
+
+
+def code_and_note(
+    column: pa.Array | pa.ChunkedArray,
+    *,
+    markers: Collection[str] = DEFAULT_MARKERS,
+    trim: bool = True,
+) -> tuple[Coded, Noted]:
+    """As `code_text`, with what was trimmed and which markers were met.
+
+    >>> code_and_note(pa.array([" a", "a", " ?", "?", "", None]))[1]
+    Noted(n_padded=1, markers={'': 1, ' ?': 1, '?': 1})
+    """
     encoded = whole(column)
     if pa.types.is_dictionary(encoded.type):
         encoded = encoded.cast(pa.string())
     encoded = encoded.dictionary_encode()
-    clean = encoded.dictionary.cast(pa.string())
-    if trim:
-        clean = pc.utf8_trim_whitespace(clean)
+    raw = encoded.dictionary.cast(pa.string())
+    trimmed = pc.utf8_trim_whitespace(raw)
+    clean = trimmed if trim else raw
     missing = pc.is_in(clean, value_set=pa.array(sorted(markers), pa.string()))
+    codes = _indices(encoded)
+    noted = _note(raw, trimmed, missing, codes)
     clean = pc.if_else(missing, pa.scalar(None, pa.string()), clean).dictionary_encode()
-    return Coded(clean.dictionary, _through(_indices(encoded), _indices(clean)))
+    return Coded(clean.dictionary, _through(codes, _indices(clean))), noted
+
+
+def _note(
+    raw: pa.StringArray, trimmed: pa.StringArray, missing: pa.BooleanArray, codes: NDArray[np.int64]
+) -> Noted:
+    odd = pc.or_(missing, pc.not_equal(raw, trimmed))
+    if not pc.any(odd).as_py():  # the common case costs no look at the rows
+        return Noted(0, {})
+    cells = np.bincount(codes[codes >= 0], minlength=len(raw))
+    at = np.flatnonzero(odd.to_numpy(zero_copy_only=False))
+    gone = missing.take(pa.array(at)).to_pylist()
+    forms: dict[str, int] = {}
+    n_padded = 0
+    for text, row, is_missing in zip(raw.take(pa.array(at)).to_pylist(), at, gone, strict=True):
+        if is_missing:
+            form = re.sub(r"^\s+|\s+$", " ", text)
+            forms[form] = forms.get(form, 0) + int(cells[row])
+        else:
+            n_padded += int(cells[row])
+    return Noted(n_padded, dict(sorted(forms.items())))
 
 
 def code_typed(column: pa.Array | pa.ChunkedArray) -> Coded:

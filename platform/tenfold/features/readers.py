@@ -53,13 +53,15 @@ def _number_reader(column: Column) -> Reader:
             return math.nan
         if isinstance(value, (np.integer, np.floating)):
             return read(value.item())
-        raise Refused(_not_number(value, whole=whole))
+        raise Refused(_not_number(value, whole=whole, unit=column.form.unit))
 
     return read
 
 
-def _not_number(value: object, *, whole: bool) -> str:
+def _not_number(value: object, *, whole: bool, unit: str) -> str:
     wanted = "an integer" if whole else "a number"
+    if unit == "%":
+        wanted = "the fraction as a number (0.12 for 12 %)"
     if isinstance(value, bool):
         return f"{str(value).lower()} is a boolean; send {wanted}"
     if isinstance(value, str):

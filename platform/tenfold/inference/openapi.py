@@ -43,6 +43,9 @@ def request_columns(schema: Schema) -> list[dict[str, Any]]:
 def _column(column: Column) -> dict[str, Any]:
     kind = _TYPES.get(column.kind, {"type": "string"})
     description = [_WORDS.get(column.kind, "text"), "null if missing"]
+    if column.form.unit:
+        share = column.form.unit == "%"
+        description.insert(1, "a share: 0.12 for 12 %" if share else f"in {column.form.unit}")
     if column.kind in (Kind.NUMBER, Kind.INTEGER) and None not in (column.minimum, column.maximum):
         description.append(f"{column.minimum:g} to {column.maximum:g} in training")
     domain = column.domain or ()

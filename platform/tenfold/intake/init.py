@@ -159,7 +159,16 @@ def _data(path: str, schema: Schema) -> list[str]:
 
 
 def _rule(column: Column) -> str:
-    return f"  #   {plain(column.name)}: {{kind: {column.kind}, role: {column.role}}}"
+    fields = [f"kind: {column.kind}", f"role: {column.role}", *_form(column)]
+    return f"  #   {plain(column.name)}: {{{', '.join(fields)}}}"
+
+
+def _form(column: Column) -> Iterator[str]:
+    """What the column tells of decimal marks and dates; where it tells nothing, one to choose."""
+    if column.form.decimal != "point":
+        yield f"decimal: {'point' if column.form.decimal == 'undecided' else column.form.decimal}"
+    if column.form.dates != "undecided" or "declare dates" in column.evidence:
+        yield f"dates: {column.form.dates.replace('undecided', 'day_first')}"
 
 
 def _work(task: Task) -> list[str]:

@@ -26,12 +26,13 @@ def one_array(table: pa.Table, name: str) -> pa.Array:
     Raises:
         DataError: there is no such column.
     """
-    if name not in table.column_names:
+    place = table.schema.get_field_index(name)  # table.column(name) looks at every name
+    if place < 0:
         raise DataError(
             f"column {name!r} must be in the table: it has {table.column_names}; "
             "prepare the data again"
         )
-    return table.column(name).combine_chunks()
+    return table.column(place).combine_chunks()
 
 
 def column_values(array: pa.Array) -> Floats:

@@ -21,7 +21,10 @@ __all__ = [
     "TimeOrder",
 ]
 
-DEFAULT_MISSING_MARKERS = ("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A")
+DEFAULT_MISSING_MARKERS = (
+    *("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A"),
+    *("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"),
+)
 """What exports of databases, spreadsheets, pandas and R write for "not there"."""
 
 MAX_TEST_FRACTION = 0.5
@@ -132,6 +135,13 @@ class ColumnRule(Section):
     maximum: Real | None = None
     """Largest allowed value; rows above go to quarantine."""
 
+    decimal: Literal["point", "comma"] | None = None
+    """The decimal mark of numbers in text; by default as the whole column tells."""
+
+    dates: Literal["day_first", "month_first", "excel"] | None = None
+    """How ``3/4/2021`` is read; by default as the whole column tells, and refused where nothing
+    does. ``excel``: numbers are days since 1900 as spreadsheets count them."""
+
 
 def _time(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value
@@ -190,9 +200,23 @@ class Prepare(Section):
     drop_duplicates: Flag = True
     """Keep one of rows equal in every column, so that none stands in both training and test."""
 
+    duplicate_keys: Literal["newest", "keep"] = "newest"
+    """newest keeps one row of each ``data.key``: the latest by ``data.time``, else the last in the
+    source. Rows without a key are never replaced. keep leaves all of them."""
+
+    near_duplicates: Literal["off", "report", "group"] = "report"
+    """Rows equal but for one column (of more than 32, a group of columns), numbers rounded to three
+    digits: report counts them, group also keeps them on one side of every split."""
+
     max_bad_fraction: Annotated[Real, Field(ge=0, lt=1)] = 0.05
     """Share of rows, 0 up to 1, that may go to quarantine before preparing stops: a few bad
     rows are normal, one in twenty is a broken file."""
+
+    on_bad_file: Literal["stop", "quarantine"] = "stop"
+    """What a file that cannot be read does: stop the job, naming it, or go to the quarantine table
+    with its path and what is wrong. Of a file that is broken in the middle only the broken piece
+    is lost (about 1 MiB of CSV, the row groups of Parquet). ``max_bad_fraction`` holds for pieces
+    too."""
 
     test_fraction: Annotated[Real, Field(gt=0, le=MAX_TEST_FRACTION)] = 0.2
     """Share of rows sealed away for the final judgment, above 0 up to 0.5; a fifth gives narrow

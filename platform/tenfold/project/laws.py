@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tenfold.project.inputs import ColumnRule, Data
+from tenfold.project.inputs import ColumnRule, Data, Prepare
 from tenfold.project.measures import MEASURES, Task, measures_for
 from tenfold.project.problem import Problem
 from tenfold.project.work import FAMILIES, Train
@@ -33,9 +33,17 @@ class Violation:
     remedy: str
 
 
-def violations(*, problem: Problem, data: Data, train: Train) -> list[Violation]:
+def violations(
+    *, problem: Problem, data: Data, train: Train, prepare: Prepare | None = None
+) -> list[Violation]:
     """Every broken law between the fields, in the order of the file."""
-    return [*_target(problem), *_measures(problem), *_data(problem, data), *_train(problem, train)]
+    return [
+        *_target(problem),
+        *_measures(problem),
+        *_data(problem, data),
+        *_prepare(data, prepare or Prepare()),
+        *_train(problem, train),
+    ]
 
 
 def _target(problem: Problem) -> Iterator[Violation]:
@@ -117,9 +125,21 @@ def _column(problem: Problem, name: str, rule: ColumnRule) -> Iterator[Violation
     if (low is not None or high is not None) and rule.kind not in (None, *_RANGED):
         law = f"must be a number or integer to have a range, and its kind is {rule.kind}"
         yield Violation(path, law, "remove minimum and maximum, or change the kind")
+    if rule.dates is not None and rule.kind not in (None, Kind.DATETIME):
+        law = f"must be a datetime to say how dates are written, and its kind is {rule.kind}"
+        yield Violation((*path, "dates"), law, "remove dates, or change the kind")
+    if rule.decimal is not None and rule.kind not in (None, *_RANGED):
+        law = f"must be a number or integer to have a decimal mark, and its kind is {rule.kind}"
+        yield Violation((*path, "decimal"), law, "remove decimal, or change the kind")
     if name == problem.target and rule.role is not None:
         law = "must not have another role: it is the target"
         yield Violation((*path, "role"), law, "remove the role")
+
+
+def _prepare(data: Data, prepare: Prepare) -> Iterator[Violation]:
+    if data.ordered and prepare.near_duplicates == "group":
+        law = "must not be group where data.time orders the rows: a group may reach over all times"
+        yield Violation(("prepare", "near_duplicates"), law, "write 'report' or remove data.time")
 
 
 def _train(problem: Problem, train: Train) -> Iterator[Violation]:

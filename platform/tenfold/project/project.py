@@ -89,7 +89,9 @@ class Project(Section):
 
     @model_validator(mode="after")
     def _obey(self) -> Self:
-        broken = violations(problem=self.problem, data=self.data, train=self.train)
+        broken = violations(
+            problem=self.problem, data=self.data, train=self.train, prepare=self.prepare
+        )
         if broken:
             text = "; ".join(f"{'.'.join(map(str, v.path))}: {v.law}; {v.remedy}" for v in broken)
             raise PydanticCustomError("laws", "{text}", {"text": text, "violations": broken})

@@ -1,6 +1,7 @@
-"""A preparation that is killed in the middle of a step: ``killed_prepare.py PROJECT HOME STEP N``.
+"""A preparation that is killed in the middle: ``killed_prepare.py PROJECT HOME STEP N``.
 
-A child process of `test_prepare`: SIGKILL cannot be tried in the process that asserts.
+Killed when a step has done N pieces; where the step is called ``after``, N seconds after the start.
+A child process of the tests: SIGKILL cannot be tried in the process that asserts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,12 @@ from tenfold.settings import Settings
 class _Killer:
     """Kills this process when a step has done so many pieces."""
 
-    def __init__(self, step: str, n_done: int) -> None:
+    def __init__(self, step: str, n_done: float) -> None:
         self._step, self._left = step, n_done
+        if step == "after":
+            timer = threading.Timer(n_done, os.kill, (os.getpid(), signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
 
     def say(self, text: str) -> None:
         """Nothing is shown."""
@@ -45,5 +51,5 @@ if __name__ == "__main__":
         load_project(Path(project)),
         settings=Settings.from_env({"TENFOLD_HOME": home}),
         drivers=lambda _: InProcess(n_threads=1),
-        progress=_Killer(step, int(n_done)),
+        progress=_Killer(step, float(n_done)),
     )

@@ -9,10 +9,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenfold.data.dates import parse_datetimes
 from tenfold.data.parse import (
     looks_like_code,
     parse_booleans,
-    parse_datetimes,
     parse_integers,
     parse_numbers,
     whole_numbers,

@@ -299,6 +299,44 @@ def test_exact_duplicates_are_dropped_or_share_a_fold(
     assert snapshot.n_duplicates == (199 if drop else 0)
 
 
+@pytest.mark.parametrize("timed", [False, True])
+def test_the_newest_row_of_a_key_stays_and_a_corrected_row_keeps_its_fold(
+    tmp_path: Path, make_project: Any, timed: bool
+) -> None:
+    random = np.random.default_rng(4)
+    rows = [
+        f"k{n},{random.normal()},2024-01-{1 + n % 28:02d},{'yes' if n % 3 else 'no'}"
+        for n in range(400)
+    ]
+    corrected = [f"k{n},99,2023-01-01,{'yes' if n % 3 else 'no'}" for n in range(0, 400, 4)]
+    nameless = [",5,2024-01-01,yes", ",5,2024-01-01,yes", ",6,2024-01-01,yes"]
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    header = "id,x,day,y"
+    (folder / "a.csv").write_text("\n".join([header, *rows, *nameless]))
+    sections = {"data": {"key": "id", **({"time": "day"} if timed else {})}}
+    project = make_project(folder, **sections)
+    first = prepare(project, settings=_settings(tmp_path / "home"))
+    assert (first.n_rows, first.n_duplicates, first.manifest["n_replaced"]) == (402, 1, 0)
+    (folder / "b.csv").write_text("\n".join([header, *corrected]))
+    second = prepare(project, settings=_settings(tmp_path / "home"))
+    assert second.n_rows == 402
+    assert (second.n_duplicates, second.manifest["n_replaced"]) == (1, 100)
+    table = second.table()
+    assert pc.sum(pc.equal(table["x"], 99)).as_py() == (0 if timed else 100)
+    folds = [
+        dict(zip(each["id"].to_pylist(), each[FOLD].to_pylist(), strict=True))
+        for each in (first.table(), table)
+    ]
+    folds[0].pop(None), folds[1].pop(None)
+    assert folds[0] == folds[1]
+    kept = prepare(
+        make_project(folder, prepare={"duplicate_keys": "keep"}, **sections),
+        settings=_settings(tmp_path / "home"),
+    )
+    assert kept.n_rows == 502
+
+
 def test_order_of_rows_seals_the_newest_rows(
     data_folder: Path, settings: Settings, make_project: Any
 ) -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenfold.data.duplicates import DROPPED
 from tenfold.data.hashing import mix
-from tenfold.data.split import DROPPED, TEST, SplitKeys, SplitRule, assign_labels
+from tenfold.data.split import TEST, SplitKeys, SplitRule, assign_labels
 from tenfold.errors import DataError
 
 
@@ -114,3 +115,61 @@ def test_too_few_rows_say_what_is_missing() -> None:
         "the test set (0.2 of the rows) and each of 5 folds or slices need a row; 4 rows fill 4 "
         "of these 6 parts (groups and equal times stay whole); lower train.folds or give more rows"
     )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_with_a_key_a_corrected_row_keeps_its_label(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    ids = random.permutation(400)
+    classes = (ids % 3 == 0).astype(np.int32)
+    named = _hashes(ids)
+    before = _hashes(ids + 10_000)
+    corrected = random.random(400) < 0.3
+    after = np.where(corrected[:, None], _hashes(ids + 50_000), before)
+    rule = SplitRule(5, 0.2, seed=seed)
+    labels = assign_labels(SplitKeys(before, classes, named=named), rule)
+    assert np.array_equal(labels, assign_labels(SplitKeys(after, classes, named=named), rule))
+    assert not np.array_equal(labels, assign_labels(SplitKeys(after, classes), rule))
+    order = random.permutation(400)
+    turned = assign_labels(SplitKeys(after[order], classes[order], named=named[order]), rule)
+    assert np.array_equal(turned, labels[order])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_time_and_groups_give_the_same_labels_in_any_order(seed: int, ordered: bool) -> None:
+    random = np.random.default_rng(seed)
+    ids = np.arange(300)
+    time, group = random.integers(0, 60, 300), mix(random.integers(0, 40, 300).astype(np.uint64))
+    classes = (random.random(300) < 0.4).astype(np.int32)
+    order = random.permutation(300)
+    rule = SplitRule(4, 0.2, seed=seed, ordered=ordered)
+    one, other = (
+        assign_labels(SplitKeys(_hashes(ids[o]), classes[o], groups=group[o], time=time[o]), rule)
+        for o in (ids, order)
+    )
+    assert np.array_equal(one[order], other)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_near_duplicates_and_groups_share_a_label_in_any_order(seed: int, grouped: bool) -> None:
+    random = np.random.default_rng(seed)
+    ids, near = np.arange(500), random.integers(0, 300, 500)
+    group = mix((near % 150).astype(np.uint64)) if grouped else None
+    classes = (random.random(500) < 0.4).astype(np.int32)
+    rule = SplitRule(4, 0.2, seed=seed)
+    labels = assign_labels(SplitKeys(_hashes(ids), classes, groups=group, near=near), rule)
+    for value in np.unique(near % 150 if grouped else near):
+        rows = (near % 150 if grouped else near) == value
+        assert len(np.unique(labels[rows])) == 1
+    assert (labels == TEST).mean() == pytest.approx(0.2, abs=0.08)
+    order = random.permutation(500)
+    turned = SplitKeys(
+        _hashes(ids[order]),
+        classes[order],
+        groups=None if group is None else group[order],
+        near=near[order],
+    )
+    assert np.array_equal(assign_labels(turned, rule), labels[order])

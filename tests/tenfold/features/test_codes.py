@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tenfold.errors import DataError, RequestError
 from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import MAX_FAULTS, UNSEEN
-from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.schema import Column, Form, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.testing.preprocessing import same_bits
 
@@ -196,3 +196,13 @@ def test_a_table_without_a_column_or_with_a_wrong_type_is_refused() -> None:
         table = pa.table({k: pa.array(values) if k == name else pa.nulls(1) for k in GOOD})
         with pytest.raises(DataError, match=f"column {name!r} is .* in the model and"):
             encode_table(SCHEMA, table)
+
+
+def test_a_percentage_is_asked_for_as_its_fraction() -> None:
+    schema = Schema((Column("rate", Kind.NUMBER, form=Form("%")),))
+    assert RowEncoder(schema).encode({"rate": 0.12}).tolist() == [0.12]
+    with pytest.raises(RequestError) as caught:
+        RowEncoder(schema).encode_rows([{"rate": "12%"}])
+    assert str(caught.value) == (
+        "row 0, column 'rate': '12%' is text; send the fraction as a number (0.12 for 12 %) or null"
+    )

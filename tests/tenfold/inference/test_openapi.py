@@ -6,7 +6,7 @@ import pytest
 from tenfold.inference import example_row, openapi_components, prediction_items, request_columns
 from tenfold.inference.openapi import MAX_ENUM
 from tenfold.inference.pack import draft_predictor
-from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.schema import Column, Form, Kind, Role, Schema
 from tenfold.testing.artifacts import small_files
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 
@@ -86,3 +86,16 @@ def test_examples_stay_within_what_a_kind_holds() -> None:
         "d": "1970-01-01T00:00:00+00:00",
         "e": "some words of text",
     }
+
+
+def test_a_unit_is_told() -> None:
+    schema = Schema(
+        (
+            Column("rate", Kind.NUMBER, form=Form("%")),
+            Column("cost", Kind.NUMBER, form=Form("€", "comma")),
+        )
+    )
+    assert [column["description"] for column in request_columns(schema)] == [
+        "a number; a share: 0.12 for 12 %; null if missing",
+        "a number; in €; null if missing",
+    ]

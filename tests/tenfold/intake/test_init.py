@@ -115,6 +115,46 @@ def test_every_commented_line_holds_when_its_mark_is_taken_off(tmp_path: Path) -
     assert set(project.data.columns) == {"id", "day", "x: y"}
 
 
+def test_what_was_found_in_the_cells_is_written_as_comments(tmp_path: Path) -> None:
+    table = tmp_path / "sales.csv"
+    rows = [
+        f"{n % 90}%;€ {1 + n % 9}.{100 + n},50;{1 + n % 28}/12/2021;{1 + n % 12}/{1 + n % 11}/2021;"
+        f"u{n};{'#N/A' if n % 7 == 0 else n};{'ab'[n % 2]}\n"
+        for n in range(200)
+    ]
+    table.write_text("rate;cost;day;other;name;part;class\n" + "".join(rows), encoding="utf-8")
+    output = tmp_path / "p.yaml"
+    text = init_project(table, target="class", output=output)
+    found = {
+        line.split(":")[0].strip("# "): line.strip("# ").split("  # ", 1)
+        for line in text.splitlines()
+        if line.startswith("  #   ") and "kind" in line
+    }
+    rules = {name: rule.split(": ", 1)[1].strip() for name, (rule, _) in found.items()}
+    assert rules == {
+        "rate": "{kind: number, role: feature}",
+        "cost": "{kind: number, role: feature, decimal: comma}",
+        "day": "{kind: datetime, role: feature, dates: day_first}",
+        "other": "{kind: datetime, role: feature, dates: day_first}",
+        "name": "{kind: identifier, role: ignored}",
+        "part": "{kind: integer, role: feature}",
+    }
+    assert {name: why for name, (_, why) in found.items()} == {
+        "rate": "percentages as fractions (12% is 0.12) from 0 to 0.89",
+        "cost": "amounts in € with a decimal comma from 1100.5 to 9297.5",
+        "day": "dates and times, day before month as 112 of 112 tell",
+        "other": "dates and times, 178 may have day or month first: declare dates",
+        "name": "100 % unique strings: an identifier",
+        "part": "whole numbers from 1 to 199, 29 of 200 missing (#N/A 29)",
+    }
+    lines = text.splitlines()
+    at = lines.index("  # columns:")
+    lines[at:] = [line.replace("  # ", "  ", 1) for line in lines[at : at + 7]]
+    output.write_text("\n".join(lines), encoding="utf-8")
+    columns = load_project(output).data.columns
+    assert (columns["cost"].decimal, columns["other"].dates) == ("comma", "day_first")
+
+
 def test_parquet(tmp_path: Path) -> None:
     table = tmp_path / "t.parquet"
     pq.write_table(pa.table({"x": [float(n) for n in range(40)], "y": ["a", "b"] * 20}), table)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.project.inputs import Data
+from tenfold.project.inputs import Data, Prepare
 from tenfold.project.laws import violations
 from tenfold.project.problem import Problem
 from tenfold.project.work import Train
@@ -70,6 +70,18 @@ def test_laws_of_the_problem(problem: dict[str, Any], path: str, law: str) -> No
     assert broken(problem) == [(path, law)]
 
 
+def test_near_duplicates_are_not_grouped_across_time() -> None:
+    found = violations(
+        problem=Problem.model_validate(BINARY),
+        data=Data.model_validate({"sources": SOURCES, "time": "t"}),
+        train=Train.model_validate({"families": ["linear"]}),
+        prepare=Prepare(near_duplicates="group"),
+    )
+    assert [law.law for law in found] == [
+        "must not be group where data.time orders the rows: a group may reach over all times"
+    ]
+
+
 def test_clustering_has_no_target() -> None:
     law = "must be absent for clustering, which has nothing to predict"
     problem = {"task": "clustering", "target": "y"}
@@ -93,6 +105,16 @@ def test_clustering_has_no_target() -> None:
         ({"time": "y"}, "data.time", "must not be the target; 'y' is what is to be predicted"),
         ({"key": ["i", "y"]}, "data.key", "must not be the target; 'y' is what is to be predicted"),
         ({"key": ["i", "i"]}, "data.key", "must name each column once"),
+        (
+            {"columns": {"a": {"kind": "number", "dates": "excel"}}},
+            "data.columns.a.dates",
+            "must be a datetime to say how dates are written, and its kind is number",
+        ),
+        (
+            {"columns": {"a": {"kind": "text", "decimal": "comma"}}},
+            "data.columns.a.decimal",
+            "must be a number or integer to have a decimal mark, and its kind is text",
+        ),
         (
             {"columns": {"a": {"minimum": 5, "maximum": 1}}},
             "data.columns.a.minimum",
