@@ -42,6 +42,7 @@ __all__ = [
     "UNSEEN",
     "Codes",
     "RowEncoder",
+    "code_places",
     "code_width",
     "encode_table",
     "text_places",
@@ -67,6 +68,21 @@ def text_places(schema: Schema) -> tuple[tuple[Column, int], ...]:
 def code_width(schema: Schema) -> int:
     """Columns of the codes: one per feature, then the counts of the texts."""
     return len(schema.features) + N_TEXT_SLOTS * len(text_places(schema))
+
+
+def code_places(schema: Schema, features: Sequence[int]) -> tuple[int, ...]:
+    """Places in the codes of some features: their own, in the given order, then the counts of the
+    texts among them, which is how the codes of a schema of these features are laid out.
+
+    >>> texts = Schema((Column("a", Kind.TEXT), Column("n", Kind.NUMBER), Column("b", Kind.TEXT)))
+    >>> places = code_places(texts, [1, 2])
+    >>> places[:3], len(places) - 2 == N_TEXT_SLOTS
+    ((1, 2, 67), True)
+    """
+    first = {column.name: place for column, place in text_places(schema)}
+    texts = [schema.features[place].name for place in features]
+    counts = [first[name] + k for name in texts if name in first for k in range(N_TEXT_SLOTS)]
+    return (*features, *counts)
 
 
 def encode_table(schema: Schema, table: pa.Table) -> Codes:

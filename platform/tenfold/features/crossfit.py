@@ -27,6 +27,7 @@ from tenfold.features.recipe import Recipe
 from tenfold.features.target_coding import TargetTables
 
 if TYPE_CHECKING:
+    from tenfold.features.construct import Construction
     from tenfold.profile import Profile
     from tenfold.schema import Schema
 
@@ -50,7 +51,13 @@ class CrossFit:
 
     @classmethod
     def fit(
-        cls, schema: Schema, profiles: Mapping[int, Profile], *, recipe: Recipe, ordered: bool
+        cls,
+        schema: Schema,
+        profiles: Mapping[int, Profile],
+        *,
+        recipe: Recipe,
+        ordered: bool,
+        construction: Construction | None = None,
     ) -> CrossFit:
         """Fit from the profiles of the training folds; no row is read.
 
@@ -59,6 +66,7 @@ class CrossFit:
             profiles: by fold, of the training folds only and of all of them.
             recipe: what to make of each kind of column.
             ordered: folds are slices of time: a row's numbers come from earlier ones only.
+            construction: fitted on the same rows; the profiles are then of the columns it gives.
 
         Raises:
             DataError: no feature column has a usable kind, or a target encoding has no target.
@@ -67,8 +75,9 @@ class CrossFit:
 
         folds = sorted(profiles)
         whole = merge_profiles([profiles[fold] for fold in folds])
-        served = Preprocessor.fit(schema, whole, recipe=recipe)
-        columns = target_columns(schema, recipe=recipe)
+        served = Preprocessor.fit(schema, whole, recipe=recipe, construction=construction)
+        seen = schema if construction is None else construction.extend(schema)
+        columns = target_columns(seen, recipe=recipe)
         if not columns:
             return cls(served, {})
         tables = TargetTables(columns, profiles, recipe=recipe)

@@ -11,6 +11,7 @@ import numpy as np
 from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, DataError
 from tenfold.features.codes import Codes, RowEncoder, code_width, encode_table
+from tenfold.features.construct import Construction
 from tenfold.features.fitting import fit_ops
 from tenfold.features.ops import Op, TargetLookup, op_from_dict
 from tenfold.features.ops.base import Features
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK_ROWS", "FORMAT_VERSION", "Preprocessor"]
 
 FORMAT_VERSION = 1
+
+CONSTRUCTED_VERSION = 2
+"""Of a preprocessor that constructs columns, which a reader of version 1 could not."""
 
 CHUNK_ROWS = 8192
 """Rows transformed at once: the temporaries of 100 columns stay near 6 MB, inside most caches."""
@@ -47,12 +51,20 @@ class Preprocessor:
         recipe: what was asked for.
         ops: the operations, in the order of the matrix.
         feature_names: one per feature.
+        construction: what is made of the codes before the operations see them; None for nothing.
     """
 
     def __init__(
-        self, schema: Schema, *, recipe: Recipe, ops: tuple[Op, ...], feature_names: tuple[str, ...]
+        self,
+        schema: Schema,
+        *,
+        recipe: Recipe,
+        ops: tuple[Op, ...],
+        feature_names: tuple[str, ...],
+        construction: Construction | None = None,
     ) -> None:
         self.schema = schema
+        self.construction = construction
         self.recipe = recipe
         self.ops = ops
         self.feature_names = feature_names
@@ -67,18 +79,27 @@ class Preprocessor:
             )
 
     @classmethod
-    def fit(cls, schema: Schema, profile: Profile, *, recipe: Recipe) -> Preprocessor:
+    def fit(
+        cls,
+        schema: Schema,
+        profile: Profile,
+        *,
+        recipe: Recipe,
+        construction: Construction | None = None,
+    ) -> Preprocessor:
         """Fit from a summary of the training rows; no row is read.
 
         Args:
             schema: its features become the model's inputs.
             profile: of the training rows only, never of rows it will be judged on.
             recipe: what to make of each kind of column.
+            construction: fitted on the same rows; the profile is then of the columns it gives.
 
         Raises:
             DataError: no feature column has a usable kind.
         """
-        fitted = fit_ops(schema, profile, recipe=recipe)
+        seen = schema if construction is None else construction.extend(schema)
+        fitted = fit_ops(seen, profile, recipe=recipe)
         if not fitted:
             raise DataError(
                 f"a model needs at least one usable feature and the schema has "
@@ -86,13 +107,23 @@ class Preprocessor:
                 "add a column of numbers, categories, texts or times"
             )
         names = tuple(name for _, names in fitted for name in names)
-        return cls(schema, recipe=recipe, ops=tuple(op for op, _ in fitted), feature_names=names)
+        return cls(
+            schema,
+            recipe=recipe,
+            ops=tuple(op for op, _ in fitted),
+            feature_names=names,
+            construction=construction,
+        )
 
     def with_target(self, op: TargetLookup) -> Preprocessor:
         """The same preprocessor with other numbers from the target; one that has some already."""
         ops = tuple(op if isinstance(old, TargetLookup) else old for old in self.ops)
         return Preprocessor(
-            self.schema, recipe=self.recipe, ops=ops, feature_names=self.feature_names
+            self.schema,
+            recipe=self.recipe,
+            ops=ops,
+            feature_names=self.feature_names,
+            construction=self.construction,
         )
 
     @property
@@ -116,14 +147,13 @@ class Preprocessor:
         """
         n_rows = len(codes)
         out = np.empty((n_rows, len(self.feature_names)), dtype=np.float32)
-        if n_rows <= CHUNK_ROWS:
-            for op, block in self._blocks:
-                op.apply(codes, out[:, block])
-            return out
         for start in range(0, n_rows, CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
+            seen = codes[rows]
+            if self.construction is not None:
+                seen = self.construction.apply(seen)
             for op, block in self._blocks:
-                op.apply(codes[rows], out[rows, block])
+                op.apply(seen, out[rows, block])
         return out
 
     def transform(self, table: pa.Table) -> Features:
@@ -145,12 +175,14 @@ class Preprocessor:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything fitted, as JSON values (missing numbers are null)."""
+        made = {} if self.construction is None else {"construction": self.construction.to_dict()}
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": CONSTRUCTED_VERSION if made else FORMAT_VERSION,
             "schema": self.schema.to_dict(),
             "recipe": self.recipe.to_dict(),
             "ops": [op.to_dict() for op in self.ops],
             "feature_names": list(self.feature_names),
+            **made,
         }
 
     @classmethod
@@ -162,27 +194,39 @@ class Preprocessor:
                 numbers do not fit together.
         """
         expected = {"format_version", "schema", "recipe", "ops", "feature_names"}
-        if not isinstance(value, dict) or set(value) != expected:
+        constructs = isinstance(value, dict) and "construction" in value
+        if not isinstance(value, dict) or set(value) - {"construction"} != expected:
             raise ArtifactError(
                 f"preprocess.json has the fields {sorted(expected)}; publish the model again"
             )
-        if value["format_version"] != FORMAT_VERSION:
+        version = CONSTRUCTED_VERSION if constructs else FORMAT_VERSION
+        if value["format_version"] != version:
             raise ArtifactError(
                 f"preprocess.json has format {value['format_version']!r} and this tenfold reads "
-                f"{FORMAT_VERSION}; upgrade tenfold"
+                f"{version}; upgrade tenfold"
             )
         try:
             schema = Schema.from_dict(value["schema"])
+            construction = None
+            if constructs:
+                construction = Construction.from_dict(value["construction"], schema=schema)
             names = tuple(str(name) for name in value["feature_names"])
-            sizes = tuple(len(column.domain or ()) for column in schema.features)
-            sizes += (0,) * (code_width(schema) - len(sizes))
+            seen = schema if construction is None else construction.extend(schema)
+            sizes = tuple(len(column.domain or ()) for column in seen.features)
+            sizes += (0,) * (code_width(seen) - len(sizes))
             ops = [op_from_dict(op, sizes=sizes) for op in value["ops"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"preprocess.json is broken ({error!r}); publish the model again"
             ) from error
         recipe = Recipe.from_dict(value["recipe"])
-        return cls(schema, recipe=recipe, ops=tuple(ops), feature_names=names)
+        return cls(
+            schema,
+            recipe=recipe,
+            ops=tuple(ops),
+            feature_names=names,
+            construction=construction,
+        )
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON: equal for equal fits on any machine."""
