@@ -194,7 +194,19 @@ def _card(
         calibration=finished.calibration,
         tried=_tried(origin),
         notes=origin.notes,
+        sections=_columns(finished),
     )
+
+
+def _columns(finished: Finished) -> dict[str, list[tuple[str, str]]]:
+    """What the card says about constructed and dropped columns; nothing where nothing was tried."""
+    stage = finished.stage
+    if not stage.facts:
+        return {}
+    pairs = [*stage.facts, ("asked for", str(len(stage.schema.features)))]
+    if stage.dropped:
+        pairs.append(("not asked for", ", ".join(stage.dropped)))
+    return {"Columns": pairs}
 
 
 def _tried(origin: Origin) -> list[tuple[str, int, float]]:

@@ -12,6 +12,7 @@ from tenfold.registry import Version
 from tenfold.settings import Settings
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import Finished, finish
+from tenfold.training.making import Making, fit_stages
 from tenfold.training.question import question_of
 from tenfold.training.rows import SEARCH_ROWS, load_rows
 from tenfold.training.search import Material
@@ -31,8 +32,9 @@ def refit_artifact(
 ) -> tuple[Version, Packed, Finished]:
     """Fit a version's own recipe on another snapshot and publish it.
 
-    The threshold is chosen anew on out-of-fold rows of the new snapshot. Nothing is promoted: the
-    policy decides.
+    The threshold is chosen anew on out-of-fold rows of the new snapshot, and so are constructed
+    columns, where the project wants them. Columns that the parent does not ask for are ignored
+    in its schema already; no more are dropped. Nothing is promoted: the policy decides.
 
     Args:
         project: gates and costs.
@@ -53,8 +55,17 @@ def refit_artifact(
     lineage = manifest["lineage"]
     question = question_of(project, snapshot, positive=manifest["positive_class"])
     rows = load_rows(snapshot, question, max_rows=SEARCH_ROWS)
-    material = Material(rows.training, snapshot.profiles(), snapshot.schema, question, threads)
+    profiles, training = snapshot.profiles(), rows.training
     with progress.step("refit"):
+        stages = fit_stages(
+            training,
+            profiles=profiles,
+            schema=snapshot.schema,
+            question=question,
+            making=Making(construct=project.train.construct_columns),
+            threads=threads,
+        )
+        material = Material(training, profiles, snapshot.schema, question, threads, stages)
         outcome = evaluate(
             material.workspace(), Config(0, lineage["family"], lineage["params"], must=True)
         )

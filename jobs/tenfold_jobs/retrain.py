@@ -35,6 +35,7 @@ from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts
+from tenfold.training.making import Making
 from tenfold.training.question import make_question
 from tenfold_jobs.mirror import tell_mlflow
 from tenfold_jobs.packing import Packed
@@ -254,6 +255,7 @@ def _choose(
             family=manifest.lineage.family,
             params=manifest.lineage.params,
             threads=REFIT_THREADS,
+            making=Making(construct=project.train.construct_columns),
         )
 
 

@@ -19,6 +19,7 @@ from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
 from tenfold.training.finish import Plan as FitPlan
+from tenfold.training.making import Making, fit_stages
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Limits, Material, SearchResult, search
@@ -86,17 +87,8 @@ class _Job:
     question: Question
     plan: Plan
     rows: TrainingRows
+    material: Material
     progress: Progress
-
-    @property
-    def material(self) -> Material:
-        return Material(
-            self.rows.training,
-            self.snapshot.profiles(),
-            self.snapshot.schema,
-            self.question,
-            self.plan.threads_per_trial,
-        )
 
 
 def run_train(
@@ -172,7 +164,31 @@ def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: 
     )
     limit = SEARCH_ROWS if plan.mode == "ray-data" else None
     rows = load_rows(snapshot, question, max_rows=limit)
-    return _Job(project, settings, snapshot, question, plan, rows, progress)
+    material = _material(project, snapshot, question, rows.training, plan=plan, progress=progress)
+    return _Job(project, settings, snapshot, question, plan, rows, material, progress)
+
+
+def _material(
+    project: Project,
+    snapshot: Snapshot,
+    question: Question,
+    rows: TrainingRows,
+    *,
+    plan: Plan,
+    progress: Progress,
+) -> Material:
+    """What the search and the last fit work on; columns are constructed and selected once, here."""
+    profiles, schema = snapshot.profiles(), snapshot.schema
+    with progress.step("columns"):
+        stages = fit_stages(
+            rows,
+            profiles=profiles,
+            schema=schema,
+            question=question,
+            making=Making.of(project),
+            threads=plan.trials_at_once * plan.threads_per_trial,
+        )
+    return Material(rows, profiles, schema, question, plan.threads_per_trial, stages)
 
 
 def _search_seconds(project: Project, budget_s: float | None, began: float) -> float | None:

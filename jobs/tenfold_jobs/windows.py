@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from tenfold.data.hashing import mix, row_hashes
 from tenfold.evaluation import measure
-from tenfold.features import CrossFit, Recipe
+from tenfold.features import Recipe
 from tenfold.features.codes import encode_table
 from tenfold.models import FAMILIES
 from tenfold.profile import Profile
 from tenfold.schema import Schema
 from tenfold.training.finish import Plan, fit_in_process
+from tenfold.training.making import Making, fit_stage
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows, truth_of
 
@@ -135,6 +136,7 @@ def choose_window(
     family: str,
     params: Mapping[str, Any],
     threads: int,
+    making: Making | None = None,
 ) -> tuple[Window, dict[str, float]]:
     """Fit the recipe on each window's learning rows; the choosing rows decide.
 
@@ -150,7 +152,15 @@ def choose_window(
     best = windows[0]
     for window in windows:
         rows = window.rows(live, LEARN)
-        plan = _plan(question, schema, rows, family=family, params=params, threads=threads)
+        plan = _plan(
+            question,
+            schema,
+            rows,
+            family=family,
+            params=params,
+            threads=threads,
+            making=making or Making(),
+        )
         scores[window.name] = _score(plan, rows, choosers, schema)
         if window is not best and question.better(scores[window.name], scores[best.name]):
             best = window
@@ -165,14 +175,23 @@ def _plan(
     family: str,
     params: Mapping[str, Any],
     threads: int,
+    making: Making,
 ) -> Plan:
-    recipe = Recipe(**FAMILIES[family].recipe(params))
+    rows = _rows(question, schema, table)
     folds = _folds(question, schema, table)
-    profiles = {
-        int(fold): Profile.from_table(table.filter(pa.array(folds == fold)), schema)
-        for fold in np.unique(folds)
-    }
-    fitted = CrossFit.fit(schema, profiles, recipe=recipe, ordered=question.ordered)
+    stage = fit_stage(
+        rows,
+        profiles={
+            int(fold): Profile.from_table(table.filter(pa.array(folds == fold)), schema)
+            for fold in np.unique(folds)
+        },
+        schema=schema,
+        question=question,
+        making=making,
+        threads=threads,
+    )
+    recipe = Recipe(**FAMILIES[family].recipe(params))
+    fitted = stage.crossfit(recipe, ordered=question.ordered)
     return Plan(family, params, fitted, question, threads)
 
 

@@ -92,6 +92,25 @@ def _look_at_mirror(settings: Settings, project: Project) -> None:
     assert "model/manifest.json" in names
 
 
+def test_constructed_columns_reach_the_artifact_and_the_card(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    size = np.exp(0.4 * rng.normal(size=4500))
+    price = 7 * size * np.exp(0.3 * rng.normal(size=4500))
+    left = np.where(price / size > 7, "yes", "no")
+    lines = [f"{a:.9f},{b:.9f},{c}" for a, b, c in zip(size, price, left, strict=True)]
+    (tmp_path / "churn.csv").write_text("size,price,left\n" + "\n".join(lines) + "\n")
+    train = {"trials": 1, "folds": 2, "families": ["boosting"], "construct_columns": "auto"}
+    project = make_project(tmp_path, train=train)
+    settings = settings_of(tmp_path, "home")
+    prepare(project, settings=settings)
+    record = run_train(project, settings)
+    assert (record.metrics["roc_auc"]["value"] or 0) > 0.99
+    predictor = Predictor.load(Registry(settings).require(project.name).path)
+    assert "price / size" in predictor.preprocessor.feature_names
+    assert [column.name for column in predictor.columns] == ["size", "price"]
+    assert "price / size" in Path(record.card).with_suffix(".md").read_text()
+
+
 def test_a_missed_gate_is_registered_and_not_promoted(tmp_path: Path) -> None:
     write_table(tmp_path)
     problem = {"task": "binary", "target": "left", "gates": ["roc_auc >= 0.999"]}

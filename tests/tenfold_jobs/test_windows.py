@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tenfold.project import Project
 from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.training.making import Making
 from tenfold.training.question import make_question
 from tenfold_jobs.windows import (
     CHOOSE,
@@ -151,3 +152,30 @@ def test_no_judge_is_ever_learned_from() -> None:
         assert not judges & set(window.rows(live, LEARN, CHOOSE)["x"].to_pylist())
     assert set(live.judges["x"].to_pylist()) < judges
     assert live.judges.num_rows == live.part(JUDGE, since=300).num_rows
+
+
+def test_windows_are_compared_with_the_columns_that_the_recipe_makes() -> None:
+    """The truth is a ratio: a linear model sees it once the ratio is a column."""
+
+    def table(n_rows: int, seed: int) -> pa.Table:
+        random = np.random.default_rng(seed)
+        size = np.exp(0.5 * random.normal(size=n_rows))
+        x = size * np.exp(0.3 * random.normal(size=n_rows))
+        return pa.table({"x": x, "size": size, "y": np.where(x > size, "yes", "no")})
+
+    schema = Schema((SCHEMA.column("x"), Column("size", Kind.NUMBER), SCHEMA.column("y")))
+    live = table(3000, 1)
+    both = []
+    for making in (Making(), Making(construct="auto")):
+        _, scores = choose_window(
+            windows_of(table(2000, 0), LiveRows(live, deal(live, schema))),
+            LiveRows(live, deal(live, schema)),
+            question=QUESTION,
+            schema=schema,
+            family="boosting",
+            params={"eta": 0.2, "max_depth": 2, "rounds": 20},
+            threads=1,
+            making=making,
+        )
+        both.append(scores["everything"])
+    assert both[1] < 0.8 * both[0]

@@ -63,6 +63,15 @@ class Train(Section):
     device: Literal["auto", "cpu"] = "auto"
     """Where models are fitted; auto means CPU so far, also where there are GPUs."""
 
+    construct_columns: Literal["auto", "off"] = "off"
+    """auto: ratios, differences, group statistics and crosses of columns are tried on training rows
+    and kept where they help, at most 24. Off by default: trees rarely need them on tables of a few
+    strong columns, and each makes every request slower."""
+
+    select_columns: Literal["auto", "off"] = "auto"
+    """auto: of 100 columns or more, those that help no more than shuffled copies are dropped, and
+    the endpoint asks for the others only. Narrower tables keep all columns and pay nothing."""
+
     @property
     def budget_s(self) -> float:
         """The budget in seconds."""

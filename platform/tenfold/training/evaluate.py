@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tenfold.evaluation import Judged, measure, silhouette
 from tenfold.features import CrossFit, Recipe
+from tenfold.features.second import Stage
 from tenfold.models import FAMILIES, Fit, FitStopped, n_outputs
 from tenfold.profile import Profile
 from tenfold.project.measures import Task
@@ -97,6 +98,8 @@ class Workspace:
         schema: of the snapshot.
         question: what is asked.
         threads: threads of each fit, the same wherever the search runs.
+        stages: what was constructed and selected for each set of folds that is fitted on, see
+            `tenfold.training.making`; a set that is absent has nothing but its profile.
     """
 
     def __init__(
@@ -107,18 +110,27 @@ class Workspace:
         schema: Schema,
         question: Question,
         threads: int,
+        stages: Mapping[tuple[int, ...], Stage] | None = None,
     ) -> None:
         self.rows = rows
         self.profiles = profiles
         self.schema = schema
         self.question = question
         self.threads = threads
+        self._stages: dict[tuple[int, ...], Stage] = dict(stages or {})
         self._prepared: OrderedDict[Any, FoldData] = OrderedDict()
 
+    def stage(self, folds: tuple[int, ...]) -> Stage:
+        """What stands between the codes of the rows and the operations fitted on some folds."""
+        if folds not in self._stages:
+            profiles = {fold: self.profiles[fold] for fold in folds}
+            self._stages[folds] = Stage(self.schema, profiles)
+        return self._stages[folds]
+
     def crossfit(self, folds: tuple[int, ...], recipe: Recipe) -> CrossFit:
-        """The preparation fitted on some folds, from their profiles alone."""
-        profiles = {fold: self.profiles[fold] for fold in folds}
-        return CrossFit.fit(self.schema, profiles, recipe=recipe, ordered=self.question.ordered)
+        """The preparation fitted on some folds, from their profiles and their stage; it reads the
+        codes that the stage's `narrow` gives."""
+        return self.stage(folds).crossfit(recipe, ordered=self.question.ordered)
 
     def fold(self, use: FoldUse, recipe: Recipe, *, stops_early: bool) -> FoldData:
         """The matrices of one split."""
@@ -138,19 +150,20 @@ class Workspace:
     def _prepare(self, use: FoldUse, recipe: Recipe, *, stops_early: bool) -> FoldData:
         rows = self.rows
         prep = self.crossfit(use.train, recipe)
+        codes = self.stage(use.train).narrow(rows.codes)
         inside = np.flatnonzero(np.isin(rows.fold, use.train))
         judged = np.flatnonzero(rows.fold == use.valid)
         hold = stopping_rows(rows.position[inside], ordered=self.question.ordered)
         hold = hold if stops_early else np.zeros(len(inside), dtype=bool)
         fit, stop = inside[~hold], inside[hold]
         return FoldData(
-            fit=prep.transform_training(rows.codes[fit], rows.fold[fit]),
+            fit=prep.transform_training(codes[fit], rows.fold[fit]),
             fit_truth=rows.truth[fit],
             fit_weights=None if rows.weights is None else rows.weights[fit],
-            stop=(prep.transform_training(rows.codes[stop], rows.fold[stop]), rows.truth[stop])
+            stop=(prep.transform_training(codes[stop], rows.fold[stop]), rows.truth[stop])
             if len(stop)
             else None,
-            judged=prep.served.transform_codes(rows.codes[judged]),
+            judged=prep.served.transform_codes(codes[judged]),
             judged_rows=judged,
             cache={},
         )

@@ -7,7 +7,7 @@ sealed test rows are touched once, at the end, by the engine that will answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,12 @@ from tenfold.evaluation import (
     silhouette,
 )
 from tenfold.features import CrossFit, Preprocessor, Recipe
+from tenfold.features.second import Stage
 from tenfold.models import FAMILIES, EngineChoice, Fit, Model, choose_engine
 from tenfold.monitor import FrozenBins, LossRule, build_reference
 from tenfold.profile import Profile, merge_profiles
 from tenfold.project.measures import Task, measures_for
+from tenfold.schema import Schema
 from tenfold.training.evaluate import n_classes_of
 from tenfold.training.folds import TEST_FOLD
 from tenfold.training.question import Question
@@ -71,6 +73,7 @@ class Finished:
         calibration: of the positive class (binary) or the answered class, on the test rows.
         profile: of all training rows.
         reference: bytes of ``reference.json``.
+        stage: what was constructed and selected.
         n_training: rows the last fit's statistics come from.
         n_test: sealed rows judged.
     """
@@ -87,6 +90,7 @@ class Finished:
     calibration: tuple[CalibrationBin, ...]
     profile: Profile
     reference: bytes
+    stage: Stage
     n_training: int
     n_test: int
 
@@ -137,13 +141,11 @@ def finish(
         final = dict(chosen.freeze(params, round(rounds * ROUNDS_FOR_ALL_ROWS)))
     folds = [fold for fold in sorted(material.profiles) if fold != TEST_FOLD]
     profile = merge_profiles([material.profiles[fold] for fold in folds])
-    recipe = Recipe(**chosen.recipe(final))
-    prepared = CrossFit.fit(
-        material.schema,
-        {fold: material.profiles[fold] for fold in folds},
-        recipe=recipe,
-        ordered=question.ordered,
-    )
+    plain = Stage(material.schema, {fold: material.profiles[fold] for fold in folds})
+    stage = material.stages.get(tuple(folds), plain)
+    # From here on a row is what a request is: the columns that the model asks for.
+    rows, test = (replace(some, codes=stage.narrow(some.codes)) for some in (rows, test))
+    prepared = stage.crossfit(Recipe(**chosen.recipe(final)), ordered=question.ordered)
     prep = prepared.served
     plan = Plan(family, final, prepared, question, material.threads)
     engine = choose_engine(last_fit(plan, rows), prep.transform_codes(rows.codes))
@@ -162,7 +164,8 @@ def finish(
         cross_validation=cross,
         calibration=_calibration(judged),
         profile=profile,
-        reference=_reference(material, profile, test, judged, block_rows=block_rows),
+        reference=_reference(rows, profile, test, judged, stage.schema, block_rows=block_rows),
+        stage=stage,
         n_training=profile.n_rows,
         n_test=test.n_rows,
     )
@@ -225,11 +228,17 @@ def _calibration(judged: Judged) -> tuple[CalibrationBin, ...]:
 
 
 def _reference(
-    material: Material, profile: Profile, test: TrainingRows, judged: Judged, *, block_rows: int
+    rows: TrainingRows,
+    profile: Profile,
+    test: TrainingRows,
+    judged: Judged,
+    schema: Schema,
+    *,
+    block_rows: int,
 ) -> bytes:
     """The monitor's reference: features of the training rows, scores and losses of the sealed rows,
     all in the order of the source."""
-    training = material.rows.take(np.argsort(material.rows.position, kind="stable"))
+    training = rows.take(np.argsort(rows.position, kind="stable"))
     order = np.argsort(test.position, kind="stable")
     rule, losses = None, None
     if judged.task is not Task.CLUSTERING:
@@ -237,7 +246,7 @@ def _reference(
         rule = LossRule.fit(judged.task.value, answered[order], judged.truth[order])
         losses = rule.losses(answered[order], judged.truth[order])
     made = build_reference(
-        FrozenBins.freeze(material.schema, profile),
+        FrozenBins.freeze(schema, profile),
         training.codes,
         scores=judged.scores[order],
         losses=losses,

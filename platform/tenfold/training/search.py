@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.errors import OurError
+from tenfold.features.second import Stage
 from tenfold.profile import Profile
 from tenfold.schema import Schema
 from tenfold.training.board import LAG, WAIT, Board, Tried
@@ -39,7 +40,8 @@ BOARD_CALL_TIMEOUT_S = 3600.0
 class Material:
     """Everything a session works on; put into the object store once.
 
-    ``rows`` are the training rows in hash order without the sealed ones.
+    ``rows`` are the training rows in hash order without the sealed ones; ``stages`` are what was
+    constructed and selected for each set of folds, none by default.
     """
 
     rows: TrainingRows
@@ -47,6 +49,7 @@ class Material:
     schema: Schema
     question: Question
     threads: int
+    stages: Mapping[tuple[int, ...], Stage] = field(default_factory=dict)
 
     def workspace(self) -> Workspace:
         """A session's own place to work."""
@@ -56,6 +59,7 @@ class Material:
             schema=self.schema,
             question=self.question,
             threads=self.threads,
+            stages=self.stages,
         )
 
 

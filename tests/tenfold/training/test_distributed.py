@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tenfold.data.arrow_file import write_arrow
 from tenfold.features import CrossFit, Recipe
+from tenfold.features.construct import Candidates, fit_construction
+from tenfold.features.second import Stage, extend_profile
 from tenfold.models import TargetMap
 from tenfold.profile import Profile
 from tenfold.project.measures import Task
@@ -48,6 +50,27 @@ def test_a_worker_encodes_each_row_without_its_own_fold(
     expected = prepared.transform_training(rows.codes, rows.fold)
     assert same_bits(np.concatenate([part["x"] for part in parts]), expected)
     assert not np.array_equal(expected, prepared.served.transform_codes(rows.codes))
+
+
+def test_a_worker_reads_the_kept_columns_and_makes_the_constructed_ones(
+    tmp_path: Path, make_table: Callable[..., tuple[Schema, pa.Table]]
+) -> None:
+    schema, table = make_table(Task.BINARY, n_rows=300, ordered=False)
+    question = Question(Task.BINARY, ("no", "yes"), "roc_auc", False, 3, 0, ("boosting",))
+    rows = encode_rows(question, schema, table).training
+    made = fit_construction(schema, Candidates(groups=((2, 1),)), rows.codes)
+    assert made is not None
+    profile = Profile.from_table(table, schema)
+    extended = extend_profile(profile, made, rows.codes, schema=schema, target=None)
+    whole = Stage(schema, {0: extended}, construction=made)
+    stage = whole.keep([len(made.direct) + made.names.index("z - mean by city")])
+    assert [column.name for column in stage.schema.features] == ["z", "city"]
+    prepared = stage.crossfit(Recipe())
+    write_arrow(tmp_path / "block.arrow", table)
+    reader = PartReader(Plan("boosting", {}, prepared, question, 1), TargetMap())
+    part = reader({"path": [str(tmp_path / "block.arrow")], "part": [0], "n_parts": [1]})
+    assert same_bits(part["x"], prepared.served.transform_codes(stage.narrow(rows.codes)))
+    assert part["x"].shape[1] == 1
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=12), st.integers(1, 6))
