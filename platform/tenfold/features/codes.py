@@ -76,8 +76,8 @@ def code_places(schema: Schema, features: Sequence[int]) -> tuple[int, ...]:
 
     >>> texts = Schema((Column("a", Kind.TEXT), Column("n", Kind.NUMBER), Column("b", Kind.TEXT)))
     >>> places = code_places(texts, [1, 2])
-    >>> places[:3], len(places) - 2 == N_TEXT_SLOTS
-    ((1, 2, 67), True)
+    >>> places[:2], places[2] == 3 + N_TEXT_SLOTS, len(places) == 2 + N_TEXT_SLOTS
+    ((1, 2), True, True)
     """
     first = {column.name: place for column, place in text_places(schema)}
     texts = [schema.features[place].name for place in features]

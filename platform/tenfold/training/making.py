@@ -4,7 +4,7 @@ For each set of folds that a preprocessor is fitted on there is one `Stage`. Eve
 from the rows of those folds: the candidates from their merged profile, the statistics of pairs from
 their rows, and the decisions from small boosters that are fitted on some of these rows and judged
 on others of them. So a fold's stage has never seen the rows that the fold judges, and the
-cross-validated score covers the decisions too.
+cross-validated score covers the decisions too. The last fit does only what most folds did.
 
 **Constructed columns must earn their place**: those that gain more than shuffled copies stay, and
 all of them go unless the held-out loss falls by `WORTH`. **Selection must not cost**: columns that
@@ -12,13 +12,13 @@ gain no more than shuffled copies go, unless the held-out loss rises by more tha
 
 Measured (all six stages of five folds, 20,000 rows and more, two busy cores): 10 to 20 s for
 construction on adult, diamonds and King County; 220 columns, 3 folds of 2,000 rows: 10 s for
-selection. Of five real tables construction was kept on diamonds (loss -2.5 %) and not on bike and
-King County; on adult and telco-churn it hung on the fold.
+selection. Of five real tables construction was kept on diamonds alone; the error of a full booster
+in five folds fell from 540 to 534 there, that of a linear model from 1032 to 985.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -55,6 +55,9 @@ WORTH = 0.01
 long as the model lives."""
 TOLERANCE = 0.002
 """Share by which the held-out loss may rise when columns go: the noise of a third of the rows."""
+
+CONSTRUCTED, SELECTED = "constructed columns", "selected columns"
+"""What a stage's facts are about."""
 
 Folds = tuple[int, ...]
 Switch = Literal["auto", "off"]
@@ -98,19 +101,40 @@ def fit_stages(
     """
     if not _is_due(schema, question, making):
         return {}
-    every = tuple(fold for fold in sorted(profiles) if fold != TEST_FOLD)
-    sets = dict.fromkeys((*(use.train for use in question.folds), every))
-    return {
-        folds: fit_stage(
+
+    def fit(folds: Folds, allowed: Making) -> Stage:
+        return fit_stage(
             rows.take(np.isin(rows.fold, folds)),
             profiles={fold: profiles[fold] for fold in folds},
             schema=schema,
             question=question,
-            making=making,
+            making=allowed,
             threads=threads,
         )
-        for folds in sets
-    }
+
+    stages = {folds: fit(folds, making) for folds in {use.train: None for use in question.folds}}
+    every = tuple(fold for fold in sorted(profiles) if fold != TEST_FOLD)
+    allowed, facts = _stable(list(stages.values()), making)
+    last = fit(every, allowed)
+    return stages | {every: replace(last, facts=(*last.facts, *facts))}
+
+
+def _stable(stages: Sequence[Stage], making: Making) -> tuple[Making, tuple[tuple[str, str], ...]]:
+    """What the last fit may do: what most of the folds did, or their score would be of another kind
+    of model; and what it may not, in words."""
+    made = sum(bool(stage.made) for stage in stages)
+    dropped = sum(bool(stage.dropped) for stage in stages)
+    construct = making.construct if 2 * made >= len(stages) else "off"
+    select = making.select if 2 * dropped >= len(stages) else "off"
+    facts = [
+        (name, f"none: they helped in {n_folds} of {len(stages)} folds only")
+        for name, n_folds, off in (
+            (CONSTRUCTED, made, construct == "off"),
+            (SELECTED, dropped, select == "off"),
+        )
+        if off and any(name in dict(stage.facts) for stage in stages)
+    ]
+    return Making(construct, select), tuple(facts)
 
 
 def _is_due(schema: Schema, question: Question, making: Making) -> bool:
@@ -193,7 +217,7 @@ def _construct(plain: Stage, bench: _Bench) -> Stage:
     schema, rows = bench.schema, bench.rows
     made = fit_construction(schema, choose_candidates(schema, plain.profile), rows.codes)
     if made is None:
-        return replace(plain, facts=(("constructed columns", "none was worth a trial"),))
+        return replace(plain, facts=((CONSTRUCTED, "none was worth a trial"),))
     profiles = {
         fold: _extended(profile, made, rows.take(rows.fold == fold), bench)
         for fold, profile in plain.profiles.items()
@@ -210,10 +234,10 @@ def _construct(plain: Stage, bench: _Bench) -> Stage:
         words = f"{tried}, held-out loss {before.loss:.4f} without and {after.loss:.4f} with"
         if _helps(before, after):
             fact = f"{len(stage.made)} kept of {words}: {', '.join(stage.made)}"
-            return replace(stage, facts=(("constructed columns", fact),))
-        return replace(plain, facts=(("constructed columns", f"none kept of {words}"),))
+            return replace(stage, facts=((CONSTRUCTED, fact),))
+        return replace(plain, facts=((CONSTRUCTED, f"none kept of {words}"),))
     fact = f"none kept of {tried}: none gains more than a shuffled column"
-    return replace(plain, facts=(("constructed columns", fact),))
+    return replace(plain, facts=((CONSTRUCTED, fact),))
 
 
 def _winners(stage: Stage, bench: _Bench) -> NDArray[np.bool_]:
@@ -246,16 +270,16 @@ def _select(stage: Stage, bench: _Bench) -> Stage:
     winners = _winners(fewer, bench)
     if not winners.any():
         fact = "all kept: none gains more than a shuffled column"
-        return replace(stage, facts=(*stage.facts, ("selected columns", fact)))
+        return replace(stage, facts=(*stage.facts, (SELECTED, fact)))
     kept = fewer.keep(np.flatnonzero(winners).tolist())
     after = bench.judge(kept)
     words = f"held-out loss {before.loss:.4f} with all and {after.loss:.4f} with the kept"
     n_all, n_kept = len(bench.schema.features), len(kept.schema.features)
     if after.loss > before.loss * (1.0 + TOLERANCE):
         fact = f"all {n_all} kept: {words}"
-        return replace(stage, facts=(*stage.facts, ("selected columns", fact)))
+        return replace(stage, facts=(*stage.facts, (SELECTED, fact)))
     fact = f"{n_kept} of {n_all} kept: {words}"
-    return replace(kept, facts=(*stage.facts, ("selected columns", fact)))
+    return replace(kept, facts=(*stage.facts, (SELECTED, fact)))
 
 
 def _target(schema: Schema, question: Question, rows: TrainingRows) -> Target:

@@ -291,6 +291,23 @@ def test_off_means_nothing_is_read_or_fitted(make_material: MakeMaterial) -> Non
     assert stages_of(make_material(Task.CLUSTERING)) == {}
 
 
+def test_the_last_fit_does_nothing_that_the_folds_did_not() -> None:
+    """Each fold has too few rows to judge, all of them have enough: the score of a model without
+    the ratio would stand for one with it."""
+    whole = staged("planted")[0]
+    few = whole.rows.take(np.arange(MIN_ROWS + 300))
+    stages = stages_of(replace(whole, rows=few))
+    assert [stage.made for stage in stages.values()] == [(), (), ()]
+    alone = fit_stage(
+        few,
+        profiles={k: whole.profiles[k] for k in (0, 1)},
+        schema=whole.schema,
+        question=whole.question,
+        making=BOTH,
+    )
+    assert "price / size" in alone.made
+
+
 def test_few_rows_cannot_tell_a_gain_from_luck() -> None:
     material = staged("planted")[0]
     few = material.rows.take(np.arange(MIN_ROWS - 1))
@@ -312,7 +329,7 @@ class Counted(Snapshot):
 def test_a_whole_fit_reads_the_rows_at_most_twice(tmp_path: Path) -> None:
     """Once when the table is prepared, for the profile; once here, for everything else."""
     rng = np.random.default_rng(2)
-    n_rows = 2400
+    n_rows = 3000
     size = np.exp(0.4 * rng.normal(size=n_rows))
     price = 7 * size * np.exp(0.3 * rng.normal(size=n_rows))
     left = np.where(price / size > 7 * np.exp(0.05 * rng.normal(size=n_rows)), "yes", "no")
