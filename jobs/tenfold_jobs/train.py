@@ -19,7 +19,7 @@ from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
 from tenfold.training.finish import Plan as FitPlan
-from tenfold.training.making import Making, fit_stages
+from tenfold.training.making import Making, fit_stages, is_due
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Limits, Material, SearchResult, search
@@ -178,17 +178,20 @@ def _material(
     progress: Progress,
 ) -> Material:
     """What the search and the last fit work on; columns are constructed and selected once, here."""
-    profiles, schema = snapshot.profiles(), snapshot.schema
+    profiles, schema, making = snapshot.profiles(), snapshot.schema, Making.of(project)
+    plain = Material(rows, profiles, schema, question, plan.threads_per_trial)
+    if not is_due(schema, question, making):
+        return plain
     with progress.step("columns"):
         stages = fit_stages(
             rows,
             profiles=profiles,
             schema=schema,
             question=question,
-            making=Making.of(project),
+            making=making,
             threads=plan.trials_at_once * plan.threads_per_trial,
         )
-    return Material(rows, profiles, schema, question, plan.threads_per_trial, stages)
+    return replace(plain, stages=stages)
 
 
 def _search_seconds(project: Project, budget_s: float | None, began: float) -> float | None:

@@ -43,7 +43,7 @@ from tenfold.training.rows import TrainingRows
 if TYPE_CHECKING:
     from tenfold.project import Project
 
-__all__ = ["Making", "fit_stage", "fit_stages"]
+__all__ = ["Making", "fit_stage", "fit_stages", "is_due"]
 
 MIN_ROWS = 1_000
 """Training rows below which nothing is judged: a third of fewer cannot tell a gain from luck."""
@@ -99,7 +99,7 @@ def fit_stages(
     Returns:
         By folds; empty where nothing may be done.
     """
-    if not _is_due(schema, question, making):
+    if not is_due(schema, question, making):
         return {}
 
     def fit(folds: Folds, allowed: Making) -> Stage:
@@ -137,7 +137,8 @@ def _stable(stages: Sequence[Stage], making: Making) -> tuple[Making, tuple[tupl
     return Making(construct, select), tuple(facts)
 
 
-def _is_due(schema: Schema, question: Question, making: Making) -> bool:
+def is_due(schema: Schema, question: Question, making: Making) -> bool:
+    """Whether there is anything to try: the project allows it, and the table calls for it."""
     if question.task is Task.CLUSTERING or schema.target is None:
         return False
     wide = len(schema.features) >= SELECT_FROM
@@ -164,7 +165,7 @@ def fit_stage(
         threads: fits side by side.
     """
     plain = Stage(schema, profiles)
-    if not _is_due(schema, question, making) or rows.n_rows < MIN_ROWS:
+    if not is_due(schema, question, making) or rows.n_rows < MIN_ROWS:
         return plain
     bench = _Bench(rows, schema, question, threads)
     stage = plain
@@ -263,23 +264,25 @@ def _helps(before: Verdict, after: Verdict) -> bool:
 
 def _select(stage: Stage, bench: _Bench) -> Stage:
     """Drop columns that gain no more than chance, unless that costs."""
-    before = bench.judge(stage)
     seen = stage.seen
     strong = strongest(seen, stage.profile)
     fewer = stage if len(strong) == len(seen.features) else stage.keep(strong)
+    before = bench.judge(fewer)
     winners = _winners(fewer, bench)
+    n_all = len(bench.schema.features)
+    compared = f"{len(fewer.schema.features)} of {n_all} kept"
     if not winners.any():
-        fact = "all kept: none gains more than a shuffled column"
-        return replace(stage, facts=(*stage.facts, (SELECTED, fact)))
+        return _told(fewer, f"{compared}: none gains more than a shuffled column")
     kept = fewer.keep(np.flatnonzero(winners).tolist())
     after = bench.judge(kept)
-    words = f"held-out loss {before.loss:.4f} with all and {after.loss:.4f} with the kept"
-    n_all, n_kept = len(bench.schema.features), len(kept.schema.features)
+    words = f"held-out loss {before.loss:.4f} before and {after.loss:.4f} without the others"
     if after.loss > before.loss * (1.0 + TOLERANCE):
-        fact = f"all {n_all} kept: {words}"
-        return replace(stage, facts=(*stage.facts, (SELECTED, fact)))
-    fact = f"{n_kept} of {n_all} kept: {words}"
-    return replace(kept, facts=(*stage.facts, (SELECTED, fact)))
+        return _told(fewer, f"{compared}: {words}")
+    return _told(kept, f"{len(kept.schema.features)} of {n_all} kept: {words}")
+
+
+def _told(stage: Stage, fact: str) -> Stage:
+    return replace(stage, facts=(*stage.facts, (SELECTED, fact)))
 
 
 def _target(schema: Schema, question: Question, rows: TrainingRows) -> Target:

@@ -44,8 +44,9 @@ def material_of(
     n_folds: int = 2,
     ordered: bool = False,
     order: np.ndarray | None = None,
+    block_rows: int = 100,
 ) -> Material:
-    """A material with the profile of each fold merged from blocks of 100 rows.
+    """A material with the profile of each fold merged from blocks.
 
     ``order`` is the order in which the blocks come.
     """
@@ -70,7 +71,7 @@ def material_of(
     table = pa.table(
         data | {"y": truth, "__row": np.arange(n_rows), "__fold": fold, "__hash": hashes}
     )
-    blocks = [table.slice(k, 100) for k in range(0, n_rows, 100)]
+    blocks = [table.slice(k, block_rows) for k in range(0, n_rows, block_rows)]
     blocks = blocks if order is None else [blocks[k] for k in order]
     profiles = {}
     for label in np.unique(fold):
@@ -111,7 +112,8 @@ def wide(n_rows: int = 3900, *, n_folds: int = 2) -> Material:
     columns = dict(zip(place.tolist(), x.T, strict=True))
     for k, name in enumerate(names):
         data[str(name)] = columns[k]
-    return material_of(data, np.where(signal > 0, "yes", "no"), n_folds=n_folds)
+    truth = np.where(signal > 0, "yes", "no")
+    return material_of(data, truth, n_folds=n_folds, block_rows=n_rows)
 
 
 def stages_of(material: Material, making: Making = BOTH) -> dict[tuple[int, ...], Stage]:
@@ -144,6 +146,33 @@ def test_of_20_signals_and_200_noise_columns_the_signals_stay_and_the_score_is_n
         )
     before, after = (evaluate(m.workspace(), BOOSTING).score for m in (plain, selected))
     assert after >= before
+
+
+def test_a_text_stays_for_any_of_its_words() -> None:
+    rng = np.random.default_rng(7)
+    n_rows = 1500
+    words = np.array(["late", "good", "broken", "cheap", "new", "old"])
+    texts = [rng.choice(words, 3) for _ in range(n_rows)]
+    broken = np.array(["broken" in text for text in texts])
+    data = {f"x{k}": rng.normal(size=n_rows) for k in range(SELECT_FROM)}
+    y = np.where(broken ^ (rng.random(n_rows) < 0.1), "yes", "no")
+    columns = [Column(name, Kind.NUMBER) for name in data]
+    target = Column("y", Kind.CATEGORY, Role.TARGET, domain=("no", "yes"))
+    schema = Schema((*columns, Column("note", Kind.TEXT), target))
+    hashes = pa.array([rng.bytes(16) for _ in range(n_rows)], pa.binary(16))
+    places = {"__row": np.arange(n_rows), "__fold": np.zeros(n_rows, np.int8), "__hash": hashes}
+    table = pa.table({**data, "note": [" ".join(text) for text in texts], "y": y, **places})
+    question = Question(Task.BINARY, ("no", "yes"), "roc_auc", False, 2, 0, ("boosting",))
+    stage = fit_stage(
+        encode_rows(question, schema, table).in_hash_order(),
+        profiles={0: Profile.from_table(table, schema)},
+        schema=schema,
+        question=question,
+        making=Making(select="auto"),
+    )
+    assert "note" in stage.schema.names
+    assert "note" not in stage.dropped
+    assert len(stage.dropped) >= 0.9 * SELECT_FROM
 
 
 def finished(material: Material) -> Finished:
