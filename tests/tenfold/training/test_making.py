@@ -123,6 +123,7 @@ def stages_of(material: Material, making: Making = BOTH) -> dict[tuple[int, ...]
         schema=material.schema,
         question=material.question,
         making=making,
+        threads=2,
     )
 
 
@@ -297,7 +298,7 @@ def test_the_threads_of_the_judges_change_no_bit() -> None:
         schema=material.schema,
         question=material.question,
         making=BOTH,
-        threads=3,
+        threads=1,
     )
     assert digests(stages) == digests(staged("planted")[1].stages)  # type: ignore[arg-type]
 
