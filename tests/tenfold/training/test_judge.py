@@ -71,3 +71,14 @@ def test_large_targets_are_judged_on_a_log_scale() -> None:
     prices = np.exp(8.0 + 3.0 * truth)
     verdict = Judge(prices, None, parts_of_rows(N_ROWS, None), "regression", 0)(matrix)
     assert verdict.loss < 0.7
+
+
+def test_many_classes_grow_fewer_rounds_and_still_tell_columns_apart() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 60, 2400)
+    matrix = np.column_stack([rng.normal(size=2400), truth + 0.1 * rng.normal(size=2400)])
+    verdict = Judge(truth, None, parts_of_rows(2400, None), "multiclass", 60)(
+        matrix.astype(np.float32)
+    )
+    assert (verdict.gains[:, 1] > 10 * verdict.gains[:, 0]).all()
+    assert verdict.loss < 0.8 * math.log(60)
