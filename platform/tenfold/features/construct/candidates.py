@@ -128,9 +128,8 @@ def _pairs(schema: Schema, profile: Profile) -> tuple[Places, Places]:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         relative = _gains(between, spread, cross, 1.0 / means)
         noise = np.sqrt([n.variance for n in numbers]) / np.abs(means)
-    domain = schema.target.domain if schema.target is not None else None
-    freedom = max(1, len(domain or ()) - 1)
-    least = max(MIN_GAIN, NOISE_GAIN * freedom / profile.n_rows)
+    n_classes = len(schema.target.domain or ()) if schema.target is not None else 0
+    least = max(MIN_GAIN, NOISE_GAIN * max(1, n_classes - 1) / profile.n_rows)
     best = _ranked(gains, least, MAX_DIFFERENCES)
     differences = tuple((place[names[i]], place[names[j]]) for i, j in best)
     ratios = []
@@ -155,7 +154,8 @@ def _moments(schema: Schema, profile: Profile, names: list[str]) -> tuple[Floats
             covariance = moments.c2[at, y] / np.maximum(moments.n[at, y], 1)
             return np.outer(covariance, covariance) / variance, spread, cross
     apart = np.stack([_class_means(profile.associations[name]) for name in names])
-    return apart @ apart.T, spread, cross
+    with np.errstate(invalid="ignore", over="ignore"):
+        return apart @ apart.T, spread, cross
 
 
 def _class_means(association: object) -> Floats:
