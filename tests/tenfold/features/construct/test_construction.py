@@ -23,7 +23,7 @@ from tenfold.features.construct import (
     served_schema,
 )
 from tenfold.features.second import Stage, extend_profile
-from tenfold.profile import Profile
+from tenfold.profile import Profile, merge_profiles
 from tenfold.profile.association import Target
 from tenfold.profile.columns import class_codes
 from tenfold.schema import Kind, Role
@@ -41,8 +41,9 @@ ALL_KINDS = Candidates(
 """Numbers amount and age, constant and void; categories color and city."""
 
 
-def stage_of(table: Any) -> Stage:
-    codes, profile = encode_table(SCHEMA, table), Profile.from_table(table, SCHEMA)
+def stage_of(table: Any, profile: Profile | None = None) -> Stage:
+    """The stage of a table, by default with its own profile."""
+    codes, profile = encode_table(SCHEMA, table), profile or Profile.from_table(table, SCHEMA)
     made = fit_construction(SCHEMA, ALL_KINDS, codes)
     assert made is not None
     classes = ("no", "yes")
@@ -54,6 +55,16 @@ def stage_of(table: Any) -> Stage:
 class _Constructed(PreprocessingConformance):
     def fit(self) -> Preprocessor:
         return stage_of(self.table()).crossfit(self.recipe).served
+
+    def test_any_cut_and_order_of_the_rows_gives_the_same_digest(self) -> None:
+        """Rows come in hash order whatever the blocks; profiles come merged from them."""
+        table, expected = self.table(), self.fit().digest()
+        for size in (7, 60, 199):
+            starts = range(0, table.num_rows, size)
+            parts = [Profile.from_table(table.slice(k, size), SCHEMA) for k in starts]
+            for order in (parts, parts[::-1]):
+                stage = stage_of(table, merge_profiles(order))
+                assert stage.crossfit(self.recipe).served.digest() == expected
 
 
 class TestTrees(_Constructed):
