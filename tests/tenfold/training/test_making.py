@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tenfold.canonical import canonical_json
-from tenfold.data import Snapshot, prepare
+from tenfold.data import Hints, Snapshot, clean_table, infer_schema, prepare, read_batches
 from tenfold.features import Preprocessor, Recipe
 from tenfold.features.construct import MAX_CONSTRUCTED
 from tenfold.features.second import Stage
@@ -243,6 +243,32 @@ def test_where_nothing_helps_nothing_is_made() -> None:
     for stage in stages.values():
         assert (stage.made, stage.dropped, stage.construction) == ((), (), None)
         assert "none" in dict(stage.facts)["constructed columns"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "helps"), [("diamonds", "price", True), ("bike", "cnt", False)]
+)
+def test_real_tables_get_columns_only_where_these_pay(
+    name: str, target: str, helps: bool, data_folder: Path
+) -> None:
+    batches = list(read_batches(data_folder / f"{name}.csv"))
+    schema = infer_schema(batches, Hints(target=target))
+    table = pa.concat_tables([clean_table(batch, schema)[0] for batch in batches])
+    n_rows, rng = table.num_rows, np.random.default_rng(0)
+    hashes = pa.array([rng.bytes(16) for _ in range(n_rows)], pa.binary(16))
+    places = {"__row": np.arange(n_rows), "__fold": np.zeros(n_rows, np.int8), "__hash": hashes}
+    for column, values in places.items():
+        table = table.append_column(column, pa.array(values))
+    question = Question(Task.REGRESSION, (), "rmse", False, 2, 0, ("boosting",))
+    stage = fit_stage(
+        encode_rows(question, schema, table).in_hash_order(),
+        profiles={0: Profile.from_table(table, schema)},
+        schema=schema,
+        question=question,
+        making=BOTH,
+        threads=2,
+    )
+    assert bool(stage.made) == helps
 
 
 def test_columns_of_noise_alone_all_stay() -> None:
