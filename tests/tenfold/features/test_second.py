@@ -21,6 +21,7 @@ SCHEMA, TABLE = mixed_schema(), mixed_table(500)
 CODES, PROFILE = encode_table(SCHEMA, TABLE), Profile.from_table(TABLE, SCHEMA)
 CANDIDATES = Candidates(ratios=((0, 1),), groups=((4, 1),), crosses=((3, 4),))
 TARGET = Target(("no", "yes"), class_codes(TABLE.column("label").combine_chunks(), ("no", "yes")))
+TARGET_OF_NONE = Target(("no", "yes"), np.zeros(0, dtype=np.intp))
 
 
 def made_stage() -> Stage:
@@ -62,6 +63,22 @@ def test_an_extended_profile_is_the_profile_of_the_extended_table() -> None:
     assert sorted(stage.profile.categories["color & city"].counts) == list(
         stage.profile.categories["color & city"].counts
     )
+
+
+def test_a_sample_of_the_rows_may_stand_for_them() -> None:
+    """Of a large table the second read holds a sample; the first one counted all rows."""
+    some = CODES[:200]
+    made = fit_construction(SCHEMA, CANDIDATES, some)
+    assert made is not None
+    profile = extend_profile(PROFILE, made, some, schema=SCHEMA, target=None)
+    assert profile.n_rows == 500
+    assert profile.numbers["amount"] is PROFILE.numbers["amount"]
+    assert profile.numbers["amount / age"].count + profile.numbers["amount / age"].nulls == 200
+    none = extend_profile(PROFILE, made, CODES[:0], schema=SCHEMA, target=TARGET_OF_NONE)
+    assert none.numbers["amount / age"].count == 0
+    both = Stage(SCHEMA, {0: profile, 1: profile}, construction=made)
+    fitted = both.crossfit(Recipe(numbers="robust", categories="frequency")).served
+    assert np.isfinite(fitted.transform_codes(CODES)).all()
 
 
 def test_keeping_everything_changes_no_feature() -> None:
