@@ -100,7 +100,10 @@ def read_head(path: Path, *, source: str) -> CsvHead:
         )
     end = int(ends[0]) if len(ends) else len(head)
     line = _utf8(head[start:end], path, start, source)
-    delimiter = max(_DELIMITERS, key=lambda mark: len(_split(line, mark)))
+    # A mark inside quotes is text: under a wrong delimiter such quotes end in the wrong place.
+    strict = {mark: len(_split(line, mark, strict=True)) for mark in _DELIMITERS}
+    votes = strict if any(strict.values()) else {m: len(_split(line, m)) for m in _DELIMITERS}
+    delimiter = max(_DELIMITERS, key=votes.__getitem__)
     names = _split(line, delimiter)
     if len(names) > MAX_COLUMNS:
         raise DataError(
@@ -247,9 +250,10 @@ def record_ends(data: bytes, start: int, *, n_quotes: int = 0) -> NDArray[np.int
     return np.asarray(feeds[before % 2 == 0] + 1 + start, dtype=np.int64)
 
 
-def _split(line: str, delimiter: str) -> list[str]:
+def _split(line: str, delimiter: str, *, strict: bool = False) -> list[str]:
+    lines = io.StringIO(line, newline="")
     try:
-        return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+        return next(csv.reader(lines, delimiter=delimiter, strict=strict), [])
     except csv.Error:  # a delimiter under which the quotes do not match
         return []
 

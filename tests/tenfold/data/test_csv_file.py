@@ -22,8 +22,9 @@ def _write(path: Path, data: bytes | str) -> Path:
 
 @pytest.mark.parametrize(
     ("text", "delimiter"),
-    [("a,b\n1,2\n", ","), ("a;b\n1;2\n", ";"), ("a\tb\n", "\t"), ("a|b\n", "|"), ("a\n", ",")],
-)
+    [("a,b\n1,2\n", ","), ("a;b\n1;2\n", ";"), ("a\tb\n", "\t"), ("a|b\n", "|"), ("a\n", ","),
+     ('"0",";;"\n', ","), ('"a;b;c",d\n', ","), ('"a" ,b\n', ",")],
+)  # fmt: skip
 def test_the_delimiter_is_seen(tmp_path: Path, text: str, delimiter: str) -> None:
     head = read_head(_write(tmp_path / "t.csv", text), source="t")
     assert head.delimiter == delimiter
