@@ -26,6 +26,8 @@ from tenfold.data.split import TEST, SplitKeys, SplitRule, assign_labels, kept_r
 from tenfold.data.text import to_text, whole
 from tenfold.data.work import Work
 from tenfold.errors import DataError
+from tenfold.profile.columns import NUMBER_KINDS
+from tenfold.profile.course import Axis
 from tenfold.schema import Column, Kind, Role, Schema
 
 __all__ = [
@@ -187,12 +189,14 @@ class Split:
         labels: file with one int8 label a clean row.
         starts: first row of each piece within it.
         records: records of the source before each piece.
+        axis: what the survey of the training rows goes along: the time, else the source's order.
         facts: the manifest's numbers and digests.
     """
 
     labels: Path
     starts: tuple[int, ...]
     records: tuple[int, ...]
+    axis: Axis
     facts: dict[str, Any]
 
 
@@ -220,12 +224,14 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
     labels = assign_labels(keys, options.split, kept=kept_or_why)
     path = work.folder / "labels.bin"
     write_atomic(path, labels.tobytes())
+    axis = _axis(schema, keys, labels, n_records=sum(fact["n_records"] for fact in facts))
     kept = labels >= TEST
     hashes, n_rows = keys.hashes[kept], int(kept.sum())
     return Split(
         labels=path,
         starts=_before([fact["n_rows"] for fact in facts]),
         records=_before([fact["n_records"] for fact in facts]),
+        axis=axis,
         facts={
             "digest": _digest(schema.digest(), sum_128(hashes), n_rows),
             "folds_digest": _folds_digest(hashes, labels[kept], n_rows),
@@ -237,6 +243,14 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
             "n_records": sum(fact["n_records"] for fact in facts),
         },
     )
+
+
+def _axis(schema: Schema, keys: SplitKeys, labels: NDArray[np.int8], *, n_records: int) -> Axis:
+    column = next((column for column in schema.columns if column.role is Role.TIME), None)
+    if column is None or column.kind not in NUMBER_KINDS or keys.time is None:
+        return Axis.of_rows(n_records)
+    unit = 1e6 if column.kind is Kind.DATETIME else 1.0
+    return Axis.of_times(column.name, keys.time[labels >= 0] / unit)
 
 
 def _near(

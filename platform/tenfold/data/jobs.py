@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,17 @@ import pyarrow.compute as pc
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
 from tenfold.data.clean import PROBLEMS, Rules, clean_block
-from tenfold.data.hashing import key_hashes, row_hashes, to_binary
+from tenfold.data.hashing import from_binary, key_hashes, row_hashes, to_binary
 from tenfold.data.near import write_near
 from tenfold.data.scan import scan_table
 from tenfold.data.snapshot import FOLD, HASH, ROW, block_name
 from tenfold.data.source import Shard
 from tenfold.data.split import TEST
+from tenfold.profile.course import Axis
 from tenfold.schema import Schema
+
+if TYPE_CHECKING:
+    from tenfold.profile.survey import Survey
 
 __all__ = [
     "KEY",
@@ -33,6 +38,7 @@ __all__ = [
     "problem_file",
     "profile_file",
     "scan_file",
+    "survey_file",
 ]
 
 KEY = "__key"
@@ -62,6 +68,11 @@ def problem_file(folder: Path, piece: int) -> Path:
 def profile_file(folder: Path, piece: int) -> Path:
     """Where the profiles of a piece lie, one a fold."""
     return folder / f"profile-{piece:05d}.arrow"
+
+
+def survey_file(folder: Path, piece: int) -> Path:
+    """Where the survey of a piece's training rows lies."""
+    return folder / f"survey-{piece:05d}.bin"
 
 
 def fact_file(folder: Path, piece: int) -> Path:
@@ -138,6 +149,8 @@ class FinishJob:
         starts: first row of each piece within ``labels``.
         records: records of the source before each piece.
         schema: of the rows.
+        axis: what the survey goes along.
+        limit: largest row hash that may be in the survey's sample.
     """
 
     folder: Path
@@ -146,6 +159,8 @@ class FinishJob:
     starts: Sequence[int]
     records: Sequence[int]
     schema: Schema
+    axis: Axis
+    limit: int
 
     def __call__(self, piece: int) -> None:
         """Finish one piece."""
@@ -172,6 +187,7 @@ class FinishJob:
             names=["fold", "profile"],
         )
         write_arrow(profile_file(self.folder, piece), stored)
+        write_atomic(survey_file(self.folder, piece), self._survey(table).to_bytes())
         data = write_arrow(self.target / block_name(piece), table)
         facts = {
             "name": block_name(piece),
@@ -180,3 +196,16 @@ class FinishJob:
             "sha256": sha256_hex(data),
         }
         write_atomic(fact_file(self.folder, piece), canonical_json(facts))
+
+    def _survey(self, table: pa.Table) -> Survey:
+        from tenfold.profile.survey import Survey
+
+        rows = table.filter(pc.not_equal(table.column(FOLD), TEST))
+        return Survey.from_table(
+            rows,
+            self.schema,
+            axis=self.axis,
+            hashes=from_binary(rows.column(HASH))[:, 0],
+            positions=rows.column(ROW).to_numpy(),
+            limit=self.limit,
+        )

@@ -37,6 +37,7 @@ from tenfold.data.snapshot import FORMAT_VERSION, LATEST, MANIFEST, Snapshot
 from tenfold.data.source import Shard, Source, TableSource
 from tenfold.data.work import Work, locked, open_work
 from tenfold.errors import DataError
+from tenfold.profile.sample import hash_limit
 from tenfold.progress import SILENT, Progress
 from tenfold.project.sources import FileSource as FileSpec
 from tenfold.project.sources import Source as Spec
@@ -246,7 +247,16 @@ def _carry_out(
     work.run("clean", clean, clean_file)
     check_fraction(work, options.max_bad_fraction, source=source.name)
     split = collect_split(work, schema, options)
-    finish = FinishJob(work.folder, work.target, split.labels, split.starts, split.records, schema)
+    finish = FinishJob(
+        folder=work.folder,
+        target=work.target,
+        labels=split.labels,
+        starts=split.starts,
+        records=split.records,
+        schema=schema,
+        axis=split.axis,
+        limit=hash_limit(split.facts["n_rows"]),
+    )
     work.run("split and profile", finish, fact_file)
     return {
         "format_version": FORMAT_VERSION,

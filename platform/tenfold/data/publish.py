@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 from tenfold.canonical import canonical_json, fsync_folder, read_json, sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, write_arrow
 from tenfold.data.clean import PROBLEMS
-from tenfold.data.jobs import fact_file, placed_problems, profile_file
+from tenfold.data.jobs import fact_file, placed_problems, profile_file, survey_file
 from tenfold.data.rejects import Rejected
-from tenfold.data.snapshot import MANIFEST, PROFILES, QUARANTINE, Snapshot
+from tenfold.data.snapshot import MANIFEST, PROFILES, QUARANTINE, SURVEY, Snapshot
 from tenfold.data.work import Work
 from tenfold.errors import StoreError
 
 if TYPE_CHECKING:
     from tenfold.profile import Profile
+    from tenfold.profile.survey import Survey
 
 __all__ = ["merge_by_fold", "publish"]
 
@@ -58,6 +59,8 @@ def publish(
         names=["fold", "profile"],
     )
     data = write_arrow(work.target / PROFILES, stored)
+    survey = _survey(work).to_bytes()
+    write_atomic(work.target / SURVEY, survey)
     n_problems = _write_quarantine(work, rejected)
     manifest: dict[str, Any] = {
         **made,
@@ -66,9 +69,11 @@ def publish(
         "n_problems": n_problems,
         "fold_rows": {str(fold): profiles[fold].n_rows for fold in folds},
         "profiles_sha256": sha256_hex(data),
+        "survey_sha256": sha256_hex(survey),
         "blocks": [read_json(fact_file(work.folder, p)) for p in range(work.n_pieces)],
     }
-    _sweep(work.target, keep={PROFILES, QUARANTINE, *(b["name"] for b in manifest["blocks"])})
+    blocks = (block["name"] for block in manifest["blocks"])
+    _sweep(work.target, keep={PROFILES, QUARANTINE, SURVEY, *blocks})
     write_atomic(work.target / MANIFEST, canonical_json(manifest))
     final = project_folder / f"{made['digest'][:32]}-{plan[:16]}"
     try:
@@ -119,6 +124,18 @@ def merge_by_fold(
         if len(row) > held:
             waiting[fold] = [merge_profiles(row)]
     return {fold: merge_profiles(row) for fold, row in waiting.items()}
+
+
+def _survey(work: Work) -> Survey:
+    """The survey of all blocks, merged in their order, a few at a time."""
+    from tenfold.profile.survey import Survey
+
+    parts: list[Survey] = []
+    for piece in range(work.n_pieces):
+        parts.append(Survey.from_bytes(survey_file(work.folder, piece).read_bytes()))
+        if len(parts) > MERGE_BLOCKS:
+            parts = [Survey.merge_all(parts)]
+    return Survey.merge_all(parts)
 
 
 def _write_quarantine(work: Work, rejected: Rejected) -> int:

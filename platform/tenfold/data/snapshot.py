@@ -1,8 +1,9 @@
 """A snapshot: the cleaned, split, profiled table on disk, immutable once its manifest stands.
 
 Folder ``{snapshots}/{project}/{digest[:32]}-{plan[:16]}/``: ``snapshot.json`` (the manifest,
-written last), ``block-00000.arrow`` and on, ``profiles.arrow``, ``quarantine.parquet``. Any
-process may read it at any time; nobody writes into it.
+written last), ``block-00000.arrow`` and on, ``profiles.arrow``, ``survey.bin`` (what only the
+report needs of the training rows), ``quarantine.parquet``. Any process may read it at any time;
+nobody writes into it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from tenfold.settings import Settings
 
 if TYPE_CHECKING:
     from tenfold.profile import Profile
+    from tenfold.profile.survey import Survey
     from tenfold.project import Project
 
 __all__ = ["FOLD", "FORMAT_VERSION", "HASH", "MANIFEST", "ROW", "Snapshot", "block_name"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the folder's layout; another version is refused with its remedy."""
 MANIFEST = "snapshot.json"
 PROFILES = "profiles.arrow"
+SURVEY = "survey.bin"
 QUARANTINE = "quarantine.parquet"
 LATEST = "latest.json"
 ROW, HASH, FOLD = "__row", "__hash", "__fold"
@@ -168,6 +171,12 @@ class Snapshot:
         pairs = zip(stored["fold"].to_pylist(), stored["profile"].to_pylist(), strict=True)
         return {fold: Profile.from_bytes(data) for fold, data in pairs}
 
+    def survey(self) -> Survey:
+        """The survey of the training rows."""
+        from tenfold.profile.survey import Survey
+
+        return Survey.from_bytes((self.path / SURVEY).read_bytes())
+
     def quarantine(self) -> pa.Table:
         """The bad cells: source, position (from 1), column, value, reason."""
         return pq.read_table(self.path / QUARANTINE)
@@ -183,7 +192,7 @@ class Snapshot:
         write_csv(path, self.quarantine())
 
     def verify(self) -> None:
-        """Read every block and the profiles and compare their SHA-256 with the manifest.
+        """Read every block, the profiles and the survey; compare their SHA-256 with the manifest.
 
         `open` compares sizes only, which costs nothing; a training, which reads all rows anyway,
         calls this first.
@@ -192,7 +201,9 @@ class Snapshot:
             StoreError: a file has changed since it was written, or cannot be read.
         """
         expected = {block["name"]: block["sha256"] for block in self.manifest["blocks"]}
-        for name, sha256 in {**expected, PROFILES: self.manifest["profiles_sha256"]}.items():
+        expected[PROFILES] = self.manifest["profiles_sha256"]
+        expected[SURVEY] = self.manifest["survey_sha256"]
+        for name, sha256 in expected.items():
             file = self.path / name
             try:
                 with file.open("rb") as stream:

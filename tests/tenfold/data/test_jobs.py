@@ -22,11 +22,14 @@ from tenfold.data.jobs import (
     problem_file,
     profile_file,
     scan_file,
+    survey_file,
 )
 from tenfold.data.scan import TableScan
 from tenfold.data.snapshot import FOLD, ROW
 from tenfold.data.source import TableSource
 from tenfold.profile import Profile
+from tenfold.profile.course import Axis
+from tenfold.profile.survey import Survey
 
 TABLE = pa.table(
     {"x": ["1", "2", "bad", "4", "5", *["6"] * 25], "y": ["a", "b", "a", "?", "b", *["a"] * 25]}
@@ -55,7 +58,9 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
     labels = tmp_path / "labels.bin"
     np.array([-1, 0, -2, *[1] * 25], dtype=np.int8).tofile(labels)
     target = tmp_path / "snapshot"
-    finish = _travelled(FinishJob(tmp_path, target, labels, (0, 18), (0, 20), schema))
+    finish = _travelled(
+        FinishJob(tmp_path, target, labels, (0, 18), (0, 20), schema, Axis.of_rows(30), 2**64 - 1)
+    )
     for piece in (0, 1):
         finish(piece)
     first, second = (read_arrow(target / f"block-{i:05d}.arrow") for i in (0, 1))
@@ -73,3 +78,6 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
     stored = read_arrow(profile_file(tmp_path, 0))
     assert stored["fold"].to_pylist() == [-1, 0, 1]
     assert Profile.from_bytes(stored["profile"][2].as_py()).n_rows == 15
+    survey = Survey.from_bytes(survey_file(tmp_path, 0).read_bytes())
+    assert survey.n_rows == 16  # without the sealed row
+    assert survey.sample.positions.tolist() == [1, *range(5, 20)]

@@ -419,3 +419,29 @@ def test_facts_of_a_source_are_cheap_and_close(
     assert facts.n_columns == 6
     assert facts.size_bytes == big_file.stat().st_size
     assert facts.n_rows == pytest.approx(90_500, rel=0.3)
+
+
+def test_the_manifest_says_what_cleaning_passed_over(
+    table_file: Path, settings: Settings, make_project: Any
+) -> None:
+    snapshot = prepare(make_project(table_file), settings=settings)
+    facts = snapshot.manifest["cleaning"]
+    assert facts["trim"] is True
+    assert facts["columns"]["age"] == {"padded": 0, "dressed": 0, "missing": {"": 36}}
+    assert facts["columns"]["city"]["padded"] == 573  # 600 but for the quoted ones
+    assert set(facts["columns"]) == {"age", "city"}
+
+
+def test_the_survey_is_of_the_training_rows_along_the_declared_time(
+    table_file: Path, settings: Settings, make_project: Any
+) -> None:
+    by_rows = prepare(make_project(table_file), settings=settings)
+    survey = by_rows.survey()
+    n_sealed = by_rows.profiles()[-1].n_rows
+    assert survey.axis.column is None
+    assert survey.n_rows == survey.sample.n_rows == 600 - n_sealed
+    by_time = prepare(make_project(table_file, data={"time": "when"}), settings=settings)
+    course = by_time.survey().course
+    assert by_time.survey().axis.column == "when"
+    assert int(course.rows.sum()) == by_time.survey().n_rows
+    assert (course.low[1:] > course.high[:-1]).all()

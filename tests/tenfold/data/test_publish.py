@@ -17,7 +17,9 @@ def test_the_folder_holds_the_manifest_and_what_it_names(
     snapshot = prepare(make_project(table_file), settings=settings)
     named = {block["name"] for block in snapshot.manifest["blocks"]}
     found = {path.name for path in snapshot.path.iterdir()}
-    assert found == named | {"snapshot.json", "profiles.arrow", "quarantine.parquet"}
+    assert found == named | {
+        "snapshot.json", "profiles.arrow", "quarantine.parquet", "survey.bin",
+    }  # fmt: skip
 
 
 class _Litter(InProcess):

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from tenfold.data.scan import MAX_VALUES, TableScan, scan_table
 from tenfold.errors import DataError
 
-CELLS = st.lists(st.sampled_from(["1", "2.5", " x", "?", "true", "2014-09-16", "007"]), min_size=1)
+CELLS = st.lists(
+    st.sampled_from(["1", "2.5", " x", "?", " ?", "", "1,234", "true", "2014-09-16", "007"]),
+    min_size=1,
+)
 
 
 def _facts(scan: TableScan) -> list[object]:
@@ -25,6 +28,9 @@ def _facts(scan: TableScan) -> list[object]:
         column.n_booleans,
         column.n_datetimes,
         column.n_words,
+        column.n_padded,
+        column.n_dressed,
+        dict(column.markers),
         column.minimum,
         column.maximum,
         column.earliest,
@@ -100,3 +106,14 @@ def test_files_of_other_columns_are_refused() -> None:
     one, other = scan_table(pa.table({"a": ["1"]})), scan_table(pa.table({"b": ["1"]}))
     with pytest.raises(DataError, match=r"found \['a'\] and \['b'\]"):
         one.merge(other)
+
+
+def test_what_cleaning_will_pass_over_is_counted_by_its_form() -> None:
+    cells = [" x", "y", " ?", "  ?", "?", " ", "", None, "NA"]
+    column = scan_table(pa.table({"a": cells})).columns[0]
+    assert dict(column.markers) == {"": 1, " ": 1, " ?": 2, "?": 1, "NA": 1}
+    assert (column.n_padded, column.n_missing) == (1, 7)
+    numbers = scan_table(pa.table({"a": ["1,234", "5", " 6", "1e3", "+7"]})).columns[0]
+    assert (numbers.n_numbers, numbers.n_dressed, numbers.n_padded) == (5, 1, 1)
+    typed = scan_table(pa.table({"a": pa.array([1234, None])})).columns[0]
+    assert (typed.n_dressed, typed.n_padded, dict(typed.markers)) == (0, 0, {})

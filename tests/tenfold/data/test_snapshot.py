@@ -64,7 +64,7 @@ def test_changed_profiles_are_found_too(snapshot: Snapshot) -> None:
 def test_another_format_is_refused_with_its_remedy(snapshot: Snapshot) -> None:
     manifest = snapshot.path / "snapshot.json"
     manifest.write_bytes(canonical_json({**read_json(manifest), "format_version": 99}))
-    with pytest.raises(StoreError, match="must have snapshot format 1, and has 99; prepare the"):
+    with pytest.raises(StoreError, match="must have snapshot format 2, and has 99; prepare the"):
         Snapshot.open(snapshot.path)
 
 
