@@ -143,10 +143,13 @@ def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[st
         quarantine=dict(why.most_common()),
         snapshot={
             "digest": snapshot.digest,
+            "n_records": snapshot.manifest["n_records"],
             "n_rows": snapshot.n_rows,
             "n_quarantined": snapshot.n_quarantined,
             "n_duplicates": snapshot.n_duplicates,
             "ordered": snapshot.ordered,
         },
         positive_class=project.problem.positive_class,
+        survey=snapshot.survey(),
+        cleaning=snapshot.manifest["cleaning"],
     )

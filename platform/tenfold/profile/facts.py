@@ -13,10 +13,17 @@ import numpy as np
 
 from tenfold.canonical import finite_or_none
 from tenfold.errors import DataError
+from tenfold.profile.absence import absence_findings
 from tenfold.profile.compare import distances, shift_findings
+from tenfold.profile.dates import dated_after, undeclared_time
+from tenfold.profile.finding import Finding, Level
 from tenfold.profile.findings import findings
+from tenfold.profile.order import order_findings
+from tenfold.profile.pairs import pairs_of, twin_findings
 from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
+from tenfold.profile.quality import cleaning_findings
 from tenfold.profile.shapes import category_facts, number_facts, target_facts
+from tenfold.profile.survey import Survey
 from tenfold.schema import Column, Kind, Schema
 
 __all__ = ["FORMAT", "TEST_FOLD", "report_numbers"]
@@ -37,6 +44,8 @@ def report_numbers(
     quarantine: Mapping[str, int] | None = None,
     snapshot: Mapping[str, Any] | None = None,
     positive_class: str | None = None,
+    survey: Survey | None = None,
+    cleaning: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report as one JSON document.
 
@@ -48,6 +57,8 @@ def report_numbers(
         quarantine: rows set aside, by reason.
         snapshot: more facts to show, e.g. digest, n_duplicates, ordered; JSON values.
         positive_class: the class whose share is shown, for two classes; by default the rarer.
+        survey: of the training rows; without it nothing is said of time, order and pairs.
+        cleaning: what reading the source passed over, see `tenfold.profile.quality`.
 
     Returns:
         ``format, project, task, target, positive_class, snapshot, rows, findings, columns,
@@ -67,7 +78,18 @@ def report_numbers(
     if test is not None and test.n_rows == 0:
         test = None
     positive = _positive(schema, train, positive_class)
-    found = findings(schema, train) + ([] if test is None else shift_findings(train, test))
+    pairs = None if survey is None else pairs_of(survey)
+    ordered = bool((snapshot or {}).get("ordered"))
+    found = [
+        *findings(schema, train),
+        *undeclared_time(schema, train, ordered=ordered),
+        *([] if test is None else shift_findings(train, test, ordered=ordered)),
+        *([] if survey is None else dated_after(survey)),
+        *([] if survey is None else order_findings(survey, ordered=ordered)),
+        *([] if survey is None else absence_findings(survey)),
+        *([] if pairs is None else twin_findings(pairs)),
+        *cleaning_findings(cleaning, snapshot=snapshot or {}, quarantine=quarantine or {}),
+    ]
     covered = {column.name for column in profiled_columns(schema)}
     return {
         "format": FORMAT,
@@ -93,9 +115,8 @@ def report_numbers(
     }
 
 
-def _ranked(found: list[Any]) -> list[Any]:
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(found, key=lambda f: order[f.level])
+def _ranked(found: list[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda f: list(Level).index(f.level))
 
 
 def _target_first(schema: Schema) -> tuple[Column, ...]:

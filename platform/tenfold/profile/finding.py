@@ -22,6 +22,7 @@ class Law(StrEnum):
     LEAKAGE = "leakage"
     MISSING_IS_TARGET = "missing-is-target"
     MISSING = "missing"
+    MISSING_TOGETHER = "missing-together"
     CONSTANT = "constant"
     NEAR_UNIQUE = "near-unique"
     HIGH_CARDINALITY = "high-cardinality"
@@ -31,6 +32,15 @@ class Law(StrEnum):
     TWINS = "twins"
     LEFT_OUT = "left-out"
     SHIFT = "shift"
+    IDENTIFIER = "identifier"
+    ROW_ORDER = "row-order"
+    DATED_AFTER = "dated-after"
+    UNDECLARED_TIME = "undeclared-time"
+    BLANKS = "blanks"
+    MARKERS = "missing-markers"
+    NUMBERS_IN_TEXT = "numbers-in-text"
+    DUPLICATES = "duplicates"
+    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,9 @@ def _left_out(schema: Schema, profile: Profile) -> Found:
         if column.role is Role.IGNORED:
             why = column.evidence or f"kind {column.kind.value}"
             message = f"column {column.name!r} is left out ({why})"
-            yield Finding(Level.NOTE, column.name, Law.LEFT_OUT, message)
+            names_rows = column.kind is Kind.IDENTIFIER
+            law = Law.IDENTIFIER if names_rows else Law.LEFT_OUT
+            yield Finding(Level.NOTE, column.name, law, message)
 
 
 _RULES: tuple[Callable[[Schema, Profile], Found], ...] = (

@@ -15,6 +15,7 @@ from tenfold.canonical import canonical_json, write_atomic
 from tenfold.profile import charts, words
 from tenfold.profile.facts import TEST_FOLD, report_numbers
 from tenfold.profile.profile import Profile
+from tenfold.profile.survey import Survey
 from tenfold.schema import Schema
 
 __all__ = ["MAX_COLUMNS_DRAWN", "render_report", "report_numbers", "write_report"]
@@ -36,6 +37,8 @@ def write_report(
     quarantine: Mapping[str, int] | None = None,
     snapshot: Mapping[str, Any] | None = None,
     positive_class: str | None = None,
+    survey: Survey | None = None,
+    cleaning: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the page to ``path`` and its numbers beside it as ``.json``.
 
@@ -48,6 +51,8 @@ def write_report(
         quarantine: rows set aside, by reason.
         snapshot: more facts to show, e.g. digest, n_duplicates, ordered; JSON values.
         positive_class: the class whose share is shown, for two classes; by default the rarer.
+        survey: of the training rows; without it nothing is said of time, order and pairs.
+        cleaning: what reading the source passed over, see `tenfold.profile.quality`.
 
     Returns:
         The numbers, see `report_numbers`.
@@ -64,6 +69,8 @@ def write_report(
         quarantine=quarantine,
         snapshot=snapshot,
         positive_class=positive_class,
+        survey=survey,
+        cleaning=cleaning,
     )
     page = Path(path)
     write_atomic(page.with_suffix(".json"), canonical_json(numbers))

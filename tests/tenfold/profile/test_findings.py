@@ -97,7 +97,7 @@ def test_twins_and_columns_left_out_are_told() -> None:
     ))  # fmt: skip
     table = pa.table({"a": NOISE, "b": -NOISE, "key": ["k"] * N})
     found = findings(schema, Profile.from_table(table, schema))
-    assert laws(found) == {(Level.NOTE, Law.TWINS), (Level.NOTE, Law.LEFT_OUT)}
+    assert laws(found) == {(Level.NOTE, Law.TWINS), (Level.NOTE, Law.IDENTIFIER)}
     assert "column 'key' is left out (100 % unique strings)" in {f.message for f in found}
 
 

@@ -1,0 +1,125 @@
+"""What cleaning has passed over, mended or set aside: told, so that nobody is surprised by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tenfold.profile.finding import Finding, Law, Level
+
+__all__ = ["cleaning_findings"]
+
+MANY_EQUAL = 0.1
+"""Share of rows equal to another from which something is wrong with the export, or with the idea
+that a row is a case."""
+NAMED = 4
+"""Columns that a message names."""
+
+
+def cleaning_findings(
+    cleaning: Mapping[str, Any] | None,
+    *,
+    snapshot: Mapping[str, Any],
+    quarantine: Mapping[str, int],
+) -> Iterator[Finding]:
+    """Findings of the passes that came before the profile.
+
+    Args:
+        cleaning: ``trim``, and by column the counts of cells ``padded`` with blanks, ``dressed``
+            numbers and ``missing`` by marker; None where the source was not scanned.
+        snapshot: of these, where known: ``n_records``, ``n_rows``, ``n_duplicates``,
+            ``n_quarantined``.
+        quarantine: bad cells, by column and reason.
+
+    >>> cleaning = {"trim": True, "columns": {"a": {"missing": {" ?": 3}, "padded": 0,
+    ...                                             "dressed": 0}}}
+    >>> for found in cleaning_findings(cleaning, snapshot={"n_records": 9}, quarantine={}):
+    ...     print(found.law, found.message)
+    missing-markers column 'a' has the missing marker ' ?' in 3 of 9 rows: read as missing
+    """
+    yield from _set_aside(snapshot, quarantine)
+    yield from _equal(snapshot)
+    if cleaning is None:
+        return
+    yield from _markers(cleaning["columns"], snapshot.get("n_records"))
+    yield from _padded(cleaning)
+    yield from _dressed(cleaning["columns"])
+
+
+def _set_aside(snapshot: Mapping[str, Any], quarantine: Mapping[str, int]) -> Iterator[Finding]:
+    n_bad = snapshot.get("n_quarantined") or 0
+    if not n_bad:
+        return
+    reason, times = max(quarantine.items(), key=lambda item: item[1], default=("", 0))
+    why = f", most often: {reason} ({times})" if reason else ""
+    yield Finding(
+        Level.WARNING,
+        None,
+        Law.QUARANTINE,
+        f"{n_bad} of {snapshot.get('n_records', '?')} rows could not be mended and were set "
+        f"aside{why}; see the quarantine table",
+    )
+
+
+def _equal(snapshot: Mapping[str, Any]) -> Iterator[Finding]:
+    n_equal = snapshot.get("n_duplicates") or 0
+    if not n_equal:
+        return
+    total = n_equal + (snapshot.get("n_rows") or 0)
+    many = n_equal >= MANY_EQUAL * total
+    advice = ": if two cases may well be alike, set prepare.drop_duplicates: false" if many else ""
+    yield Finding(
+        Level.WARNING if many else Level.NOTE,
+        None,
+        Law.DUPLICATES,
+        f"{n_equal} of {total} rows were equal to an earlier one in every column and were "
+        f"dropped{advice}",
+    )
+
+
+def _markers(columns: Mapping[str, Any], n_records: int | None) -> Iterator[Finding]:
+    of = "" if n_records is None else f" of {n_records}"
+    for name, facts in columns.items():
+        for form, n in sorted(facts["missing"].items(), key=lambda item: (-item[1], item[0])):
+            if form == "":
+                continue  # an empty cell surprises nobody
+            what = "only blanks" if not form.strip() else f"the missing marker {form!r}"
+            yield Finding(
+                Level.NOTE,
+                name,
+                Law.MARKERS,
+                f"column {name!r} has {what} in {n}{of} rows: read as missing",
+            )
+
+
+def _padded(cleaning: Mapping[str, Any]) -> Iterator[Finding]:
+    found = {n: c["padded"] for n, c in cleaning["columns"].items() if c["padded"]}
+    if not found:
+        return
+    verb = "they were trimmed" if cleaning["trim"] else "they were kept (prepare.trim is off)"
+    yield Finding(
+        Level.NOTE if cleaning["trim"] else Level.WARNING,
+        None,
+        Law.BLANKS,
+        f"{sum(found.values())} cells in {_columns(list(found))} have blanks before or behind "
+        f"the value: {verb}, so ' a' and 'a' are {'one' if cleaning['trim'] else 'two'}",
+    )
+
+
+def _dressed(columns: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, facts in columns.items():
+        if facts["dressed"]:
+            yield Finding(
+                Level.NOTE,
+                name,
+                Law.NUMBERS_IN_TEXT,
+                f"column {name!r} has {facts['dressed']} numbers with signs of text in them, such "
+                "as commas between thousands: read as numbers",
+            )
+
+
+def _columns(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"column {names[0]!r}"
+    shown = ", ".join(repr(name) for name in names[:NAMED])
+    return f"{len(names)} columns ({shown}{', ...' if len(names) > NAMED else ''})"
