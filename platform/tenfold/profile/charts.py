@@ -1,121 +1,119 @@
-"""Small still pictures as inline SVG: 1-4 kB each, scalable, printable, no script.
-
-A full plotting library costs 1 to 5 MB of script in the page (plotly) or 10 to 40 kB of glyph
-outlines a figure (matplotlib), and the page's law is 3 MB for 50 columns.
-"""
+"""The report's pictures: a column's distribution, the target along it, and its course over time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
-from tenfold.profile.svg import horizontal, join, picture, rect, short, text, title, vertical
-from tenfold.profile.words import as_percent, as_value, shorten
+from tenfold.profile.figure import BAND, BLUE, COLORS, GRAY, INK, REST, draw
+from tenfold.profile.grid import Floats
+from tenfold.profile.words import as_percent, as_value
 
-__all__ = ["COLORS", "bars", "heatmap", "histogram", "target_along"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 340, 150
-LEFT, RIGHT, TOP, BOTTOM = 8, 8, 8, 18
-FLOOR = HEIGHT - BOTTOM
-ROOM = FLOOR - TOP
-ROW, THICK = 21, 14
-"""Height of one row of horizontal bars and of its bar, in px at full size."""
-LABELS, VALUES = 118, 50
-"""Width kept for the labels and the values of horizontal bars."""
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's palette, told apart by color-blind eyes and in gray print."""
-REST = "#c3c9d0"
+__all__ = ["course", "histogram", "target_along"]
+
 STANDARD_ERRORS = 2.0
-NUMBERED_CELLS = 14
-"""Columns up to which the heat map has room for the numbers."""
+LEFT = 0.17
+"""Share of the width for the labels of a vertical axis."""
+
+Show = Callable[[float | None], str]
 
 
 def histogram(facts: dict[str, Any], *, kind: str) -> Markup:
-    """Bars of a number column, with ticks where the test rows stand.
+    """Bars of a number column, with a line where the test rows stand.
 
     Args:
         facts: ``histogram`` of `tenfold.profile.shapes.number_facts`.
         kind: of the column, for the labels.
     """
+    edges = np.asarray(facts["edges"])
     # Bins of whole numbers begin half a step below the first that they hold.
     inset = 0.5 if kind in ("integer", "boolean") else 0.0
-    lows = [as_value(edge + inset, kind=kind) for edge in facts["edges"][:-1]]
-    highs = [as_value(edge - inset, kind=kind) for edge in facts["edges"][1:]]
-    shares = _shares(facts["counts"])
-    test_shares = _shares(facts["test_counts"] or [])
-    highest = max([*shares, *test_shares, 1e-12])
-    slot = (WIDTH - LEFT - RIGHT) / len(shares)
-    parts = []
-    for i, share in enumerate(shares):
-        height = ROOM * share / highest
-        span = lows[i] if lows[i] == highs[i] else f"{lows[i]} to {highs[i]}"
-        says = f"{span}: {as_percent(share)}"
-        x = LEFT + i * slot + 0.5
-        parts.append(rect(x, FLOOR - height, max(1.0, slot - 1), height, says=says))
-    for i, share in enumerate(test_shares):
-        x = LEFT + i * slot + 0.5
-        parts.append(horizontal(x, FLOOR - ROOM * share / highest, x + slot - 1, style="t"))
-    body = join(parts) + _axis(lows[0], highs[-1])
-    return picture("histogram", body, width=WIDTH, height=HEIGHT)
+    ends = as_value(edges[0] + inset, kind=kind), as_value(edges[-1] - inset, kind=kind)
+    unit = _unit(edges)
+
+    def paint(axes: Axes) -> None:
+        axes.stairs(_shares(facts["counts"]), unit, fill=True, color=BAND)
+        axes.vlines(unit, 0, np.maximum(*_around(_shares(facts["counts"]))), "w", lw=0.7)
+        if facts["test_counts"]:
+            axes.stairs(_shares(facts["test_counts"]), unit, color=INK, lw=0.9, baseline=None)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        _ends(axes, ends)
+
+    return draw("histogram", paint)
 
 
-def _shares(counts: Sequence[int]) -> list[float]:
-    total = max(1, sum(counts))
-    return [n / total for n in counts]
+def _unit(edges: Floats) -> Floats:
+    """Edges on a scale of 0 to 1: the drawing library has no room for 1e308, nor for 5e-324."""
+    halves = edges / 2.0 - edges[0] / 2.0
+    if not halves[-1] > 1e-300:
+        return np.linspace(0.0, 1.0, len(edges))
+    return np.asarray(halves / halves[-1])
 
 
-def bars(rows: Sequence[tuple[str, float, float | None]]) -> Markup:
-    """Horizontal bars of shares, with a tick for the test rows.
+def _around(shares: Floats) -> tuple[Floats, Floats]:
+    """The share left and right of each edge."""
+    return np.append(shares, 0.0), np.append(0.0, shares)
 
-    Args:
-        rows: label, share among the training rows, share among the test rows or None.
-    """
-    highest = max([max(share, test or 0.0) for _, share, test in rows] + [1e-12])
-    scale = (WIDTH - LABELS - VALUES) / highest
-    parts = []
-    for i, (label, share, test) in enumerate(rows):
-        y = i * ROW + 3
-        parts += [_label(label, y), rect(LABELS, y, max(0.5, scale * share), THICK)]
-        if test is not None:
-            parts.append(vertical(LABELS + scale * test, y - 1, y + THICK + 1, style="t"))
-        parts.append(_value(as_percent(share), y))
-    return picture("bars", join(parts), width=WIDTH, height=len(rows) * ROW + 4)
+
+def _shares(counts: Sequence[int]) -> Floats:
+    return np.asarray(counts, dtype=np.float64) / max(1, sum(counts))
+
+
+def _ends(axes: Axes, ends: tuple[str, str]) -> None:
+    axes.margins(x=0.01)
+    axes.set_xticks([0.0, 1.0], ends)
+    first, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
 
 
 def target_along(facts: dict[str, Any], *, kind: str) -> Markup:
-    """The target along a feature: a line over a number's bins, bars over categories.
+    """The target over the bins of a number: its mean or share with an interval, or all classes.
 
     Args:
-        facts: of `tenfold.profile.shapes.target_facts`.
-        kind: of the feature, for the labels.
+        facts: of `tenfold.profile.shapes.target_facts`, for a number column.
+        kind: of the column, for the labels.
 
     Returns:
-        Empty where no row has both.
+        Empty without a bin that has rows.
     """
-    groups = [g for g in facts["groups"] if g["n"]]
+    groups = [group for group in facts["groups"] if group["n"] and "low" in group]
     if not groups:
-        return Markup("")
+        return Markup()
+    ends = as_value(groups[0]["low"], kind=kind), as_value(groups[-1]["high"], kind=kind)
+    at = _places(len(groups))
     if len(facts["classes"]) > 1:
-        return _stacked(facts["classes"], groups, kind=kind)
-    read = _share if facts["classes"] else _mean
-    show = as_percent if facts["classes"] else as_value
-    base = read(facts["all"])[0]
-    if "value" in groups[0]:
-        return _target_bars(groups, read, show, base)
-    return _target_line(groups, read, show, base, kind=kind)
+        return _stacked("classes by value", at, [group["shares"] for group in groups], ends)
+    read, show, base = _reading(facts)
+    level, half = np.array([read(group) for group in groups]).T
+    return _line("target by value", at, level, half, ends, show, base=base)
+
+
+def _places(n: int) -> Floats:
+    return np.linspace(0.0, 1.0, n) if n > 1 else np.array([0.5])
 
 
 Read = Callable[[dict[str, Any]], tuple[float, float]]
-Show = Callable[[float | None], str]
+
+
+def _reading(facts: dict[str, Any]) -> tuple[Read, Show, float]:
+    """How to read a group's level and half interval, how to write it, and that of all rows."""
+    if facts["classes"]:
+        return _share, as_percent, float(facts["all"]["shares"][0] or 0.0)
+    return _mean, as_value, float(facts["all"]["mean"] or 0.0)
 
 
 def _share(group: dict[str, Any]) -> tuple[float, float]:
-    """A class's share and half its interval, both cut to [0, 1]."""
+    """A class's share and half its interval."""
     p, n = group["shares"][0], group["n"]
-    half = STANDARD_ERRORS * float((p * (1 - p) / n) ** 0.5)
-    return p, min(half, p, 1 - p)
+    return p, STANDARD_ERRORS * float((p * (1 - p) / n) ** 0.5)
 
 
 def _mean(group: dict[str, Any]) -> tuple[float, float]:
@@ -124,145 +122,90 @@ def _mean(group: dict[str, Any]) -> tuple[float, float]:
     return group["mean"] or 0.0, STANDARD_ERRORS * float(spread / group["n"] ** 0.5)
 
 
-def _target_line(
-    groups: list[dict[str, Any]], read: Read, show: Show, base: float, *, kind: str
-) -> Markup:
-    levels = [read(group) for group in groups]
-    low = min([level - half for level, half in levels] + [base])
-    high = max([level + half for level, half in levels] + [base])
-    left = 52.0
-    slot = (WIDTH - left - RIGHT) / len(groups)
-
-    def y(level: float) -> float:
-        return FLOOR - ROOM * (level - low) / ((high - low) or 1.0)
-
-    spots = [(left + (i + 0.5) * slot, y(level)) for i, (level, _) in enumerate(levels)]
-    line = " ".join(f"{short(x)},{short(at)}" for x, at in spots)
-    parts = [
-        horizontal(left, y(base), WIDTH - RIGHT, style="b"),
-        Markup('<polyline points="{}"/>').format(line),
-    ]
-    for (x, at), (level, half), group in zip(spots, levels, groups, strict=True):
-        says = f"{_range(group, kind=kind)}: {show(level)} of {group['n']} rows"
-        dot = Markup('<circle cx="{}" cy="{}" r="3">{}</circle>')
-        parts.append(vertical(x, y(level - half), y(level + half), style="e"))
-        parts.append(dot.format(short(x), short(at), title(says)))
-    parts.append(text(left - 5, FLOOR, show(low), anchor="end"))
-    if high > low:
-        parts.append(text(left - 5, TOP + 8, show(high), anchor="end"))
-    first, last = as_value(groups[0]["low"], kind=kind), as_value(groups[-1]["high"], kind=kind)
-    body = join(parts) + _axis(first, last, left=left)
-    return picture("target by value", body, width=WIDTH, height=HEIGHT)
-
-
-def _target_bars(groups: list[dict[str, Any]], read: Read, show: Show, base: float) -> Markup:
-    levels = [read(group) for group in groups]
-    low = min(0.0, base, *(level - half for level, half in levels))
-    high = max(0.0, base, *(level + half for level, half in levels))
-
-    def x(level: float) -> float:
-        return LABELS + (WIDTH - LABELS - VALUES) * (level - low) / ((high - low) or 1.0)
-
-    parts = []
-    for i, (group, (level, half)) in enumerate(zip(groups, levels, strict=True)):
-        y = i * ROW + 3
-        begin, end = sorted((x(0.0), x(level)))
-        says = f"{show(level)} of {group['n']} rows"
-        parts += [
-            _label(group["value"], y),
-            rect(begin, y, max(0.5, end - begin), THICK, says=says),
-            horizontal(x(level - half), y + THICK / 2, x(level + half), style="e"),
-            _value(show(level), y),
-        ]
-    height = len(groups) * ROW + 4
-    parts.append(vertical(x(base), 0, height - 4, style="b"))
-    return picture("target by category", join(parts), width=WIDTH, height=height)
-
-
-def _stacked(classes: Sequence[str], groups: list[dict[str, Any]], *, kind: str) -> Markup:
-    room = WIDTH - LABELS - RIGHT
-    parts = []
-    for i, group in enumerate(groups):
-        y = i * ROW + 3
-        label = group["value"] if "value" in group else _range(group, kind=kind)
-        parts.append(_label(label, y))
-        shares = [*zip(classes, group["shares"], COLORS, strict=False)]
-        shares.append(("other", max(0.0, 1.0 - sum(group["shares"])), REST))
-        at = float(LABELS)
-        for name, share, color in shares:
-            if share > 0.0:
-                says = f"{name}: {as_percent(share)} of {group['n']} rows"
-                parts.append(rect(at, y, room * share, THICK, says=says, fill=color))
-                at += room * share
-    label = "classes along the feature"
-    return picture(label, join(parts), width=WIDTH, height=len(groups) * ROW + 4)
-
-
-def _range(group: dict[str, Any], *, kind: str) -> str:
-    low, high = (as_value(group[end], kind=kind) for end in ("low", "high"))
-    return low if low == high else f"{low} to {high}"
-
-
-def heatmap(names: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> Markup:
-    """Correlations as colored squares, blue below and orange above zero.
+def course(facts: Mapping[str, Any], over: Mapping[str, Any], *, kind: str) -> Markup:
+    """A column over time or along the file: its mean or share, or its categories.
 
     Args:
-        names: of the columns, shape (n,).
-        matrix: shape (n, n), -1 to 1, None where unknown.
+        facts: of `tenfold.profile.surveyed.course_facts`.
+        over: of `tenfold.profile.surveyed.axis_facts`.
+        kind: of the column, for the labels.
+
+    Returns:
+        Empty with fewer than two slices to compare.
     """
-    numbered = len(names) <= NUMBERED_CELLS
-    cell, margin = (36 if numbered else 22), 124
-    parts = []
-    for i, row in enumerate(matrix):
-        y = i * cell
-        parts.append(
-            text(margin - 6, y + cell / 2 + 4, shorten(names[i]), anchor="end", says=names[i])
-        )
-        for j, value in enumerate(row[: i + 1]):
-            x = margin + j * cell
-            says = f"{names[i]} and {names[j]}: {as_value(value)}"
-            parts.append(rect(x, y, cell - 1, cell - 1, says=says, fill=_heat(value)))
-            if numbered and value is not None:
-                parts.append(_on_heat(x + cell / 2 - 0.5, y + cell / 2 + 4, value))
-    below = len(names) * cell + 10
-    turned = Markup('<text transform="translate({} {})rotate(-50)" text-anchor="end">{}</text>')
-    for j, name in enumerate(names):
-        parts.append(turned.format(short(margin + (j + 0.5) * cell + 4), below, shorten(name)))
-    width, height = margin + len(names) * cell + 8, below + 88
-    frame = Markup('<svg class="{}" role="img" aria-label="correlations" viewBox="0 0 {} {}"')
-    head = frame.format("heat" if numbered else "heat big", width, height)
-    return head + Markup(' width="{}">{}</svg>').format(width, join(parts))
-
-
-def _on_heat(x: float, y: float, value: float) -> Markup:
-    style = "w" if abs(value) > 0.6 else "d"
-    words = f"{value:.2f}"
-    return Markup('<text class="{}" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-        style, short(x), short(y), words
+    values = facts["mean"] if "mean" in facts else facts["shares"]
+    kept = [i for i, value in enumerate(values) if value is not None]
+    if len(kept) < 2 or facts.get("classes") == []:
+        return Markup()
+    axis_kind = "datetime" if over["kind"] == "datetime" else "number"
+    shift = 1.0 if over["kind"] == "rows" else 0.0  # people count rows from 1
+    ends = (
+        as_value(over["low"][kept[0]] + shift, kind=axis_kind),
+        as_value(over["high"][kept[-1]] + shift, kind=axis_kind),
     )
+    at = (np.array(kept) - kept[0]) / (kept[-1] - kept[0])
+    if "mean" in facts:
+        half = np.array([STANDARD_ERRORS * (facts["error"][i] or 0.0) for i in kept])
+        level = np.array([values[i] for i in kept])
+        show = as_percent if kind == "boolean" else _shower(kind)
+        return _line("course over time", at, level, half, ends, show)
+    if len(facts["classes"]) == 1:
+        share = np.array([values[i][0] for i in kept])
+        known = np.array(over["rows"], dtype=np.float64)[kept]
+        half = STANDARD_ERRORS * np.sqrt(share * (1.0 - share) / known)
+        return _line("course over time", at, share, half, ends, as_percent)
+    return _stacked("categories over time", at, [values[i] for i in kept], ends)
 
 
-def _heat(value: float | None) -> str:
-    if value is None:
-        return "#eef0f2"
-    end = (0xB3, 0x4D, 0x00) if value > 0 else (0x00, 0x5A, 0x9C)
-    mixed = (round(255 + (c - 255) * min(1.0, abs(value))) for c in end)
-    return "#" + "".join(f"{c:02x}" for c in mixed)
+def _shower(kind: str) -> Show:
+    return lambda value: as_value(value, kind=kind)
 
 
-def _label(name: str, y: float) -> Markup:
-    words = name if name.strip() else repr(name)
-    says = words if len(words) > len(shorten(words)) else ""
-    return text(LABELS - 6, y + 11, shorten(words), anchor="end", says=says)
+def _line(
+    label: str, at: Floats, level: Floats, half: Floats, ends: tuple[str, str], show: Show,
+    *, base: float | None = None,
+) -> Markup:  # fmt: skip
+    low, high = level - half, level + half
+    if show is as_percent:
+        low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+    around = [] if base is None else [base]
+    bottom, top = float(min([*low, *around])), float(max([*high, *around]))
+    span = (top / 2.0 - bottom / 2.0) * 2.0
+    if not 0.0 < span < 1e300:
+        bottom, top, span = bottom - 0.5, top + 0.5, 1.0
+
+    def place(values: Floats | float) -> Any:
+        return np.clip((np.asarray(values) - bottom) / span, 0.0, 1.0)
+
+    def paint(axes: Axes) -> None:
+        if base is not None:
+            axes.axhline(float(place(base)), color=GRAY, lw=0.8, ls=(0, (4, 3)))
+        axes.fill_between(at, place(low), place(high), color=BAND, alpha=0.6, lw=0)
+        axes.plot(at, place(level), color=BLUE, lw=1.3, marker="o", ms=2.6)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_yticks([0.0, 1.0], [show(bottom), show(top)])
+        _ends(axes, ends)
+        axes.set_xlim(-0.015, 1.015)
+
+    return draw(label, paint, left=LEFT)
 
 
-def _value(words: str, y: float) -> Markup:
-    return text(WIDTH, y + 11, words, anchor="end")
+def _stacked(
+    label: str, at: Floats, shares: Sequence[Sequence[float]], ends: tuple[str, str]
+) -> Markup:
+    parts = np.array(shares).T
+    rest = np.clip(1.0 - parts.sum(axis=0), 0.0, 1.0)
+    colors = [*COLORS[: len(parts)], REST]
 
+    def paint(axes: Axes) -> None:
+        if len(at) == 1:
+            axes.bar([0.5] * len(colors), [*parts[:, 0], rest[0]], color=colors,
+                     bottom=np.append(0.0, np.cumsum(parts[:, 0])))  # fmt: skip
+        else:
+            axes.stackplot(at, *parts, rest, colors=colors, lw=0)
+        axes.set_ylim(0.0, 1.0)
+        axes.set_yticks([0.0, 1.0], ["0%", "100%"])
+        _ends(axes, ends)
+        axes.set_xlim(0.0, 1.0)
 
-def _axis(low: str, high: str, *, left: float = LEFT) -> Markup:
-    return (
-        horizontal(left, FLOOR + 0.5, WIDTH - RIGHT, style="a")
-        + text(left, HEIGHT - 4, low)
-        + text(WIDTH - RIGHT, HEIGHT - 4, high, anchor="end")
-    )
+    return draw(label, paint, left=LEFT)

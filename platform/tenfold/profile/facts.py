@@ -7,24 +7,31 @@ compares the two splits is told, so that reading the report teaches nobody the t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from tenfold.canonical import finite_or_none
 from tenfold.errors import DataError
-from tenfold.profile.absence import absence_findings
-from tenfold.profile.compare import distances, shift_findings
+from tenfold.profile.absence import absence_facts, absence_findings
+from tenfold.profile.compare import distances, joint_distance, shift_findings
 from tenfold.profile.dates import dated_after, undeclared_time
 from tenfold.profile.finding import Finding, Level
 from tenfold.profile.findings import findings
-from tenfold.profile.order import order_findings
+from tenfold.profile.order import order_findings, order_of
 from tenfold.profile.pairs import pairs_of, twin_findings
 from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
 from tenfold.profile.quality import cleaning_findings
 from tenfold.profile.shapes import category_facts, number_facts, target_facts
 from tenfold.profile.survey import Survey
-from tenfold.schema import Column, Kind, Schema
+from tenfold.profile.surveyed import (
+    association_facts,
+    axis_facts,
+    course_facts,
+    order_facts,
+)
+from tenfold.schema import Column, Kind, Role, Schema
 
 __all__ = ["FORMAT", "TEST_FOLD", "report_numbers"]
 
@@ -62,8 +69,9 @@ def report_numbers(
 
     Returns:
         ``format, project, task, target, positive_class, snapshot, rows, findings, columns,
-        left_out, correlations, quarantine, splits``; date-times are epoch seconds, and what has
-        no value is null.
+        left_out, over, correlations, associations, missing, order, cleaning, quarantine,
+        splits``; what needs a survey is null without one; date-times are epoch seconds, and what
+        has no value is null.
 
     Raises:
         DataError: there is no profile of training rows.
@@ -79,13 +87,14 @@ def report_numbers(
         test = None
     positive = _positive(schema, train, positive_class)
     pairs = None if survey is None else pairs_of(survey)
+    alike = [] if survey is None else order_of(survey)
     ordered = bool((snapshot or {}).get("ordered"))
     found = [
         *findings(schema, train),
         *undeclared_time(schema, train, ordered=ordered),
         *([] if test is None else shift_findings(train, test, ordered=ordered)),
         *([] if survey is None else dated_after(survey)),
-        *([] if survey is None else order_findings(survey, ordered=ordered)),
+        *([] if survey is None else order_findings(survey, alike, ordered=ordered)),
         *([] if survey is None else absence_findings(survey)),
         *([] if pairs is None else twin_findings(pairs)),
         *cleaning_findings(cleaning, snapshot=snapshot or {}, quarantine=quarantine or {}),
@@ -100,13 +109,18 @@ def report_numbers(
         "snapshot": dict(snapshot or {}),
         "rows": {"train": train.n_rows, "test": 0 if test is None else test.n_rows},
         "findings": [f.to_dict() for f in _ranked(found)],
-        "columns": [_column(c, train, test, positive) for c in _target_first(schema)],
+        "columns": [_column(c, train, test, positive, survey) for c in _target_first(schema)],
         "left_out": [
             {"name": c.name, "kind": c.kind.value, "role": c.role.value, "why": c.evidence}
             for c in schema.columns
             if c.name not in covered
         ],
+        "over": None if survey is None else axis_facts(survey),
         "correlations": _correlations(train),
+        "associations": None if pairs is None else association_facts(pairs),
+        "missing": None if survey is None else absence_facts(survey),
+        "order": order_facts(alike),
+        "cleaning": None if cleaning is None else dict(cleaning),
         "quarantine": [
             {"reason": reason, "rows": n}
             for reason, n in sorted((quarantine or {}).items(), key=lambda item: -item[1])
@@ -135,7 +149,11 @@ def _positive(schema: Schema, train: Profile, wanted: str | None) -> str | None:
 
 
 def _column(
-    column: Column, train: Profile, test: Profile | None, positive: str | None
+    column: Column,
+    train: Profile,
+    test: Profile | None,
+    positive: str | None,
+    survey: Survey | None,
 ) -> dict[str, Any]:
     name = column.name
     if name in train.numbers:
@@ -157,7 +175,13 @@ def _column(
         "missing_share": facts["nulls"] / rows if rows else 0.0,
         **facts,
         "target": against,
+        "course": None if survey is None else _course(column, survey, positive),
     }
+
+
+def _course(column: Column, survey: Survey, positive: str | None) -> dict[str, Any] | None:
+    followed = positive if column.role is Role.TARGET else None
+    return course_facts(survey, column.name, positive=followed)
 
 
 def _correlations(train: Profile) -> dict[str, Any]:
@@ -196,10 +220,22 @@ def _splits(
             for fold in order
         ],
         "distances": [
-            {"column": d.column, "measure": d.measure, "value": d.value, "chance": d.chance}
+            {
+                "column": d.column,
+                "measure": d.measure,
+                "value": d.value,
+                "chance": d.chance,
+                "p": d.p,
+            }
             for d in ([] if test is None else distances(train, test))
         ],
+        "joint": _joint(train, test),
     }
+
+
+def _joint(train: Profile, test: Profile | None) -> dict[str, Any] | None:
+    joint = None if test is None else joint_distance(train, test)
+    return None if joint is None else asdict(joint)
 
 
 def _target_of(

@@ -137,17 +137,17 @@ def category_neighbors(codes: npt.NDArray[Any]) -> Judged | None:
     return alike, error, alike >= SORTED_ALIKE and runs <= distinct * (1.0 + SORTED_BREAKS)
 
 
-def order_findings(survey: Survey, *, ordered: bool) -> list[Finding]:
+def order_findings(survey: Survey, alike: Sequence[Alike], *, ordered: bool) -> list[Finding]:
     """What the order of the file says about the way to split it.
 
     Args:
         survey: of the training rows.
+        alike: of `order_of` for it.
         ordered: whether the project says that there is a time.
     """
     schema = survey.schema
     if ordered and survey.axis.column is not None:
         return []  # the time column orders the rows, wherever they stand in the file
-    alike = order_of(survey)
     telling = [one for one in alike if one.tells]
     if ordered:
         return [_declared(schema, alike, telling)]

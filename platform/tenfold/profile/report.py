@@ -1,29 +1,37 @@
 """The exploration report: one HTML file without any outside resource, and its numbers as JSON.
 
+Pictures of numbers are drawn by matplotlib (`tenfold.profile.figure` says at what price); what
+names things, such as categories and pairs of columns, are tables with bars and colors.
+
 Jinja2 renders with autoescaping on, so no text from the data reaches the page as markup; the page
 carries a policy that forbids scripts and network.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from tenfold.canonical import canonical_json, write_atomic
 from tenfold.profile import charts, words
 from tenfold.profile.facts import TEST_FOLD, report_numbers
+from tenfold.profile.figure import COLORS, REST
 from tenfold.profile.profile import Profile
 from tenfold.profile.survey import Survey
+from tenfold.profile.tables import MEASURES, heats_of, levels_of, strongest_of
 from tenfold.schema import Schema
 
 __all__ = ["MAX_COLUMNS_DRAWN", "render_report", "report_numbers", "write_report"]
 
 MAX_COLUMNS_DRAWN = 200
 """Columns with a card of their own; further ones have a line in the table and are in the JSON."""
-HEATMAP_COLUMNS = 24
-"""Columns in the picture of correlations, those with the strongest ones."""
+HEATMAP_COLUMNS = 14
+"""Columns in a table of associations, those with the strongest ones; more do not fit a page."""
+STRONGEST_SHOWN = 15
 DISTANCES_SHOWN = 10
 
 
@@ -98,45 +106,73 @@ def render_report(numbers: Mapping[str, Any]) -> str:
         "percent": words.as_percent,
         "value": words.as_value,
         "shorten": words.shorten,
+        "quoted": repr,
+        "capital": words.capital,
     }
     columns = [dict(column, id=f"c{i}") for i, column in enumerate(numbers["columns"])]
+    followed = _Followed(
+        numbers["over"], {one["column"] for one in numbers["order"] if one["tells"]}
+    )
     return environment.get_template("report.html.j2").render(
         n=numbers,
         columns=columns,
-        cards=[_card(column) for column in columns[:MAX_COLUMNS_DRAWN]],
+        cards=[_card(column, followed) for column in columns[:MAX_COLUMNS_DRAWN]],
         anchors={column["name"]: column["id"] for column in columns},
         ranked=_ranked(columns),
-        heatmap=_heatmap(numbers["correlations"]),
+        heats=heats_of(numbers, most=HEATMAP_COLUMNS),
+        strongest=strongest_of(numbers, most=STRONGEST_SHOWN),
         distances=numbers["splits"]["distances"][:DISTANCES_SHOWN],
         test_fold=TEST_FOLD,
-        colors=charts.COLORS,
-        measures=_MEASURES,
+        colors=COLORS,
+        rest=REST,
+        measures=MEASURES,
+        along_words=lambda column: _along_words(column, numbers["target"]),
+        over_words=_over_words(numbers["over"]),
     )
 
 
-_MEASURES = {
-    "cramers_v": "Cramér's V",
-    "correlation_ratio": "correlation ratio",
-    "roc_auc": "ROC AUC",
-    "r2": "R²",
-    "ks": "Kolmogorov-Smirnov",
-    "tv": "total variation",
-}
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """Which columns are drawn along what: all over a time, and along the file those that go with
+    its order; of the others a line of noise would be all there is to see.
+    """
+
+    over: Mapping[str, Any] | None
+    telling: set[str]
+
+    def draw(self, column: Mapping[str, Any]) -> Markup:
+        facts, over = column["course"], self.over
+        if facts is None or over is None:
+            return Markup()
+        if over["column"] is None and column["name"] not in self.telling:
+            return Markup()
+        return charts.course(facts, over, kind=column["kind"])
 
 
-def _card(column: dict[str, Any]) -> dict[str, Any]:
-    if "top" in column:
-        rows = [(t["value"], t["share"], t["test_share"]) for t in column["top"]]
-        if column["rest"]:
-            rows.append(("(all others)", column["rest"] / column["count"], None))
-        picture = charts.bars(rows) if rows else ""
-    elif column["histogram"] is not None:
-        picture = charts.histogram(column["histogram"], kind=column["kind"])
-    else:
-        picture = ""
-    against = column["target"]
-    along = "" if against is None else charts.target_along(against, kind=column["kind"])
-    return dict(column, picture=picture, along=along)
+def _card(column: dict[str, Any], followed: _Followed) -> dict[str, Any]:
+    against, kind = column["target"], column["kind"]
+    histogram = column.get("histogram")
+    numeric = "top" not in column
+    return dict(
+        column,
+        levels=levels_of(column),
+        picture="" if histogram is None else charts.histogram(histogram, kind=kind),
+        along=charts.target_along(against, kind=kind) if against and numeric else "",
+        over=followed.draw(column),
+    )
+
+
+def _along_words(column: Mapping[str, Any], target: str) -> str:
+    classes = column["target"]["classes"]
+    if len(classes) == 1:
+        return f"share of {words.shorten(classes[0])}"
+    return "classes" if classes else f"mean of {words.shorten(target)}"
+
+
+def _over_words(over: Mapping[str, Any] | None) -> str:
+    if over is None:
+        return ""
+    return "along the file" if over["column"] is None else f"over {words.shorten(over['column'])}"
 
 
 def _ranked(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -149,16 +185,3 @@ def _ranked(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
             scaled = 2 * alone - 1 if against["alone_measure"] == "roc_auc" else alone
             ranked.append(dict(column, bar=min(1.0, max(0.0, scaled))))
     return sorted(ranked, key=lambda column: -column["bar"])
-
-
-def _heatmap(correlations: Mapping[str, Any]) -> str:
-    matrix, names = correlations["pearson"], correlations["names"]
-    strongest = {
-        i: max((abs(r) for j, r in enumerate(row) if j != i and r is not None), default=math.nan)
-        for i, row in enumerate(matrix)
-    }
-    known = [i for i, r in strongest.items() if not math.isnan(r)]
-    kept = sorted(sorted(known, key=lambda i: -strongest[i])[:HEATMAP_COLUMNS])
-    if len(kept) < 2:
-        return ""
-    return charts.heatmap([names[i] for i in kept], [[matrix[i][j] for j in kept] for i in kept])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-__all__ = ["as_count", "as_percent", "as_value", "shorten"]
+__all__ = ["as_count", "as_percent", "as_value", "capital", "shorten"]
 
 LABEL_CHARS = 18
 
@@ -74,3 +74,12 @@ def shorten(text: str, *, chars: int = LABEL_CHARS) -> str:
     'a'
     """
     return text if len(text) <= chars else text[: chars - 1] + "…"
+
+
+def capital(text: str) -> str:
+    """A sentence's beginning, the rest as it is.
+
+    >>> capital("share of >50K")
+    'Share of >50K'
+    """
+    return text[:1].upper() + text[1:]

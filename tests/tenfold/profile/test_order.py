@@ -49,7 +49,7 @@ SHUFFLED = RNG.permutation(N) * 86_400_000_000
 
 
 def told(found: Survey, *, ordered: bool = False) -> list[tuple[Level, str | None, str]]:
-    findings = order_findings(found, ordered=ordered)
+    findings = order_findings(found, order_of(found), ordered=ordered)
     assert all(f.law is Law.ROW_ORDER for f in findings)
     return [(f.level, f.column, f.message.split(":")[0]) for f in findings]
 
@@ -96,7 +96,8 @@ def test_time_groups_and_sorting_are_told_apart() -> None:
 
 
 def test_a_file_in_order_of_its_dates_is_told_with_the_remedy() -> None:
-    (found,) = order_findings(survey((DATE, np.sort(SHUFFLED)), (COST, WALK)), ordered=False)
+    dated = survey((DATE, np.sort(SHUFFLED)), (COST, WALK))
+    (found,) = order_findings(dated, order_of(dated), ordered=False)
     assert found.level is Level.WARNING and "data.time: {column: on}" in found.message
 
 
@@ -104,7 +105,8 @@ def test_what_is_declared_is_confirmed_or_doubted() -> None:
     assert told(survey((X, WALK), (COST, WALK)), ordered=True) == [
         (Level.NOTE, None, "file order carries time, as declared")
     ]
-    (doubted,) = order_findings(survey((X, NOISE), (COST, NOISE[::-1])), ordered=True)
+    random = survey((X, NOISE), (COST, NOISE[::-1]))
+    (doubted,) = order_findings(random, order_of(random), ordered=True)
     assert doubted.level is Level.WARNING and "in none of 2 columns" in doubted.message
     when = Column("at", Kind.DATETIME, Role.TIME)
     by_time = survey((when, SHUFFLED), (COST, WALK), axis=Axis.of_times("at", SHUFFLED / 1e6))

@@ -11,7 +11,10 @@ import pyarrow as pa
 import pytest
 
 from tenfold.profile import Profile
+from tenfold.profile.course import Axis
+from tenfold.profile.distinct import hash_numbers
 from tenfold.profile.report import render_report, report_numbers, write_report
+from tenfold.profile.survey import Survey
 from tenfold.schema import Column, Kind, Role, Schema
 
 MakeTable = Callable[..., pa.Table]
@@ -37,14 +40,26 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
+def survey_of(table: pa.Table, schema: Schema) -> Survey:
+    positions = np.arange(table.num_rows)
+    return Survey.from_table(
+        table,
+        schema,
+        axis=Axis.of_rows(table.num_rows),
+        hashes=hash_numbers(positions.astype(np.float64)),
+        positions=positions,
+    )
+
+
 def write(path: Path, schema: Schema, table: pa.Table, **more: object) -> Page:
     cut = table.num_rows // 4
     profiles = {
         -1: Profile.from_table(table.slice(0, cut), schema),
         0: Profile.from_table(table.slice(cut), schema),
     }
+    survey = survey_of(table.slice(cut), schema)
     numbers = write_report(
-        path, project="p", task="binary", schema=schema, profiles=profiles, **more
+        path, project="p", task="binary", schema=schema, profiles=profiles, survey=survey, **more
     )  # type: ignore[arg-type]
     assert json.loads(path.with_suffix(".json").read_bytes()) == json.loads(json.dumps(numbers))
     return Page(path.read_text())
@@ -59,7 +74,8 @@ def test_a_page_for_every_kind_of_table(
     table = make_table(schema, n_rows)
     page = write(tmp_path / "new" / "report.html", schema, table, snapshot={"n_duplicates": 3})
     text = " ".join(page.words)
-    for name in ("Findings", "Correlations", "Splits", "Quarantine", "city", "No row was set"):
+    for name in ("Findings", "Associations", "Missing values", "Duplicates", "File order",
+                 "Splits", "Quarantine", "Cleaning", "city", "No row was set"):  # fmt: skip
         assert name in text
 
 
@@ -79,6 +95,8 @@ def test_no_text_of_the_data_becomes_markup(tmp_path: Path) -> None:
     page = write(
         path, schema, table,
         quarantine={EVIL: 2}, snapshot={EVIL: EVIL}, positive_class=EVIL,
+        cleaning={"trim": True, "columns": {EVIL: {"padded": 1, "dressed": 1,
+                                                   "missing": {EVIL: 1}}}},
     )  # fmt: skip
     assert "script" not in page.tags
     assert not any(name.startswith("on") for name, _ in page.attributes)
@@ -121,7 +139,42 @@ def test_fifty_columns_stay_far_below_the_size_law(tmp_path: Path) -> None:
         Column("y", Kind.CATEGORY, Role.TARGET, domain=classes),
     ))  # fmt: skip
     write(tmp_path / "r.html", schema, pa.table(numbers | categories | target))
-    assert (tmp_path / "r.html").stat().st_size < LARGEST_BYTES / 3
+    assert (tmp_path / "r.html").stat().st_size < LARGEST_BYTES / 2
+
+
+def test_extreme_numbers_are_drawn(tmp_path: Path) -> None:
+    schema = Schema((
+        Column("huge", Kind.NUMBER), Column("tiny", Kind.NUMBER), Column("one", Kind.NUMBER),
+        Column("never", Kind.DATETIME), Column("y", Kind.NUMBER, Role.TARGET),
+    ))  # fmt: skip
+    table = pa.table({
+        "huge": [1e308, -1e308, 1.7e308, None] * 30, "tiny": [5e-324, 0.0, -5e-324, None] * 30,
+        "one": [7.0] * 120, "y": [1e308, -1e308, 0.0, 1.0] * 30,
+        "never": pa.array([2**62, -(2**62), 0, None] * 30).cast(pa.timestamp("us", tz="UTC")),
+    })  # fmt: skip
+    write(tmp_path / "r.html", schema, table)
+    text = (tmp_path / "r.html").read_text()
+    assert not re.search(r"[\" ](nan|inf|-inf)[\" ,]", text)
+
+
+def test_the_same_numbers_give_the_same_bytes(
+    class_schema: Schema, make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = make_table(class_schema, 300)
+    for name in ("a.html", "b.html"):
+        write(tmp_path / name, class_schema, table)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_columns_are_drawn_along_the_file_only_if_they_go_with_its_order(
+    tmp_path: Path,
+) -> None:
+    schema = Schema((Column("walk", Kind.NUMBER), Column("noise", Kind.NUMBER)))
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=800)
+    write(tmp_path / "r.html", schema, pa.table({"walk": np.cumsum(noise), "noise": noise}))
+    cards = (tmp_path / "r.html").read_text().split('<section class="card"')[1:]
+    assert ["along the file" in card for card in cards] == [True, False]
 
 
 def test_the_page_shows_the_numbers_it_is_given(

@@ -1,0 +1,102 @@
+"""Categories and associations as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenfold.profile.tables import heats_of, levels_of, strongest_of
+
+TOP = [
+    {"value": "a", "count": 60, "share": 0.6, "test_share": 0.3},
+    {"value": " ", "count": 30, "share": 0.3, "test_share": None},
+]
+
+
+def column(target: dict[str, Any] | None) -> dict[str, Any]:
+    return {"top": TOP, "rest": 10, "count": 100, "target": target}
+
+
+def test_levels_are_bars_relative_to_the_longest() -> None:
+    found = levels_of(column(None))
+    assert [(one["value"], one["width"], one["test"]) for one in found] == [
+        ("a", "100.0", "50.0"), ("' '", "50.0", None), ("(all others)", "16.7", None),
+    ]  # fmt: skip
+    assert all(one["against"] == "" and one["parts"] == [] for one in found)
+    assert levels_of({"histogram": None}) == levels_of({"top": []}) == []
+
+
+@pytest.mark.parametrize(
+    "classes, group, words",
+    [
+        (["yes"], {"shares": [0.5]}, "50% ± 10.0"),
+        ([], {"mean": 12.0, "std": 5.0}, "12 ± 1"),
+    ],
+)
+def test_the_target_along_a_level_has_its_interval(
+    classes: list[str], group: dict[str, Any], words: str
+) -> None:
+    groups = [{"value": "a", "n": 100, **group}, {"value": " ", "n": 0}]
+    found = levels_of(column({"classes": classes, "groups": groups}))
+    assert [one["against"] for one in found] == [words, "", ""]
+
+
+def test_several_classes_are_parts_of_a_bar() -> None:
+    groups = [{"value": "a", "n": 10, "shares": [0.5, 0.0, 0.25]}]
+    (parts, *_) = [
+        one["parts"] for one in levels_of(column({"classes": ["x", "y", "z"], "groups": groups}))
+    ]
+    assert [(part["name"], part["width"]) for part in parts] == [
+        ("x", "50.0"), ("z", "25.0"), ("others", "25.0"),
+    ]  # fmt: skip
+
+
+def numbers(**more: Any) -> dict[str, Any]:
+    names = ["p", "q", "r"]
+    matrix = [[1.0, -0.9, None], [-0.9, 1.0, 0.1], [None, 0.1, 1.0]]
+    return {
+        "correlations": {
+            "names": names,
+            "pearson": matrix,
+            "strongest": [{"left": "p", "right": "q", "r": -0.9}],
+        },
+        "associations": None,
+        **more,
+    }
+
+
+def test_a_square_of_correlations_shows_its_lower_half() -> None:
+    (heat,) = heats_of(numbers(), most=9)
+    assert heat["columns"] == ["p", "q", "r"]
+    assert [[cell["text"] for cell in row["cells"]] for row in heat["rows"]] == [
+        ["1.00", "", ""], ["-0.90", "1.00", ""], ["", "0.10", "1.00"],
+    ]  # fmt: skip
+    strong = heat["rows"][1]["cells"][0]
+    assert strong["dark"] and strong["color"] == "#1a6aa6"
+    assert [row["name"] for row in heats_of(numbers(), most=2)[0]["rows"]] == ["p", "q"]
+
+
+def test_categories_with_numbers_are_a_table_of_their_own() -> None:
+    empty: dict[str, Any] = {"rows": [], "columns": [], "matrix": []}
+    ratio = {"rows": ["city"], "columns": ["p", "q"], "matrix": [[None, -0.001]]}
+    associations = {
+        "spearman": empty, "cramers_v": {"rows": ["city"], "columns": ["city"], "matrix": [[1.0]]},
+        "correlation_ratio": ratio,
+        "strongest": [{"left": "p", "right": "q", "measure": "spearman", "value": 0.95},
+                      {"left": "city", "right": "q", "measure": "correlation_ratio",
+                       "value": 0.4}],
+    }  # fmt: skip
+    given = numbers(associations=associations)
+    titles = [heat["title"].split(",")[0] for heat in heats_of(given, most=9)]
+    assert titles == ["Pearson", "Correlation ratio"]
+    assert heats_of(given, most=9)[1]["columns"] == ["q"]
+    assert heats_of(given, most=9)[1]["rows"][0]["cells"][0]["text"] == "0.00"
+    assert [(p["measure"], p["value"]) for p in strongest_of(given, most=9)] == [
+        ("pearson", -0.9), ("correlation_ratio", 0.4),
+    ]  # fmt: skip
+
+
+def test_one_column_has_no_table() -> None:
+    one = {"names": ["p"], "pearson": [[1.0]], "strongest": []}
+    assert heats_of(numbers(correlations=one), most=9) == []
