@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tenfold.profile.figure import BAND, BLUE, COLORS, GRAY, INK, REST, draw
 from tenfold.profile.grid import Floats
-from tenfold.profile.words import as_percent, as_value
+from tenfold.profile.words import as_percent, as_value, two_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["course", "histogram", "target_along"]
 
 STANDARD_ERRORS = 2.0
-LEFT = 0.17
+LEFT = 0.19
 """Share of the width for the labels of a vertical axis."""
 
-Show = Callable[[float | None], str]
+Ends = Callable[[float, float], tuple[str, str]]
+"""How the ends of an axis are written."""
 
 
 def histogram(facts: dict[str, Any], *, kind: str) -> Markup:
@@ -91,9 +92,9 @@ def target_along(facts: dict[str, Any], *, kind: str) -> Markup:
     at = _places(len(groups))
     if len(facts["classes"]) > 1:
         return _stacked("classes by value", at, [group["shares"] for group in groups], ends)
-    read, show, base = _reading(facts)
+    read, write, base = _reading(facts)
     level, half = np.array([read(group) for group in groups]).T
-    return _line("target by value", at, level, half, ends, show, base=base)
+    return _line("target by value", at, level, half, ends, write, base=base)
 
 
 def _places(n: int) -> Floats:
@@ -103,11 +104,15 @@ def _places(n: int) -> Floats:
 Read = Callable[[dict[str, Any]], tuple[float, float]]
 
 
-def _reading(facts: dict[str, Any]) -> tuple[Read, Show, float]:
+def _reading(facts: dict[str, Any]) -> tuple[Read, Ends, float]:
     """How to read a group's level and half interval, how to write it, and that of all rows."""
     if facts["classes"]:
-        return _share, as_percent, float(facts["all"]["shares"][0] or 0.0)
-    return _mean, as_value, float(facts["all"]["mean"] or 0.0)
+        return _share, _percents, float(facts["all"]["shares"][0] or 0.0)
+    return _mean, two_ends, float(facts["all"]["mean"] or 0.0)
+
+
+def _percents(low: float, high: float) -> tuple[str, str]:
+    return as_percent(low), as_percent(high)
 
 
 def _share(group: dict[str, Any]) -> tuple[float, float]:
@@ -147,26 +152,29 @@ def course(facts: Mapping[str, Any], over: Mapping[str, Any], *, kind: str) -> M
     if "mean" in facts:
         half = np.array([STANDARD_ERRORS * (facts["error"][i] or 0.0) for i in kept])
         level = np.array([values[i] for i in kept])
-        show = as_percent if kind == "boolean" else _shower(kind)
-        return _line("course over time", at, level, half, ends, show)
+        return _line("course over time", at, level, half, ends, _writer(kind))
     if len(facts["classes"]) == 1:
         share = np.array([values[i][0] for i in kept])
         known = np.array(over["rows"], dtype=np.float64)[kept]
         half = STANDARD_ERRORS * np.sqrt(share * (1.0 - share) / known)
-        return _line("course over time", at, share, half, ends, as_percent)
+        return _line("course over time", at, share, half, ends, _percents)
     return _stacked("categories over time", at, [values[i] for i in kept], ends)
 
 
-def _shower(kind: str) -> Show:
-    return lambda value: as_value(value, kind=kind)
+def _writer(kind: str) -> Ends:
+    if kind == "boolean":
+        return _percents
+    if kind == "datetime":
+        return lambda low, high: (as_value(low, kind=kind), as_value(high, kind=kind))
+    return two_ends
 
 
 def _line(
-    label: str, at: Floats, level: Floats, half: Floats, ends: tuple[str, str], show: Show,
+    label: str, at: Floats, level: Floats, half: Floats, ends: tuple[str, str], write: Ends,
     *, base: float | None = None,
 ) -> Markup:  # fmt: skip
     low, high = level - half, level + half
-    if show is as_percent:
+    if write is _percents:
         low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
     around = [] if base is None else [base]
     bottom, top = float(min([*low, *around])), float(max([*high, *around]))
@@ -183,7 +191,7 @@ def _line(
         axes.fill_between(at, place(low), place(high), color=BAND, alpha=0.6, lw=0)
         axes.plot(at, place(level), color=BLUE, lw=1.3, marker="o", ms=2.6)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_yticks([0.0, 1.0], [show(bottom), show(top)])
+        axes.set_yticks([0.0, 1.0], write(bottom, top))
         _ends(axes, ends)
         axes.set_xlim(-0.015, 1.015)
 

@@ -17,7 +17,7 @@ from tenfold.profile.target import OTHER_CLASS, ClassStats, NumberStats
 
 __all__ = ["association_facts", "axis_facts", "course_facts", "order_facts"]
 
-N_FOLLOWED_CLASSES = 5
+N_FOLLOWED_CLASSES = 6
 """Categories drawn over time, the most frequent; more colors are not told apart."""
 STRONGEST_PAIRS = 20
 
@@ -90,7 +90,7 @@ def _shown(stats: ClassStats, positive: str | None) -> list[str]:
     total = stats.counts.sum(axis=0)
     ranked = sorted(range(len(total)), key=lambda i: (-int(total[i]), stats.classes[i]))
     kept = [stats.classes[i] for i in ranked if stats.classes[i] != OTHER_CLASS and total[i]]
-    return kept[:N_FOLLOWED_CLASSES]
+    return sorted(kept[:N_FOLLOWED_CLASSES])  # so that a class keeps its color from card to card
 
 
 def association_facts(pairs: Pairs) -> dict[str, Any]:

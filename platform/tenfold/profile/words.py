@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-__all__ = ["as_count", "as_percent", "as_value", "capital", "shorten"]
+__all__ = ["as_count", "as_percent", "as_value", "capital", "shorten", "two_ends"]
 
 LABEL_CHARS = 18
 
@@ -83,3 +83,29 @@ def capital(text: str) -> str:
     'Share of >50K'
     """
     return text[:1].upper() + text[1:]
+
+
+def two_ends(low: float, high: float) -> tuple[str, str]:
+    """The ends of an axis, short and with as many digits as it takes to tell them apart.
+
+    >>> two_ends(314_173.0, 1_103_740.0), two_ends(47.532, 47.59), two_ends(2007.0, 2009.0)
+    (('0.31M', '1.1M'), ('47.532', '47.59'), ('2007', '2009'))
+    >>> two_ends(0.0, 1e300)
+    ('0', '1e+300')
+    """
+    most, span = max(abs(low), abs(high)), high - low
+    if not 1e-4 < span < 1e9 or not most < 1e9:
+        return f"{low:.3g}", f"{high:.3g}"
+    unit, suffix = next((u, w) for least, u, w in _UNITS if most >= least)
+    digits = max(0, 1 - math.floor(math.log10(span / unit)))
+    return _trimmed(low / unit, digits) + suffix, _trimmed(high / unit, digits) + suffix
+
+
+_UNITS = ((1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
+"""From which value on, the unit, and its letter."""
+
+
+def _trimmed(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenfold.profile.words import as_count, as_percent, as_value, shorten
+from tenfold.profile.words import as_count, as_percent, as_value, shorten, two_ends
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,22 @@ def test_counts_and_shares() -> None:
 def test_labels_never_grow() -> None:
     assert shorten("x" * 18) == "x" * 18
     assert len(shorten("x" * 19)) == 18
+
+
+@pytest.mark.parametrize(
+    "low, high, words",
+    [
+        (0.0, 957.0, ("0", "957")),
+        (-122.231, -122.208, ("-122.231", "-122.208")),
+        (12_285.0, 1_484_705.0, ("0M", "1.5M")),
+        (9_435.0, 16_502.0, ("9.4k", "16.5k")),
+        (-0.004, 0.5, ("0", "0.5")),
+        (5e-324, 1e-323, ("4.94e-324", "9.88e-324")),
+        (1e12, 1e12 + 1, ("1e+12", "1e+12")),
+    ],
+)
+def test_the_ends_of_an_axis_are_short_and_differ(
+    low: float, high: float, words: tuple[str, str]
+) -> None:
+    assert two_ends(low, high) == words
+    assert max(map(len, words)) <= 9
