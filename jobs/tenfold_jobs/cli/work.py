@@ -167,11 +167,14 @@ def _prepare(project: Project, out: Output) -> dict[str, Any]:
 
 
 def _prepare_lines(record: dict[str, Any]) -> list[str]:
+    grave = [found for found in record["findings"] if found["level"] != "note"]
+    n_notes = len(record["findings"]) - len(grave)
     return [
         f"snapshot {record['snapshot'][:12]}: {record['rows']} rows, "
         f"{record['quarantined']} in quarantine, {record['duplicates']} duplicates dropped"
         + (f", {record['replaced']} replaced by newer rows" if record["replaced"] else ""),
-        f"report: {record['report']}",
+        *(f"{found['level']}: {found['message']}" for found in grave),
+        f"report: {record['report']} ({n_notes} note{'' if n_notes == 1 else 's'})",
     ]
 
 

@@ -172,10 +172,22 @@ class Snapshot:
         return {fold: Profile.from_bytes(data) for fold, data in pairs}
 
     def survey(self) -> Survey:
-        """The survey of the training rows."""
+        """The survey of the training rows.
+
+        Raises:
+            StoreError: its file cannot be read.
+            ArtifactError: it is not whole.
+        """
         from tenfold.profile.survey import Survey
 
-        return Survey.from_bytes((self.path / SURVEY).read_bytes())
+        try:
+            data = (self.path / SURVEY).read_bytes()
+        except OSError as error:
+            raise StoreError(
+                f"{self.path / SURVEY} must be readable: {error.strerror}; "
+                f"delete {self.path} and prepare the project again"
+            ) from error
+        return Survey.from_bytes(data)
 
     def quarantine(self) -> pa.Table:
         """The bad cells: source, position (from 1), column, value, reason."""

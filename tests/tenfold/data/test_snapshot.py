@@ -61,6 +61,17 @@ def test_changed_profiles_are_found_too(snapshot: Snapshot) -> None:
         snapshot.verify()
 
 
+def test_a_changed_or_lost_survey_is_found_too(snapshot: Snapshot) -> None:
+    survey = snapshot.path / "survey.bin"
+    assert snapshot.survey().n_rows == snapshot.n_rows - snapshot.profiles()[-1].n_rows
+    survey.write_bytes(survey.read_bytes()[:-8] + b"changed!")
+    with pytest.raises(StoreError, match=r"survey\.bin must have SHA-256"):
+        snapshot.verify()
+    survey.unlink()
+    with pytest.raises(StoreError, match=r"survey\.bin must be readable: No such file"):
+        snapshot.survey()
+
+
 def test_another_format_is_refused_with_its_remedy(snapshot: Snapshot) -> None:
     manifest = snapshot.path / "snapshot.json"
     manifest.write_bytes(canonical_json({**read_json(manifest), "format_version": 99}))

@@ -88,3 +88,13 @@ def test_commands_that_need_an_endpoint_say_so(tmp_path: Path, data_folder: Path
     assert "has no trained model yet; run `tenfold run` first" in done.stderr
     done = tenfold("traffic", str(project), "--shadow", "on", home=tmp_path, code=2)
     assert "a shadow is not built yet" in done.stderr
+
+
+def test_prepare_says_what_is_grave_and_counts_the_notes(tmp_path: Path, data_folder: Path) -> None:
+    project = tmp_path / "project.yaml"
+    table = str(data_folder / "elec2.csv")
+    tenfold("init", table, "--target", "class", "-o", str(project), home=tmp_path)
+    lines = tenfold("prepare", str(project), home=tmp_path).stdout.splitlines()
+    (warning,) = [line for line in lines if line.startswith("warning: ")]
+    assert warning.startswith("warning: file order carries time: rows that stand together")
+    assert lines[-1].endswith("report.html (4 notes)")
