@@ -29,6 +29,7 @@ from tenfold.data import (
     source_facts,
 )
 from tenfold.errors import ClusterError, DataError
+from tenfold.profile.sample import SAMPLE_ROWS
 from tenfold.project import Project
 from tenfold.schema import Kind, Role
 from tenfold.settings import Settings
@@ -445,3 +446,23 @@ def test_the_survey_is_of_the_training_rows_along_the_declared_time(
     assert by_time.survey().axis.column == "when"
     assert int(course.rows.sum()) == by_time.survey().n_rows
     assert (course.low[1:] > course.high[:-1]).all()
+
+
+def test_the_sample_is_of_the_same_rows_whatever_their_order_and_cut(
+    big_file: Path, settings: Settings, make_project: Any
+) -> None:
+    snapshot = prepare(make_project(big_file), settings=settings)
+    sample = snapshot.survey().sample
+    assert sample.n_rows == SAMPLE_ROWS
+    table = snapshot.table()
+    train = table.filter(pc.greater_equal(table[FOLD], 0)).sort_by(HASH).slice(0, SAMPLE_ROWS)
+    expected = train.sort_by(ROW).select(sample.table.column_names)
+    assert sample.table.to_pylist() == expected.to_pylist()
+
+    head, *rows = big_file.read_text().splitlines()
+    order = np.random.default_rng(1).permutation(len(rows))
+    shuffled = big_file.with_name("shuffled.csv")
+    shuffled.write_text("\n".join([head, *(rows[i] for i in order)]) + "\n")
+    again = prepare(make_project(shuffled), settings=settings).survey().sample
+    key = [(name, "ascending") for name in sample.table.column_names]
+    assert again.table.sort_by(key).to_pylist() == sample.table.sort_by(key).to_pylist()
