@@ -1,6 +1,8 @@
 """Does the order of the file mean something: time, groups, or a column that it was sorted by?
 
-Judged on the sample in order of the source, by how alike rows are that stand together. Sources:
+Judged on the sample in order of the source, by how alike rows are that stand together. In a table
+of more rows than the sample holds these stand apart in the file: time and sorting are seen as
+well, groups only where they are longer than that distance. Sources:
 R. Bartels, "The rank version of von Neumann's ratio test for randomness" (1982), for numbers; for
 categories the number of equal neighbors, D. Barton and F. David, "Multiple runs" (1957).
 """
