@@ -30,6 +30,9 @@ __all__ = ["MAX_SURVEYED", "Survey", "surveyed_columns"]
 
 MAX_SURVEYED = 200
 """Most columns: as many as a report has cards for; a sample of them is below 20 MB."""
+MAX_CHARACTERS = 100
+"""A category is cut there in the sample. Of prose only whether it is there is kept: pages of it
+would not fit, and no two are equal."""
 _COUNTED_AT_ONCE = 2**16
 """Rows whose missing cells are multiplied at once: float32 is exact up to 2^24."""
 
@@ -106,7 +109,7 @@ class Survey:
             absent=_absent([arrays[c.name] for c in columns], n_rows=table.num_rows),
             later=_later(columns, values),
             sample=Sample.from_table(
-                table.select(list(arrays)), hashes=hashes, positions=positions, limit=limit
+                _bounded(columns, arrays), hashes=hashes, positions=positions, limit=limit
             ),
         )
 
@@ -160,6 +163,21 @@ class Survey:
         from tenfold.profile.stored_survey import load_survey
 
         return load_survey(data)
+
+
+def _bounded(columns: Sequence[Column], arrays: Mapping[str, pa.Array]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kept = {
+        column.name: pc.utf8_slice_codeunits(
+            arrays[column.name], 0, 0 if column.kind is Kind.TEXT else MAX_CHARACTERS
+        )
+        if pa.types.is_string(arrays[column.name].type)
+        else arrays[column.name]
+        for column in columns
+    }
+    return pa.table(kept)
 
 
 def _absent(arrays: Sequence[pa.Array], *, n_rows: int) -> Ints:

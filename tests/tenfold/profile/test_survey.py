@@ -16,7 +16,7 @@ from tenfold.profile.codec import decode, encode
 from tenfold.profile.course import Axis
 from tenfold.profile.distinct import hash_numbers
 from tenfold.profile.sample import SAMPLE_ROWS, Sample, hash_limit
-from tenfold.profile.survey import MAX_SURVEYED, Survey, surveyed_columns
+from tenfold.profile.survey import MAX_CHARACTERS, MAX_SURVEYED, Survey, surveyed_columns
 from tenfold.schema import Column, Kind, Role, Schema
 
 MakeTable = Callable[..., pa.Table]
@@ -185,3 +185,14 @@ def test_the_sample_is_bounded_and_of_the_smallest_hashes() -> None:
 def test_a_wide_table_is_surveyed_in_part() -> None:
     schema = Schema(tuple(Column(f"x{i}", Kind.NUMBER) for i in range(MAX_SURVEYED + 50)))
     assert len(surveyed_columns(schema)) == MAX_SURVEYED
+
+
+def test_pages_of_prose_are_not_sampled() -> None:
+    schema = Schema((Column("words", Kind.TEXT), Column("c", Kind.CATEGORY)))
+    long = "ä" * 5_000
+    table = pa.table({"words": [long + str(i) for i in range(50)] + [None], "c": [long] * 51})
+    found = survey(table, schema)
+    assert found.sample.table["words"].to_pylist() == [""] * 50 + [None]
+    assert {len(text) for text in found.sample.table["c"].to_pylist()} == {MAX_CHARACTERS}
+    assert found.absent.tolist() == [[1, 0], [0, 0]]
+    assert len(found.to_bytes()) < 40_000
