@@ -120,6 +120,8 @@ def _cardinality(schema: Schema, profile: Profile) -> Found:
     for column in schema.features:
         category = profile.categories.get(column.name)
         number = profile.numbers.get(column.name)
+        if column.kind is Kind.TEXT:
+            continue  # prose is read by its words, which repeat
         if category is not None and category.count >= MIN_ROWS:
             distinct, count = category.n_distinct, category.count
             if distinct / count >= NEAR_UNIQUE:

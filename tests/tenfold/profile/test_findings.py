@@ -63,6 +63,7 @@ def test_a_healthy_column_has_no_finding() -> None:
     assert find(list(NOISE), Kind.NUMBER) == []
     assert find([f"c{i % 5}" for i in range(N)], Kind.CATEGORY) == []
     assert find(list(RNG.integers(0, 10**6, N)), Kind.INTEGER) == []
+    assert find([f"said {i} times" for i in range(N)], Kind.TEXT) == []
 
 
 def test_a_numeric_target_is_leaked_by_a_multiple_and_by_a_sum() -> None:
