@@ -147,6 +147,7 @@ def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[st
             "n_rows": snapshot.n_rows,
             "n_quarantined": snapshot.n_quarantined,
             "n_duplicates": snapshot.n_duplicates,
+            "near_duplicates": snapshot.manifest["near_duplicates"],
             "ordered": snapshot.ordered,
         },
         positive_class=project.problem.positive_class,

@@ -45,6 +45,7 @@ TABLES: dict[str, tuple[str, dict[str, Any], Pinned]] = {
             ("note", "missing", "occupation"),
             ("note", "missing-together", "occupation"),
             ("note", "duplicates", None),
+            ("note", "near-duplicates", None),
             ("note", "twins", "education-num"),
             ("note", "outliers", "fnlwgt"),
             ("note", "skew", "capital-gain"),
@@ -66,6 +67,7 @@ TABLES: dict[str, tuple[str, dict[str, Any], Pinned]] = {
         {"problem": {"task": "binary", "target": "class"}},
         {
             ("warning", "row-order", "class"),
+            ("note", "near-duplicates", None),
             ("note", "duplicates", None),
             ("note", "skew", "nswprice"),
             ("note", "skew", "vicprice"),
@@ -77,6 +79,7 @@ TABLES: dict[str, tuple[str, dict[str, Any], Pinned]] = {
         {"problem": {"task": "binary", "target": "class"}, "data": ROWS},
         {
             *ELEC2_DRIFT,
+            ("note", "near-duplicates", None),
             ("note", "row-order", None),
             ("note", "duplicates", None),
             ("note", "skew", "nswprice"),
@@ -146,6 +149,8 @@ MESSAGES = {
         "columns 'education' and 'education-num' say the same (their values go one to one): one "
         "is enough",
         "24 of 32561 rows were equal to an earlier one in every column and were dropped",
+        "5698 of 32537 rows are nearly equal to another, most of them but for column 'fnlwgt'; 771 "
+        "of 1940 groups have rows on both sides of the sealed test set",
     ],
     "telco-churn": [
         "column 'TotalCharges' has only blanks in 11 of 7043 rows: read as missing",

@@ -40,6 +40,7 @@ class Law(StrEnum):
     MARKERS = "missing-markers"
     NUMBERS_IN_TEXT = "numbers-in-text"
     DUPLICATES = "duplicates"
+    NEAR_DUPLICATES = "near-duplicates"
     QUARANTINE = "quarantine"
 
 

@@ -12,6 +12,9 @@ __all__ = ["cleaning_findings"]
 MANY_EQUAL = 0.1
 """Share of rows equal to another from which something is wrong with the export, or with the idea
 that a row is a case."""
+NEAR_SHARE, NEAR_ROWS = 0.05, 100
+"""Rows nearly equal to another, as a share and as a number, from which they can tilt a score; fewer
+meet by chance in a table of few columns."""
 NAMED = 4
 """Columns that a message names."""
 
@@ -28,7 +31,8 @@ def cleaning_findings(
         cleaning: ``trim``, and by column the counts of cells ``padded`` with blanks, ``dressed``
             numbers and ``missing`` by marker; None where the source was not scanned.
         snapshot: of these, where known: ``n_records``, ``n_rows``, ``n_duplicates``,
-            ``n_quarantined``.
+            ``n_quarantined``, ``near_duplicates`` (``n_rows`` nearly equal to another, ``n_groups``
+            of them, ``n_torn_from_test`` of these groups, ``differ_in`` columns).
         quarantine: bad cells, by column and reason.
 
     >>> cleaning = {"trim": True, "columns": {"a": {"missing": {" ?": 3}, "padded": 0,
@@ -39,6 +43,7 @@ def cleaning_findings(
     """
     yield from _set_aside(snapshot, quarantine)
     yield from _equal(snapshot)
+    yield from _nearly_equal(snapshot)
     if cleaning is None:
         return
     yield from _markers(cleaning["columns"], snapshot.get("n_records"))
@@ -74,6 +79,27 @@ def _equal(snapshot: Mapping[str, Any]) -> Iterator[Finding]:
         Law.DUPLICATES,
         f"{n_equal} of {total} rows were equal to an earlier one in every column and were "
         f"dropped{advice}",
+    )
+
+
+def _nearly_equal(snapshot: Mapping[str, Any]) -> Iterator[Finding]:
+    near, total = snapshot.get("near_duplicates"), snapshot.get("n_rows") or 0
+    if not near or near.get("n_rows", 0) < max(NEAR_ROWS, NEAR_SHARE * total):
+        return
+    most = max(near["differ_in"], key=lambda one: one["n_rows"], default=None)
+    how = "" if most is None else f", most of them but for {_columns(most['columns'])}"
+    torn = near["n_torn_from_test"]
+    harm = (
+        f"; {torn} of {near['n_groups']} groups have rows on both sides of the sealed test set, "
+        "where prepare.near_duplicates: group keeps them on one"
+        if torn
+        else ""
+    )
+    yield Finding(
+        Level.NOTE,
+        None,
+        Law.NEAR_DUPLICATES,
+        f"{near['n_rows']} of {total} rows are nearly equal to another{how}{harm}",
     )
 
 

@@ -62,3 +62,28 @@ def test_numbers_in_text_duplicates_and_quarantine() -> None:
 def test_many_equal_rows_ask_whether_they_are_cases() -> None:
     (found,) = cleaning_findings(None, snapshot={"n_rows": 80, "n_duplicates": 20}, quarantine={})
     assert found.level is Level.WARNING and "prepare.drop_duplicates: false" in found.message
+
+
+def test_rows_nearly_equal_to_another_are_told_with_what_the_split_does_to_them() -> None:
+    near = {
+        "n_rows": 500, "n_groups": 200, "n_torn_from_test": 30,
+        "differ_in": [{"columns": ["age"], "n_rows": 20}, {"columns": ["weight"], "n_rows": 480}],
+    }  # fmt: skip
+    (found,) = cleaning_findings(
+        None, snapshot={"n_rows": 2000, "near_duplicates": near}, quarantine={}
+    )
+    assert found.message == (
+        "500 of 2000 rows are nearly equal to another, most of them but for column 'weight'; 30 "
+        "of 200 groups have rows on both sides of the sealed test set, where "
+        "prepare.near_duplicates: group keeps them on one"
+    )
+    kept = near | {"n_torn_from_test": 0, "differ_in": []}
+    (found,) = cleaning_findings(
+        None, snapshot={"n_rows": 2000, "near_duplicates": kept}, quarantine={}
+    )
+    assert found.message == "500 of 2000 rows are nearly equal to another"
+    for few in (near | {"n_rows": 99}, None):
+        snapshot = {"n_rows": 1000, "near_duplicates": few}
+        assert list(cleaning_findings(None, snapshot=snapshot, quarantine={})) == []
+    rare = {"n_rows": 20_000, "near_duplicates": near}
+    assert list(cleaning_findings(None, snapshot=rare, quarantine={})) == []

@@ -97,4 +97,4 @@ def test_prepare_says_what_is_grave_and_counts_the_notes(tmp_path: Path, data_fo
     lines = tenfold("prepare", str(project), home=tmp_path).stdout.splitlines()
     (warning,) = [line for line in lines if line.startswith("warning: ")]
     assert warning.startswith("warning: file order carries time: rows that stand together")
-    assert lines[-1].endswith("report.html (4 notes)")
+    assert lines[-1].endswith("report.html (5 notes)")
