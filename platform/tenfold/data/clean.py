@@ -190,7 +190,7 @@ def _outside(column: Column, array: pa.Array, rules: Rules) -> list[_Fault]:
     low, high = rules.limits.get(column.name, (None, None))
     if column.kind not in (Kind.NUMBER, Kind.INTEGER) or (low is None and high is None):
         return []
-    values = np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    values = np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     faults = []
     if low is not None:
         faults.append(_Fault(column.name, values < low, f"is below the minimum {low:g}"))

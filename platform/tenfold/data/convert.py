@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tenfold.data import parse
 from tenfold.data.dates import read_dates, read_serials
 from tenfold.data.numerals import read_integers, read_numbers
+from tenfold.data.stamps import typed_micros
 from tenfold.data.text import DEFAULT_MARKERS, code_text, is_text, to_text, whole
 from tenfold.schema import Form, Kind
 
@@ -127,8 +128,8 @@ def _from_typed(array: pa.Array, kind: Kind, reason: str) -> Converted:
     if kind is Kind.DATETIME:
         if not pa.types.is_temporal(array.type):
             return Converted(pa.nulls(len(array), ARROW_TYPES[kind]), _present(array), reason)
-        stamped = array.cast(pa.timestamp("us"), safe=False)  # no zone means UTC
-        return Converted(stamped.cast(ARROW_TYPES[kind]), good, reason)
+        stamps, known, outside = typed_micros(array)
+        return Converted(_typed(stamps, ~known, kind), outside, reason)
     if pa.types.is_temporal(array.type):
         return Converted(pa.nulls(len(array), ARROW_TYPES[kind]), _present(array), reason)
     if kind is Kind.INTEGER and pa.types.is_integer(array.type) and array.type != pa.uint64():

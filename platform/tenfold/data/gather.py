@@ -115,6 +115,7 @@ def join_rule(project: Project, join: Join) -> JoinRule:
         tolerance=join.tolerance,
         fan_out=join.fan_out,
         markers=tuple(sorted(set(project.prepare.missing_markers))),
+        most_bad=project.prepare.max_bad_fraction,
     )
 
 

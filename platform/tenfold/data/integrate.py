@@ -23,25 +23,29 @@ from tenfold.canonical import canonical_json, read_json, sha256_hex, write_atomi
 from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
 from tenfold.data.drivers import Driver
 from tenfold.data.join import (
+    NO_TIME,
     How,
     JoinIndex,
     Order,
     build_index,
+    day_counts,
+    day_order_of,
     demand_columns,
     join_block,
     key_lanes,
     moments,
 )
+from tenfold.data.mapped import take_rows
 from tenfold.data.rejects import Rejected, read_rejected, reject_facts, write_rejected
 from tenfold.data.source import Shard, Source
 from tenfold.data.stored import StoredSource
-from tenfold.data.text import whole
+from tenfold.data.text import is_text, whole
 from tenfold.errors import DataError, StoreError
 from tenfold.progress import Progress
 
 __all__ = ["JoinRule", "brought", "demand_join", "integrate"]
 
-_FORMAT = 1
+_FORMAT = 2
 _DONE = "joined.json"
 
 
@@ -56,6 +60,7 @@ class JoinRule:
         tolerance: how old an as-of match may be.
         fan_out: whether rows may multiply.
         markers: texts that mean missing.
+        most_bad: share of the joined source's rows that may have no readable time.
     """
 
     on: tuple[tuple[str, str], ...]
@@ -64,6 +69,7 @@ class JoinRule:
     tolerance: float | None
     fan_out: bool
     markers: tuple[str, ...]
+    most_bad: float = 0.0
 
     @property
     def adds(self) -> bool:
@@ -98,12 +104,13 @@ def integrate(
         StoreError: the disk refuses.
     """
     demand_join(left.columns(), right.columns(), rule, left_name=left.name, right_name=right.name)
+    fingerprints = [left.fingerprint(), right.fingerprint()]
     digest = sha256_hex(
         canonical_json(
             {
                 "format": _FORMAT,
-                "left": left.fingerprint(),
-                "right": right.fingerprint(),
+                "left": fingerprints[0],
+                "right": fingerprints[1],
                 "rule": asdict(rule),
                 "arrow": pa.__version__,
             }
@@ -112,11 +119,11 @@ def integrate(
     work = folder / f"join-{digest[:16]}"
     made = _done(work)
     if made is None:
-        made = _join(left, right, rule, work=work, driver=driver, progress=progress)
+        made = _join(left, right, rule, fingerprints, work=work, driver=driver, progress=progress)
         _keep_only(folder, work)
     files = tuple(work / part["name"] for part in made["parts"])
     source = StoredSource(
-        name=left.name,
+        name=f"{left.name} with {right.name}",  # whose rows are numbered anew
         files=files,
         digests=tuple(part["sha256"] for part in made["parts"]),
         lineage=(made["facts"],),
@@ -148,6 +155,7 @@ def _join(
     left: Source,
     right: Source,
     rule: JoinRule,
+    fingerprints: list[Any],
     *,
     work: Path,
     driver: Driver,
@@ -163,8 +171,10 @@ def _join(
     index_job = _KeyJob(work, tuple(right.shards()), tuple(key), rule.markers)
     _run(f"index {right.name}", index_job, len(index_job.shards), _right_file, driver, progress)
     n_right = len(index_job.shards)
-    order = _write_index(work, n_right, rule, source=right.name)
-    job = _JoinJob(work, tuple(left.shards()), rule, left.name, right.name, n_right, order)
+    order, n_no_time = _write_index(work, n_right, rule, source=right.name)
+    shards = tuple(left.shards())
+    day_order = _day_order(work, left, shards, rule, driver, progress)
+    job = _JoinJob(work, shards, rule, left.name, right.name, n_right, order, day_order)
     _run(f"join {right.name}", job, len(job.shards), _joined_file, driver, progress)
     parts = [_joined_file(work, piece) for piece in range(len(job.shards))]
     facts = Counter[str]()
@@ -192,9 +202,15 @@ def _join(
             "how": rule.how,
             "on": dict(rule.on),
             "renamed": brought(left.columns(), right.columns(), rule, right.name),
+            **({"n_right_no_time": n_no_time} if rule.times is not None else {}),
             **facts,
         },
     }
+    if fingerprints != [left.fingerprint(), right.fingerprint()]:
+        raise DataError(
+            f"sources {left.name!r} and {right.name!r} must not change while they are joined, and "
+            "one did; run the command again when it is written"
+        )
     write_atomic(work / _DONE, canonical_json(made))
     return made
 
@@ -224,25 +240,69 @@ class _KeyJob:
         write_arrow(_right_file(self.folder, piece), block.table, reject_facts(block))
 
 
-def _write_index(work: Path, n_pieces: int, rule: JoinRule, *, source: str) -> Order | None:
-    """The index of all pieces; returns how times are read."""
+@dataclass(frozen=True)
+class _DayJob:
+    """Count how a piece of the table writes its dates."""
+
+    folder: Path
+    shards: tuple[Shard, ...]
+    column: str
+    markers: tuple[str, ...]
+
+    def __call__(self, piece: int) -> None:
+        counts = day_counts(
+            self.shards[piece].read().table.column(self.column), markers=self.markers
+        )
+        write_atomic(_day_file(self.folder, piece), canonical_json(counts.tolist()))
+
+
+def _day_order(
+    work: Path,
+    left: Source,
+    shards: tuple[Shard, ...],
+    rule: JoinRule,
+    driver: Driver,
+    progress: Progress,
+) -> str:
+    """Whether day or month stands first in the table's times: all pieces decide together."""
+    if rule.times is None or not is_text(left.schema().field(rule.times[0]).type):
+        return "undecided"
+    job = _DayJob(work, shards, rule.times[0], rule.markers)
+    _run(f"read times of {left.name}", job, len(shards), _day_file, driver, progress)
+    counts = [read_json(_day_file(work, piece)) for piece in range(len(shards))]
+    return day_order_of(np.sum(np.array(counts, dtype=np.int64).reshape(-1, 3), axis=0))
+
+
+def _write_index(
+    work: Path, n_pieces: int, rule: JoinRule, *, source: str
+) -> tuple[Order | None, int]:
+    """The index of all pieces; returns how times are read and how many rows have none."""
     keys = [read_arrow(work / f"keys-{piece:05d}.arrow") for piece in range(n_pieces)]
     lanes = np.concatenate(
         [np.zeros((0, 2), np.uint64)]
         + [np.stack([k["high"].to_numpy(), k["low"].to_numpy()], axis=1) for k in keys]
     )
     known = np.concatenate([np.zeros(0, bool)] + [k["known"].to_numpy() for k in keys])
-    times, order = None, None
+    times, order, n_no_time = None, None, 0
     if rule.times is not None:
         column = pa.chunked_array(
             [whole(_right(work, piece).column(rule.times[1])) for piece in range(n_pieces)]
             or [pa.array([], pa.string())]
         )
-        times, order, _ = moments(column, markers=rule.markers)
-        if order is None or (len(times) and (times == np.iinfo(np.int64).min).all()):
+        day_order = day_order_of(day_counts(column, markers=rule.markers))
+        times, order, _ = moments(column, day_order=day_order, markers=rule.markers)
+        n_no_time = int((times == NO_TIME).sum())
+        if order is None or n_no_time == len(times) > 0:
             raise DataError(
                 f"join.time.right {rule.times[1]!r} of source {source!r} must hold times or "
                 "numbers, and none can be read; name another column or mend its format"
+            )
+        if n_no_time > rule.most_bad * len(times):
+            raise DataError(
+                f"join.time.right {rule.times[1]!r} of source {source!r}: {n_no_time} of "
+                f"{len(times)} rows have no time that can be read, more than "
+                f"prepare.max_bad_fraction allows ({rule.most_bad:g}); an older row would be taken "
+                "in their place: mend them or raise prepare.max_bad_fraction"
             )
     index = build_index(lanes, known, times=times, order=order)
     table = pa.table(
@@ -254,7 +314,7 @@ def _write_index(work: Path, n_pieces: int, rule: JoinRule, *, source: str) -> O
         }
     )
     write_arrow(work / "index.arrow", table)
-    return order
+    return order, n_no_time
 
 
 def _read_index(work: Path, order: Order | None) -> JoinIndex:
@@ -274,6 +334,7 @@ class _JoinJob:
     right: str
     n_right: int
     order: Order | None
+    day_order: str
 
     def __call__(self, piece: int) -> None:
         rule, block = self.rule, self.shards[piece].read()
@@ -281,7 +342,11 @@ class _JoinJob:
         times = None
         if rule.times is not None:
             column = block.table.column(rule.times[0])
-            times, _, _ = moments(column, self.order, markers=rule.markers)
+            times, found, _ = moments(
+                column, self.order, day_order=self.day_order, markers=rule.markers
+            )
+            if found not in (None, self.order):
+                raise self._other_order(rule.times, found)
         index = _read_index(self.folder, self.order)
         done = join_block(lanes, known, index, how=rule.how, times=times, tolerance=rule.tolerance)
         if rule.adds and not rule.fan_out and done.facts["n_multiplied"]:
@@ -295,10 +360,17 @@ class _JoinJob:
             write_arrow(_met_file(self.folder, piece), pa.table({"row": met}))
         write_arrow(_joined_file(self.folder, piece), table, facts)
 
+    def _other_order(self, times: tuple[str, str], found: Order | None) -> DataError:
+        return DataError(
+            f"join.time compares {times[0]!r} of {self.left!r}, a {found}, with {times[1]!r} of "
+            f"{self.right!r}, a {self.order}: both must be times or both numbers; a number is no "
+            "point in time without its unit: convert one of them where it is read"
+        )
+
     def _with_right(self, table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
-        other = _right_table(self.folder, self.n_right)
-        names = brought(table.column_names, other.column_names, self.rule, self.right)
-        taken = other.select(list(names)).take(pa.array(rows, mask=rows < 0))
+        pieces = _right_pieces(self.folder, self.n_right)
+        names = brought(table.column_names, pieces[0].column_names, self.rule, self.right)
+        taken = take_rows(pieces, list(names), rows)
         for name, new in names.items():
             table = table.append_column(new, taken.column(name))
         return table
@@ -323,15 +395,15 @@ def _unmatched(
     source: str,
 ) -> list[Path]:
     """The joined source's rows that nothing met, with the table's key columns filled."""
-    other = _right_table(work, n_right)
-    met = np.zeros(other.num_rows, dtype=bool)
+    pieces = _right_pieces(work, n_right)
+    met = np.zeros(sum(piece.num_rows for piece in pieces), dtype=bool)
     for piece in range(len(parts)):
         met[read_arrow(_met_file(work, piece))["row"].to_numpy()] = True
     rest = np.flatnonzero(~met)
     if not len(rest):
         return []
-    taken = other.take(pa.array(rest))
-    renamed = brought(tuple(names), other.column_names, rule, source)
+    taken = take_rows(pieces, pieces[0].column_names, rest)
+    renamed = brought(tuple(names), pieces[0].column_names, rule, source)
     table = pa.table(
         {
             **{a: taken.column(b) for a, b in rule.on},
@@ -368,8 +440,8 @@ def _right(work: Path, piece: int) -> pa.Table:
     return read_arrow(_right_file(work, piece))
 
 
-def _right_table(work: Path, n_pieces: int) -> pa.Table:
-    return pa.concat_tables([_right(work, piece) for piece in range(n_pieces)])
+def _right_pieces(work: Path, n_pieces: int) -> list[pa.Table]:
+    return [_right(work, piece).replace_schema_metadata(None) for piece in range(n_pieces)]
 
 
 def _right_file(work: Path, piece: int) -> Path:
@@ -378,6 +450,10 @@ def _right_file(work: Path, piece: int) -> Path:
 
 def _joined_file(work: Path, piece: int) -> Path:
     return work / f"joined-{piece:05d}.arrow"
+
+
+def _day_file(work: Path, piece: int) -> Path:
+    return work / f"days-{piece:05d}.json"
 
 
 def _met_file(work: Path, piece: int) -> Path:

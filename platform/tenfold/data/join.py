@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tenfold.data import parse
+from tenfold.data import dates, parse
+from tenfold.data.evidence import DateEvidence, Extent
 from tenfold.data.hashing import mix, text_hashes
-from tenfold.data.text import DEFAULT_MARKERS, code_text, is_text, to_text, whole
+from tenfold.data.stamps import typed_micros
+from tenfold.data.text import DEFAULT_MARKERS, Coded, code_text, code_typed, is_text, to_text, whole
 from tenfold.errors import DataError
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "Joined",
     "Order",
     "build_index",
+    "day_counts",
+    "day_order_of",
     "demand_columns",
     "join_block",
     "key_lanes",
@@ -39,7 +43,7 @@ __all__ = [
 
 How = Literal["left", "inner", "outer", "semi", "anti", "asof"]
 Order = Literal["number", "time"]
-"""How times of an as-of join are read: plain numbers, or microseconds since 1970."""
+"""How times of an as-of join are read: plain numbers, or points in time."""
 
 Lanes = NDArray[np.uint64]
 NO_TIME = np.iinfo(np.int64).min
@@ -89,8 +93,9 @@ def key_lanes(
 ) -> tuple[Lanes, NDArray[np.bool_]]:
     """The hash of each row's key and whether it has one.
 
-    Values are compared as the text that a person would write, trimmed: 17, 17.0 and " 17" are one
-    key. A key with a missing part is no key.
+    Values are compared by what they mean: 17, 17.0, "17.0" and " 17" are one key, and so are a
+    date, its midnight and their texts. Codes such as "0017" are texts. A key with a missing part is
+    none.
 
     Returns:
         uint64 (n_rows, 2) and a mask (n_rows,).
@@ -110,39 +115,61 @@ def key_lanes(
 
 
 def _key_texts(array: pa.Array, markers: Collection[str]) -> pa.StringArray:
-    if is_text(array.type):
-        return code_text(array, markers=markers).array()
+    """Each key as one text: ``17`` for 17.0 and "17.0", a day for its midnight, ``true`` for True.
+
+    Only the different values are looked at. A number with leading zeros or too long to be exact is
+    a code, not a quantity, and stays as it is written.
+    """
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), pa.string())
-    return to_text(array)
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.string())
+    coded = code_text(array, markers=markers) if is_text(array.type) else code_typed(array)
+    texts = coded.values
+    numbers, is_number = parse.parse_numbers(texts)
+    plain = is_number & ~parse.looks_like_code(texts) & (np.abs(numbers) < _EXACT)
+    stamps, is_stamp = dates.parse_datetimes(texts)
+    is_stamp &= ~is_number  # 20240131 is a number, and its day would be a guess
+    texts = pc.if_else(pa.array(plain), to_text(pa.array(numbers)), texts)
+    moments_ = pa.array(np.where(is_stamp, stamps, 0), pa.timestamp("us"))
+    texts = pc.if_else(pa.array(is_stamp), to_text(moments_), texts)
+    lower = pc.utf8_lower(texts)
+    is_word = pc.is_in(lower, value_set=pa.array(["true", "false"]))
+    return Coded(pc.if_else(is_word, lower, texts), coded.codes).array()
 
 
 def moments(
     column: pa.Array | pa.ChunkedArray,
     order: Order | None = None,
     *,
+    day_order: str = "undecided",
     markers: Collection[str] = DEFAULT_MARKERS,
 ) -> tuple[NDArray[np.int64], Order | None, int]:
-    """Times to compare: microseconds since 1970, or plain numbers in millionths.
+    """Times to compare: microseconds since 1970, or the bits of plain numbers in their order.
 
     Args:
         column: typed or text.
-        order: how to read texts and numbers; None to decide: numbers if every value is one.
+        order: how to read texts; None to decide: numbers if every value is one. What is typed has
+            an order of its own, which is told: the caller compares only equal orders.
+        day_order: ``day_first``, ``month_first`` or ``undecided``, of the whole column and not of a
+            block of it, see `day_counts`.
         markers: texts that mean missing.
 
     Returns:
         int64 (n_rows,) with `NO_TIME` where there is none, the order (None without any value), and
-        how many values could not be read.
+        how many values could not be read. A date that could be two days is not read.
 
     >>> moments(pa.array(["1970-01-01T00:00:01", None, "x"]), "time")[0].tolist()[0]
     1000000
     """
     array = whole(column)
-    if pa.types.is_temporal(array.type):
-        stamps = pc.fill_null(array.cast(pa.timestamp("us"), safe=False).cast(pa.int64()), NO_TIME)
-        return np.asarray(stamps.to_numpy(zero_copy_only=False)), "time", 0
+    if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
+        stamps, known, outside = typed_micros(array)
+        return np.where(known, stamps, NO_TIME), "time", int(outside.sum())
     if not is_text(array.type):
-        return _scaled(pc.cast(array, pa.float64(), safe=False)), "number", 0
+        if pa.types.is_null(array.type):
+            return np.full(len(array), NO_TIME), None, 0
+        return _ordered(pc.cast(array, pa.float64(), safe=False)), "number", 0
     coded = code_text(array, markers=markers)
     numbers, is_number = parse.parse_numbers(coded.values)
     if order is None:
@@ -150,22 +177,65 @@ def moments(
             return np.full(len(array), NO_TIME), None, 0
         order = "number" if is_number.all() else "time"
     if order == "number":
-        values, readable = _scaled(pa.array(numbers)), is_number
+        values, readable = _ordered(pa.array(numbers)), is_number
     else:
-        values, readable = parse.parse_datetimes(coded.values)
+        values, readable, _ = dates.read_dates(coded.values, day_order)
     table = np.append(np.where(readable, values, NO_TIME), NO_TIME)
     n_unread = int((~np.append(readable, True)[coded.codes]).sum())
     return table[coded.codes], order, n_unread
 
 
-_MILLION = 1e6
-_LARGEST = 9.2e18
+def day_counts(
+    column: pa.Array | pa.ChunkedArray, *, markers: Collection[str] = DEFAULT_MARKERS
+) -> NDArray[np.int64]:
+    """How many dates of a block read with the day first, with the month first, with either.
+
+    Blocks are added up; `day_order_of` decides.
+
+    >>> day_counts(pa.array(["13/4/2031", "3/4/2031", "2031-04-03"])).tolist()
+    [2, 1, 1]
+    """
+    array = whole(column)
+    if not is_text(array.type):
+        return np.zeros(3, dtype=np.int64)
+    coded = code_text(array, markers=markers)
+    found, _ = dates.date_evidence(coded.values, coded.weights())
+    return np.array([found.day.n, found.month.n, found.n_either], dtype=np.int64)
 
 
-def _scaled(numbers: pa.Array) -> NDArray[np.int64]:
-    floats = np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64) * _MILLION
-    usable = np.abs(floats) < _LARGEST  # NaN is not
-    return np.where(usable, np.round(np.where(usable, floats, 0)), NO_TIME).astype(np.int64)
+def day_order_of(counts: NDArray[np.int64]) -> str:
+    """The order that all blocks of a column tell together, as cleaning decides it.
+
+    >>> day_order_of(np.array([2, 1, 1])), day_order_of(np.zeros(3, dtype=np.int64))
+    ('day_first', 'undecided')
+    """
+    day, month, either = (int(count) for count in counts)
+    return DateEvidence(
+        day=Extent(day, 0.0, 0.0), month=Extent(month, 0.0, 0.0), n_either=either
+    ).order()
+
+
+_MILLION = 1_000_000
+_EXACT = float(2**53)
+
+
+def _ordered(numbers: pa.Array) -> NDArray[np.int64]:
+    """Numbers as whole numbers of the same order, exact for any magnitude; NaN is no time.
+
+    The bits of a float64 read as an integer keep the order of positive numbers; those of negative
+    ones are turned around.
+    """
+    floats = np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64) + 0.0
+    bits = floats.view(np.int64)
+    return np.where(np.isnan(floats), NO_TIME, np.where(bits < 0, _TURN - bits, bits))
+
+
+_TURN = np.int64(np.iinfo(np.int64).min)
+
+
+def _numbers_of(ordered: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The inverse of `_ordered`."""
+    return np.where(ordered < 0, _TURN - ordered, ordered).view(np.float64)
 
 
 def build_index(
@@ -276,8 +346,7 @@ def _asof(
     place = low - 1
     hit = (place >= first) & (last > first) & (times != NO_TIME)
     if tolerance is not None and len(index.times):
-        age = times - index.times[np.maximum(place, 0)]
-        hit &= age <= round(tolerance * _MILLION)
+        hit &= _age(times, index.times[np.maximum(place, 0)], index.order) <= tolerance
     right = np.full(len(times), -1, dtype=np.int64)
     right[hit] = index.rows[place[hit]]
     facts = {
@@ -286,6 +355,16 @@ def _asof(
         "n_out": len(times),
     }
     return Joined(np.arange(len(times)), right, facts)
+
+
+def _age(
+    times: NDArray[np.int64], then: NDArray[np.int64], order: Order | None
+) -> NDArray[np.float64]:
+    """How much older the match is, in seconds or in units of the number."""
+    if order == "time":
+        return (times - then) / _MILLION
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _numbers_of(times) - _numbers_of(then)
 
 
 def _facts(count: NDArray[np.int64], known: NDArray[np.bool_]) -> dict[str, int]:

@@ -208,7 +208,8 @@ def _runs(n_parts: int, n_rows: int) -> list[range]:
 def _rounded_lane(values: pa.Array, kind: Kind) -> Sums:
     if kind not in (Kind.NUMBER, Kind.INTEGER):
         return value_lanes(values, kind)[:, 0]
-    floats = np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    whole = values.cast(pa.float64(), safe=False)  # beyond 2^53 the last digits do not matter
+    floats = np.asarray(whole.to_numpy(zero_copy_only=False), dtype=np.float64)
     fraction, power = np.frexp(floats)
     rounded = np.ldexp(np.rint(np.ldexp(fraction, ROUNDED_BITS)), power - ROUNDED_BITS) + 0.0
     return mix(np.where(np.isnan(rounded), np.nan, rounded).view(np.uint64))

@@ -65,6 +65,7 @@ def publish(
     manifest: dict[str, Any] = {
         **made,
         "n_quarantined": made["n_quarantined"] + sum(rejected.n_bad.values()),
+        "n_records": made["n_records"] + sum(rejected.n_bad.values()),
         "plan": plan,
         "n_problems": n_problems,
         "fold_rows": {str(fold): profiles[fold].n_rows for fold in folds},

@@ -6,6 +6,7 @@ source's own name and position before that.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class Rejected:
 def reject_facts(block: RawBlock) -> dict[str, Any]:
     """The rejects of a block as JSON, to be kept beside its rows."""
     rejects = [[r.position, r.text[:MAX_VALUE_CHARACTERS], r.reason] for r in block.rejects]
-    return {"n_records": block.n_records, "rejects": rejects}
+    return {"n_records": block.n_records, "rejects": rejects, "source": block.source}
 
 
 def write_rejected(
@@ -74,20 +75,20 @@ def write_rejected(
         sources: name and the facts of its pieces in order.
     """
     rows: list[dict[str, Any]] = []
-    n_records: dict[str, int] = {}
-    n_bad: dict[str, int] = {}
+    n_records: Counter[str] = Counter()
+    n_bad: Counter[str] = Counter()
     for name, pieces in sources:
-        before = 0
         for facts in pieces:
+            source = facts["source"] or name  # of several that are stacked each has its own rows
             for position, text, reason in facts["rejects"]:
-                place = before + position + 1
-                row = {"source": name, "position": place, "value": text, "reason": reason}
+                place = n_records[source] + position + 1
+                row = {"source": source, "position": place, "value": text, "reason": reason}
                 rows.append({**row, "column": None})
-            before += facts["n_records"]
-        n_records[name] = before
-        n_bad[name] = sum(len(facts["rejects"]) for facts in pieces)
+            n_records[source] += facts["n_records"]
+            n_bad[source] += len(facts["rejects"])
     table = pa.Table.from_pylist(rows, schema=PROBLEMS)
-    write_arrow(folder / _FILE, table, {"n_records": n_records, "n_bad": n_bad})
+    facts = {"n_records": dict(n_records), "n_bad": dict(n_bad)}
+    write_arrow(folder / _FILE, table, facts)
 
 
 def read_rejected(folder: Path) -> Rejected:

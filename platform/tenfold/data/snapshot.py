@@ -147,7 +147,7 @@ class Snapshot:
 
     @property
     def quarantine_rate(self) -> float:
-        """Share of the source's records that went to quarantine, 0 to 1."""
+        """Share that went to quarantine, 0 to 1: of the rows of the table and what was no row."""
         return self.n_quarantined / max(1, int(self.manifest["n_records"]))
 
     def blocks(self) -> Iterator[pa.Table]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tenfold.data.stamps import typed_micros
 from tenfold.errors import DataError
 
 __all__ = [
@@ -176,6 +177,8 @@ def _note(
 def code_typed(column: pa.Array | pa.ChunkedArray) -> Coded:
     """Code a typed column (integers, floats, booleans, dates) by its texts; NaN is missing."""
     array = whole(column)
+    if array.type == pa.float16():  # Arrow codes no half floats
+        array = array.cast(pa.float32())
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     encoded = array.dictionary_encode()
@@ -195,9 +198,28 @@ def to_text(array: pa.Array) -> pa.StringArray:
     if pa.types.is_floating(kind):
         values = array.cast(pa.float64()).to_pylist()
         return pa.array([_float_text(value) for value in values], pa.string())
-    if pa.types.is_timestamp(kind):
-        return pc.strftime(array.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S")
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _stamp_texts(array)
     return array.cast(pa.string())
+
+
+def _stamp_texts(array: pa.Array) -> pa.StringArray:
+    """Dates as ``2031-05-04``, times as ``2031-05-04T13:30:00.000000``, as the type says.
+
+    One outside the years 1 to 9999 is told by its number and unit, which nothing reads as a date.
+    """
+    stamps, known, outside = typed_micros(array)
+    form = "%Y-%m-%d" if pa.types.is_date(array.type) else "%Y-%m-%dT%H:%M:%S"
+    texts = pc.strftime(
+        pa.array(stamps, pa.int64(), mask=~known).cast(pa.timestamp("us")), format=form
+    )
+    if pa.types.is_date(array.type):
+        texts = pc.utf8_slice_codeunits(texts, 0, 10)
+    if not outside.any():
+        return texts
+    raw = array.cast(pa.int32()) if array.type == pa.date32() else array.cast(pa.int64())
+    told = pc.binary_join_element_wise(raw.cast(pa.string()), str(array.type), " ")
+    return pc.if_else(pa.array(outside), told, texts)
 
 
 def _float_text(value: float | None) -> str | None:

@@ -65,8 +65,8 @@ class Join(Section):
     """The name of the source to join."""
 
     on: Annotated[dict[ColumnName, ColumnName], BeforeValidator(_pairs)] = Field(min_length=1)
-    """Columns that must be equal: names, or ``{left name: right name}``. Compared as text after
-    trimming, so 17 meets "17"; a missing value meets nothing."""
+    """Columns that must be equal: names, or ``{left name: right name}``. Compared by meaning,
+    so 17 meets " 17" and "17.0"; a missing value meets nothing."""
 
     how: Literal["left", "inner", "outer", "semi", "anti", "asof"] = "left"
     """``left`` keeps every row; ``inner`` those with a match; ``outer`` adds the source's rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from deltalake import DeltaTable, write_deltalake
 
 from tenfold.data import Snapshot, prepare
 from tenfold.data.drivers import InProcess, RayData
+from tenfold.data.integrate import JoinRule, integrate
 from tenfold.data.prepare import source_facts
+from tenfold.data.source import TableSource
 from tenfold.errors import DataError
+from tenfold.progress import SILENT
 from tenfold.project import Project
 from tenfold.settings import Settings
 from tests.fileserver import Hosted, serving_files
@@ -272,3 +276,77 @@ def test_a_lake_table_is_joined_at_the_version_that_the_lineage_tells(
         for made in (snapshot, later, again)
     ]
     assert [entry["pulls"][0]["version"] for entry in told] == [0, 1, 0]
+
+
+def as_of(shop: Path, since: str, **changes: Any) -> Project:
+    """Orders joined as of a rate whose column of time is given."""
+    (shop / "rates.csv").write_text(f"key,since,rate\n{since}")
+    lines = (shop / "orders.csv").read_text().splitlines()
+    keyed = [f"{line},{'key' if n == 0 else 'k'}" for n, line in enumerate(lines)]
+    (shop / "orders.csv").write_text("\n".join(keyed) + "\n")
+    join = {"source": "rates", "on": "key", "how": "asof", "time": {"left": "at", "right": "since"}}
+    return make(shop, [SOURCES[0], SOURCES[2]], [{**join, **changes}])
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (pa.array([1_700_000_000_000]), pa.array([datetime(2023, 1, 1)])),
+        (pa.array([datetime(2023, 6, 1)]), pa.array([2023])),
+        (pa.array([datetime(2023, 6, 1)]), pa.array(["2023"])),
+        (pa.array([2023.5]), pa.array([date(2023, 1, 1)])),
+    ],
+)
+def test_a_number_is_no_point_in_time(tmp_path: Path, left: pa.Array, right: pa.Array) -> None:
+    """Read as seconds, days or milliseconds it would be another one, perhaps in the future."""
+    table = TableSource(pa.table({"k": ["a"], "t": left}), name="left")
+    other = TableSource(pa.table({"k": ["a"], "t": right, "x": [1]}), name="right")
+    rule = JoinRule((("k", "k"),), "asof", ("t", "t"), None, fan_out=False, markers=())
+    with pytest.raises(DataError, match="both must be times or both numbers"):
+        integrate(table, other, rule, folder=tmp_path, driver=InProcess(), progress=SILENT)
+
+
+def test_a_right_row_without_a_time_is_not_stepped_over(shop: Path, settings: Settings) -> None:
+    with pytest.raises(DataError, match="1 of 3 rows have no time that can be read"):
+        prepare(as_of(shop, "k,2031-01-01,1\nk,soon,2\nk,2031-06-01,3\n"), settings=settings)
+
+
+def test_dates_as_people_write_them_join_as_of(shop: Path, settings: Settings) -> None:
+    since = "k,1/2/2031,1\nk,13/2/2031,2\nk,June 1 2031,3\n"
+    snapshot = prepare(as_of(shop, since), settings=settings)
+    rates = {row["at"].month: row["rate"] for row in snapshot.table().to_pylist()}
+    assert rates == {1: None, **dict.fromkeys(range(2, 6), 2), **dict.fromkeys(range(6, 13), 3)}
+
+
+def test_the_rate_of_quarantine_counts_what_was_no_row_in_a_joined_source(
+    shop: Path, settings: Settings
+) -> None:
+    (shop / "rates.csv").write_text((shop / "rates.csv").read_text() + "c1,2031\n")
+    project = make(shop, SOURCES, JOINS)
+    data = project.to_dict() | {"prepare": {"max_bad_fraction": 0.2}}
+    snapshot = prepare(Project.from_dict(data, folder=shop), settings=settings)
+    assert snapshot.quarantine_rate == pytest.approx(1 / (N_ROWS + 1))
+
+
+def test_a_source_that_changes_while_it_is_joined_is_told(shop: Path, settings: Settings) -> None:
+    class Grows(InProcess):
+        """Adds a row to the file when its pieces are done."""
+
+        def run(self, job: Any, pieces: Any) -> Any:
+            yield from super().run(job, pieces)
+            with (shop / "rates.csv").open("a") as file:
+                file.write("c9,2031-01-01,9\n")
+
+    with pytest.raises(DataError, match="must not change while they are joined"):
+        prepare(make(shop, SOURCES, JOINS), settings=settings, drivers=lambda _: Grows())
+
+
+def test_a_stack_that_is_joined_keeps_the_names_of_its_parts(
+    shop: Path, settings: Settings
+) -> None:
+    (shop / "more.csv").write_text(orders(40) + "broken\n")
+    (shop / "orders.csv").write_text((shop / "orders.csv").read_text() + "too,short\n")
+    sources = [SOURCES[0], {"path": "more.csv"}, SOURCES[1]]
+    snapshot = prepare(make(shop, sources, JOINS[:1]), settings=settings)
+    told = [(row["source"], row["position"]) for row in snapshot.quarantine().to_pylist()]
+    assert told == [("orders", N_ROWS + 1), ("more", 41)]

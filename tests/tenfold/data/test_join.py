@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.data.join import NO_TIME, JoinIndex, build_index, join_block, key_lanes, moments
+from tenfold.data.join import (
+    NO_TIME,
+    JoinIndex,
+    build_index,
+    day_counts,
+    day_order_of,
+    join_block,
+    key_lanes,
+    moments,
+)
 from tenfold.data.text import DEFAULT_MARKERS
 
 KEYS = st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=25)
@@ -19,7 +30,7 @@ KEYS = st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=25)
 
 def index_of(keys: list[Any], times: list[int] | None = None) -> JoinIndex:
     lanes, known = key_lanes(pa.table({"k": pa.array(keys, pa.int64())}), ["k"])
-    moment = None if times is None else np.array(times, dtype=np.int64)
+    moment = None if times is None else moments(pa.array(times, pa.int64()))[0]
     return build_index(lanes, known, times=moment, order=None if times is None else "number")
 
 
@@ -49,9 +60,8 @@ def test_as_of_takes_the_newest_that_is_not_later(
     left: list[tuple[int, int]], right: list[tuple[int, int]], tolerance: int | None
 ) -> None:
     lanes, known = key_lanes(pa.table({"k": pa.array([k for k, _ in left], pa.int64())}), ["k"])
-    million = 1_000_000
-    index = index_of([k for k, _ in right], [t * million for _, t in right])
-    times = np.array([t * million for _, t in left], dtype=np.int64)
+    index = index_of([k for k, _ in right], [t for _, t in right])
+    times = moments(pa.array([t for _, t in left], pa.int64()))[0]
     done = join_block(lanes, known, index, how="asof", times=times, tolerance=tolerance)
     for row, (key, at) in enumerate(left):
         ages = [(at - t, -n) for n, (k, t) in enumerate(right) if k == key and t <= at]
@@ -80,20 +90,67 @@ def test_two_keys_of_one_high_lane_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "order", "values"),
+    ("column", "values"),
     [
-        (pa.array(["1970-01-01", "?", None]), "time", [0, NO_TIME, NO_TIME]),
-        (pa.array([1.5, None]), "number", [1_500_000, NO_TIME]),
-        (pa.array(["2", "3"]), "number", [2_000_000, 3_000_000]),
-        (pa.array([1, 2], pa.timestamp("s")), "time", [1_000_000, 2_000_000]),
-        (pa.array(["?", ""]), None, [NO_TIME, NO_TIME]),
+        (pa.array(["1970-01-01", "?", None]), [0, NO_TIME, NO_TIME]),
+        (pa.array(["Jan 2, 1970", "3.1.1970"]), [86_400_000_000, 172_800_000_000]),
+        (pa.array([1, 2, 2**60], pa.timestamp("s")), [1_000_000, 2_000_000, NO_TIME]),
+        (pa.array([date(1970, 1, 2)]), [86_400_000_000]),
     ],
 )
-def test_times_are_read_as_numbers_or_points_in_time(
-    column: pa.Array, order: str | None, values: list[int]
+def test_points_in_time_are_read_as_cleaning_reads_them(
+    column: pa.Array, values: list[int]
 ) -> None:
-    found, how, n_unread = moments(column, markers=DEFAULT_MARKERS)
-    assert (found.tolist(), how, n_unread) == (values, order, 0)
+    found, how, _ = moments(column, markers=DEFAULT_MARKERS)
+    assert (found.tolist(), how) == (values, "time")
+
+
+def test_the_order_of_day_and_month_is_the_whole_columns() -> None:
+    blocks = [pa.array(["13/4/2031"]), pa.array(["3/4/2031"])]
+    order = day_order_of(sum((day_counts(block) for block in blocks), np.zeros(3, np.int64)))
+    assert order == "day_first"
+    april = moments(pa.array(["2031-04-03"]))[0]
+    assert moments(blocks[1], "time", day_order=order)[0] == april
+    assert moments(blocks[1], "time")[0].tolist() == [NO_TIME]
+
+
+@given(st.lists(st.floats(allow_nan=False) | st.integers(-(2**62), 2**62), min_size=1))
+def test_numbers_keep_their_order_whatever_their_size(numbers: list[float]) -> None:
+    found, how, _ = moments(pa.array([float(n) for n in numbers]))
+    assert how == "number"
+    exact = np.array(numbers, dtype=np.float64)
+    assert np.array_equal(found[:, None] < found[None, :], exact[:, None] < exact[None, :])
+
+
+def test_no_value_has_no_order() -> None:
+    for column in (pa.array(["?", ""]), pa.nulls(2)):
+        found, how, n_unread = moments(column, markers=DEFAULT_MARKERS)
+        assert (found.tolist(), how, n_unread) == ([NO_TIME] * 2, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (pa.array(["17.0"]), pa.array([17])),
+        (pa.array([Decimal("17.00")]), pa.array([" 17"])),
+        (pa.array([True]), pa.array(["True"])),
+        (pa.array([date(2031, 1, 2)]), pa.array(["2031-01-02"])),
+        (pa.array([date(2031, 1, 2)]), pa.array([datetime(2031, 1, 2)])),
+        (pa.array([datetime(2031, 1, 2, 3)]), pa.array(["2031-01-02T03:00:00"])),
+        (pa.array([1.5], pa.float16()), pa.array(["1.50"])),
+    ],
+)
+def test_keys_of_equal_meaning_meet(first: pa.Array, second: pa.Array) -> None:
+    a, b = (key_lanes(pa.table({"k": column}), ["k"])[0] for column in (first, second))
+    assert (a == b).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("017", "17"), ("a", "A"), ("20310102", "2031-01-02")]
+)
+def test_codes_and_words_are_themselves(first: str, second: str) -> None:
+    a, b = (key_lanes(pa.table({"k": [text]}), ["k"])[0] for text in (first, second))
+    assert (a != b).any()
 
 
 def test_what_is_no_time_is_counted() -> None:
