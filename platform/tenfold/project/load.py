@@ -44,6 +44,8 @@ _BOUNDS = {
 }
 _TAGS: dict[str, type[BaseModel]] = {**SOURCE_TYPES, "plugin": PluginSource}
 """Kinds of source, as pydantic puts them into the place of an error."""
+_OF_SECRETS = {"url", "path", "params", "headers", "options", "catalog"}
+"""Fields of a source that may hold a secret, so that no message repeats what stands there."""
 DEVICES_TO_COME = ("gpu", "cuda")
 FOUND_LENGTH = 60
 """How much of a wrong value a message repeats, in characters."""
@@ -120,6 +122,8 @@ def _faults(document: Document, detail: ErrorDetails) -> Iterator[tuple[int, str
 
 def _sentence(detail: ErrorDetails, place: Place, kind: str, context: dict[str, Any]) -> str:
     name, found = _dotted(place) or "the file", _found(detail["input"])
+    if place[:2] == ("data", "sources") and not _OF_SECRETS.isdisjoint(place):
+        found = ""
     if kind == "missing":
         return f"{name}: must be there; add '{place[-1]}:'"
     if kind == "extra_forbidden":

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from tenfold.project.fields import ColumnName, Duration, Flag, Real, Section, Text, Whole
+from tenfold.project.secrets import find_secret, holds_value, is_secret_name
 
 __all__ = [
     "SOURCE_TYPES",
@@ -32,19 +33,9 @@ __all__ = [
 ]
 
 PLUGIN_GROUP = "tenfold.sources"
-_REFERENCE = re.compile(r"\$\{(env|file):[^}]+\}")
 _SQLITE = re.compile(r"^sqlite(?:\+\w+)?:///([^?]+)")
-_USER = r"(?:\$\{[^}]*\}|[^/@:$])*"
-_PASSWORD = re.compile(rf"^[\w+.-]+://{_USER}:([^@/]+)@")
-_SQL_PASSWORD = re.compile(
-    r"^[\w+.-]+://[^/@:]*:.+@|[?&](?:password|passwd|pwd|sslpassword)=[^&]", re.IGNORECASE
-)
-"""What SQLAlchemy takes for a password, whatever signs are in it, or a driver as a parameter."""
-_SECRET_NAMES = re.compile(
-    r"authorization|cookie|password|secret|token|signature|credential|(^|[-_])(key|apikey|auth|sig)$",
-    re.I,
-)
-"""Names of headers, parameters and options whose values nobody should read in a file."""
+_COUNT = re.compile(r"(?:^|\.)(?:n|num|max|min)[-_][^.]*$", re.IGNORECASE)
+"""``max_tokens: 512`` is no secret, while a password may be a number."""
 
 
 def _fault(law: str, kind: Literal["law", "law_alone"] = "law") -> PydanticCustomError:
@@ -52,46 +43,57 @@ def _fault(law: str, kind: Literal["law", "law_alone"] = "law") -> PydanticCusto
     return PydanticCustomError(kind, "{law}", {"law": law})
 
 
-def _no_password(value: str) -> str:
-    found = _PASSWORD.match(value)
-    if found and not _REFERENCE.fullmatch(found[1]):
-        raise _has_password()
-    return value
-
-
-def _no_sql_password(value: str) -> str:
-    if _SQL_PASSWORD.search(_REFERENCE.sub("", value)):
-        raise _has_password()
-    return value
-
-
-def _has_password() -> PydanticCustomError:
+def _refusal(what: str) -> PydanticCustomError:
     return _fault(
-        "must not hold a password, since the project file is stored with every model; "
+        f"must not hold {what}, since the project file is stored with every model; "
         "write '${env:NAME}' or '${file:PATH}' in its place",
         "law_alone",
     )
 
 
-def _no_secrets(value: dict[str, str]) -> dict[str, str]:
-    for name, text in value.items():
-        if _SECRET_NAMES.search(name) and not _REFERENCE.search(text):
-            raise _fault(
-                f"must not hold the value of '{name}', since the project file is stored with "
-                "every model; write '${env:NAME}' or '${file:PATH}' in its place",
-                "law_alone",
-            )
+def _no_secret(value: str) -> str:
+    if found := find_secret(value):
+        raise _refusal(found)
     return value
 
 
-def _no_secret_options(value: dict[str, str]) -> dict[str, str]:
-    for text in value.values():
-        _no_sql_password(_no_password(text))
-    return _no_secrets(value)
+def _no_secrets(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if is_secret_name(name) and holds_value(text):
+            raise _refusal(f"the value of '{name}'")
+    return value
 
 
-Url = Annotated[Text, AfterValidator(_no_password)]
-"""An address whose password, if any, is a reference."""
+def _no_secret_options(value: dict[str, Any]) -> dict[str, Any]:
+    for name, inner in value.items():
+        _judge(inner, name, secret=is_secret_name(name))
+    return value
+
+
+def _judge(value: Any, path: str, *, secret: bool) -> None:
+    """Refuse what stands below a secret's name, at any depth, and addresses with a secret."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _judge(inner, f"{path}.{name}", secret=secret or is_secret_name(str(name)))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _judge(inner, path, secret=secret)
+    elif secret and _tells(value, path):
+        raise _refusal(f"the value of '{path}'")
+    elif isinstance(value, str):
+        _no_secret(value)
+
+
+def _tells(value: Any, path: str) -> bool:
+    """Whether what stands below a secret's name is the secret."""
+    if isinstance(value, str):
+        return holds_value(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and not _COUNT.search(path)
+
+
+Url = Annotated[Text, AfterValidator(_no_secret)]
+"""An address whose password, token and secret parameters, if any, are references."""
 
 Options = Annotated[dict[Text, Text], AfterValidator(_no_secret_options)]
 """Options of a library, those that hold secrets as references."""
@@ -155,7 +157,7 @@ class SqlSource(Section):
     type: Literal["sql"]
     """``sql``."""
 
-    url: Annotated[Text, AfterValidator(_no_sql_password)]
+    url: Url
     """SQLAlchemy's URL, e.g. ``postgresql+psycopg://reader:${env:DB_PASSWORD}@db/shop``; a relative
     SQLite path starts in the folder of the project file."""
 
@@ -317,8 +319,10 @@ class PluginSource(Section):
     name: Text = "table"
     """What joins, reports and errors call it."""
 
-    options: dict[str, Any] = Field(default_factory=dict)
-    """What the plug-in is given."""
+    options: Annotated[dict[str, Any], AfterValidator(_no_secret_options)] = Field(
+        default_factory=dict
+    )
+    """What the plug-in is given, with references for secrets at every depth."""
 
     @model_validator(mode="before")
     @classmethod

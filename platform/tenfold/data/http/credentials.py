@@ -12,14 +12,19 @@ from urllib.parse import quote, quote_plus, unquote
 import httpx
 
 from tenfold.errors import DataError
-from tenfold.project.secrets import find_references, resolve_secrets
+from tenfold.project.secrets import (
+    find_references,
+    is_guarded_name,
+    resolve_secrets,
+    shown_url,
+    split_user,
+)
 from tenfold.project.sources import HttpSource
 
 __all__ = ["Resolved", "is_secret_header", "resolved", "shown_url"]
 
 _SHORTEST_SECRET = 4
 """Shorter values are not hidden in messages: they would blot out half of every sentence."""
-_SECRET_WORDS = re.compile(r"authori[sz]ation|cookie|token|secret|key|password|session", re.I)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?")
 
@@ -73,7 +78,7 @@ def resolved(spec: HttpSource, environ: Mapping[str, str] | None = None) -> Reso
         ProjectError: a reference leads nowhere.
         DataError: the address cannot be read, or a header holds what a header cannot.
     """
-    bare, user = _split_user(spec.url)
+    bare, *pair = split_user(spec.url)
     try:
         url = httpx.URL(resolve_secrets(bare, environ))
     except (httpx.InvalidURL, TypeError, ValueError):
@@ -81,8 +86,6 @@ def resolved(spec: HttpSource, environ: Mapping[str, str] | None = None) -> Reso
             f"source {spec.name!r}: {shown_url(spec.url)} must be an address such as "
             "https://example.org/items; correct url"
         ) from None
-    colon = _masked(user).find(":")
-    pair = (user, "") if colon < 0 else (user[:colon], user[colon + 1 :])
     name, password = (resolve_secrets(unquote(part), environ) for part in pair)
     if url.userinfo:  # a whole address behind one reference
         name, password = name or url.username, password or url.password
@@ -138,33 +141,7 @@ def is_secret_header(name: str, value: str) -> bool:
     >>> is_secret_header("x-tenant", "42"), is_secret_header("x-tenant", "${env:T}")
     (False, True)
     """
-    return bool(find_references(value) or _SECRET_WORDS.search(name))
-
-
-def shown_url(url: str) -> str:
-    """An address as the project file has it, without user, query and fragment.
-
-    >>> shown_url("https://me:${env:P}@example.org/${env:SHOP}/items?key=1#x")
-    'https://example.org/${env:SHOP}/items'
-    """
-    bare, _ = _split_user(url)
-    masked = _masked(bare)
-    return bare[: min((at for mark in "?#" if (at := masked.find(mark)) >= 0), default=len(bare))]
-
-
-def _split_user(url: str) -> tuple[str, str]:
-    """The address without its user, and the user; references may hold any sign."""
-    masked = _masked(url)
-    start = masked.find("://") + len("://") if "://" in masked else 0
-    stops = (masked.find(mark, start) for mark in "/?#")
-    at = masked.rfind("@", start, min((stop for stop in stops if stop >= 0), default=len(url)))
-    return (url, "") if at < 0 else (url[:start] + url[at + 1 :], url[start:at])
-
-
-def _masked(text: str) -> str:
-    for reference in find_references(text):
-        text = text.replace(reference, "r" * len(reference))
-    return text
+    return bool(find_references(value)) or is_guarded_name(name)
 
 
 def _check_header(spec: HttpSource, name: str, value: str) -> None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from tenfold.errors import DataError
-from tenfold.project.secrets import resolve_secrets
+from tenfold.project.secrets import (
+    holds_value,
+    is_secret_name,
+    masked,
+    resolve_secrets,
+    shown_url,
+    split_user,
+)
 from tenfold.project.sources import FileSource
 
 __all__ = ["WEB", "Address", "is_remote"]
@@ -22,7 +29,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "gs": ("endpoint_override", "scheme", "anonymous"),
     "az": ("account", "account_key", "sas_token", "endpoint_override", "scheme"),
 }
-_SECRET = ("secret_key", "account_key", "sas_token")
+_USER = "access_key"
+"""A store's name for its user: no secret, though it sounds like one."""
 
 
 def is_remote(path: str) -> bool:
@@ -63,23 +71,23 @@ class Address:
         >>> Address.of(spec).shown
         's3://bucket/logs/*.csv'
         """
-        scheme, _, rest = spec.path.partition("://")
-        scheme = scheme.lower()
+        scheme = spec.path.partition("://")[0].lower()
         if scheme not in (*WEB, *_OPTIONS):
             raise DataError(
                 f"source {spec.name!r}: remote files are read from {', '.join((*WEB, *_OPTIONS))}, "
                 f"not from {scheme!r}; correct the path"
             )
-        path, _, query = rest.partition("?")
-        user, at, place = path.partition("@") if "@" in path.split("/", 1)[0] else ("", "", path)
-        shown = f"{scheme}://{place}"
         if scheme in WEB:
+            shown = f"{scheme}://{shown_url(spec.path).partition('://')[2]}"
             return cls(scheme, spec.path, shown, "", {})
+        bare, name, password = split_user(spec.path)
+        mark = len(masked(bare).partition("?")[0])
+        place, query = bare[:mark].partition("://")[2], bare[mark + 1 :]
         options = dict(parse_qsl(query, keep_blank_values=True))
-        if at:
-            options["access_key"], _, options["secret_key"] = user.partition(":")
+        if name or password:
+            options[_USER], options["secret_key"] = name, password
         cls._check(spec, scheme, options)
-        return cls(scheme, spec.path, shown, place, options)
+        return cls(scheme, spec.path, f"{scheme}://{place}", place, options)
 
     @staticmethod
     def _check(spec: FileSource, scheme: str, options: dict[str, str]) -> None:
@@ -89,7 +97,7 @@ class Address:
                     f"source {spec.name!r}: the options of {scheme}:// are "
                     f"{', '.join(_OPTIONS[scheme])}, not {key!r}; correct what follows the '?'"
                 )
-            if key in _SECRET and "${" not in value:
+            if key != _USER and is_secret_name(key) and holds_value(value):
                 raise DataError(
                     f"source {spec.name!r}: {key!r} must not stand in the path, since the project "
                     "file is stored with every model; write '${env:NAME}' in its place"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,16 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from tenfold.errors import ProjectError
-from tenfold.project.secrets import resolve_secrets
+from tenfold.project.secrets import (
+    find_references,
+    masked,
+    resolve_secrets,
+    split_user,
+    without_references,
+)
 
 __all__ = ["Address", "find_address", "shown"]
 
-_REFERENCE = re.compile(r"\$\{(?:env|file):[^}]+\}")
 _DEFAULT_DRIVERS = {
     "postgresql": "postgresql+psycopg",  # SQLAlchemy 2.0 would take psycopg2
     "postgres": "postgresql+psycopg",  # what hosting services hand out
@@ -51,12 +55,12 @@ def find_address(text: str, *, folder: Path) -> Address:
     Raises:
         ProjectError: it is no database URL, or a reference leads nowhere.
     """
-    if _REFERENCE.fullmatch(text):  # the whole URL is the secret, escaped as URLs are
+    if find_references(text) == (text,):  # the whole URL is the secret, escaped as URLs are
         value = resolve_secrets(text)
         url = _parsed(value, text)
         values = [value]
     else:
-        plain, words = _without_references(text)
+        plain, words = _with_words(text)
         url = _parsed(plain, text)
         found = {word: resolve_secrets(reference) for word, reference in words.items()}
         values = list(found.values())
@@ -74,21 +78,17 @@ def shown(text: str) -> str:
     >>> shown("postgresql://me:${env:PW}@db/shop"), shown("postgresql://me:pw@db/shop")
     ('postgresql://me:${env:PW}@db/shop', 'postgresql://me:***@db/shop')
     """
-    plain, words = _without_references(text)
-    head, found, tail = plain.partition("://")
-    user, at, rest = tail.rpartition("@")
-    name, colon, password = user.partition(":")
-    if password and password not in words:
+    bare, name, password = split_user(text)
+    if without_references(password):
         password = "***"  # noqa: S105  (it hides one)
-    made = f"{head}{found}{name}{colon}{password}{at}{rest.partition('?')[0]}"
-    for word, reference in words.items():
-        made = made.replace(word, reference)
-    return made
+    head, found, rest = bare[: len(masked(bare).partition("?")[0])].partition("://")
+    user = ":".join(filter(None, (name, password)))
+    return f"{head}{found}{user}{'@' if user else ''}{rest}"
 
 
-def _without_references(text: str) -> tuple[str, dict[str, str]]:
+def _with_words(text: str) -> tuple[str, dict[str, str]]:
     """The text with a word in each reference's place, since signs of theirs end parts of a URL."""
-    words = {f"tenfoldref{n}end": ref for n, ref in enumerate(_REFERENCE.findall(text))}
+    words = {f"tenfoldref{n}end": ref for n, ref in enumerate(find_references(text))}
     for word, reference in words.items():
         text = text.replace(reference, word, 1)
     return text, words

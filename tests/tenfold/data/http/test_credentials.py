@@ -63,6 +63,10 @@ def test_a_user_in_the_address_becomes_a_header(url: str, user: str) -> None:
         ("https://api.test/${file:/run/a?b@c#d}/x", "https://api.test/${file:/run/a?b@c#d}/x"),
         ("https://api.test/me@home", "https://api.test/me@home"),
         ("${env:BASE}/items?x=1", "${env:BASE}/items"),
+        ("https://u:pa/ss@api.test/x", "https://api.test/x"),
+        ("https://u:p?ss@api.test/x", "https://api.test/x"),
+        ("https://u:12/ss@api.test/x", "https://api.test/x"),
+        ("https:/u:pass@api.test/x", "https:/api.test/x"),
     ],
 )
 def test_the_address_that_people_see(url: str, shown: str) -> None:

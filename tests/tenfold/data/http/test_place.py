@@ -223,7 +223,7 @@ def test_another_question_starts_afresh(tmp_path: Path) -> None:
 
 def test_the_plan_says_what_is_pulled_and_when() -> None:
     spec = source(
-        "https://u:${env:HOME}@a/items?key=abc",
+        "https://u:${env:HOME}@a/items?key=${env:HOME}",
         params={"k": "${env:HOME}"},
         incremental={"column": "id", "parameter": "since"},
     )

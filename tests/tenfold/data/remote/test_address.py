@@ -48,7 +48,30 @@ def test_an_address_of_a_store_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_what_is_no_address_is_refused(path: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        RemoteFiles.of(FileSpec(path=path))
+        RemoteFiles.of(FileSpec.model_construct(path=path, name="t"))  # as no project file has it
+
+
+@pytest.mark.parametrize(
+    "user", ["u:pa/ss", "u:12/ss", "u:p?ss", "u:p#ss", "u:p@ss", "ann@h.org:1/ss"]
+)
+@pytest.mark.parametrize("scheme", ["https", "HTTP"])
+def test_no_part_of_a_user_is_shown_whatever_its_signs(user: str, scheme: str) -> None:
+    spec = FileSpec.model_construct(path=f"{scheme}://{user}@box/t.csv", name="t")
+    assert Address.of(spec).shown == f"{scheme.lower()}://box/t.csv"
+    store = FileSpec.model_construct(path=f"s3://{user}@box/t.csv", name="t")
+    with pytest.raises(DataError, match="'secret_key' must not stand in the path") as caught:
+        Address.of(store)
+    assert user not in str(caught.value)
+
+
+def test_references_of_a_user_may_hold_any_sign() -> None:
+    made = address("s3://${env:U}:${file:/run/a@b?c}@box/t.csv?region=x")
+    assert (made.path, made.shown) == ("box/t.csv", "s3://box/t.csv")
+    assert made.options == {
+        "region": "x",
+        "access_key": "${env:U}",
+        "secret_key": "${file:/run/a@b?c}",
+    }
 
 
 def test_azure_without_an_account_is_told() -> None:

@@ -80,3 +80,7 @@ def test_what_is_shown_has_no_password_of_any_form() -> None:
     assert shown("postgresql://u:${env:X}@h/d") == "postgresql://u:${env:X}@h/d"
     assert shown("postgresql://${env:U}:${env:X}@h/d") == "postgresql://${env:U}:${env:X}@h/d"
     assert shown("sqlite:///x.db") == "sqlite:///x.db"
+    assert shown("postgresql://u:pa/s?s@h/d?x=1") == "postgresql://u:***@h/d"
+    assert shown("postgresql://u@h/d?password=s3cret&x=a@b") == "postgresql://u@h/d"
+    assert shown("${env:U}?password=s3cret") == "${env:U}"
+    assert shown("postgresql://u:${file:/a@b?c}@h/d") == "postgresql://u:${file:/a@b?c}@h/d"
