@@ -21,6 +21,7 @@ from tenfold.data.http.world import World
 from tenfold.data.pull import PullPlan
 from tenfold.data.watermark import Mark
 from tenfold.errors import DataError
+from tenfold.project.secrets import holds_secret, holds_value, is_secret_name
 from tenfold.project.sources import HttpSource
 
 __all__ = ["HttpPlace", "HttpStream"]
@@ -100,7 +101,8 @@ class HttpPlace:
         """Address, parameters and way of paging.
 
         Headers take part by their digest, and those with secrets not at all: a new key asks for
-        the same rows.
+        the same rows. Nor does a secret that stands in the address or a parameter by value, which
+        no project file may hold.
         """
         spec = self.spec
         plain = sorted(
@@ -110,9 +112,9 @@ class HttpPlace:
         )
         return {
             "type": spec.type,
-            "url": spec.url,
+            "url": shown_url(spec.url) if holds_secret(spec.url) else spec.url,
             "records": spec.records,
-            "params": dict(spec.params),
+            "params": _shown_params(spec),
             "pages": None if spec.pages is None else spec.pages.model_dump(mode="json"),
             "incremental": None
             if spec.incremental is None
@@ -136,7 +138,7 @@ class HttpPlace:
         lineage = {
             "type": spec.type,
             "url": shown_url(spec.url),
-            "params": dict(spec.params),
+            "params": _shown_params(spec),
             "since": None if since is None else since.text,
             "pulled_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -172,3 +174,10 @@ class HttpPlace:
             told = str(error)
             begin = f"source {self.name!r}"
             raise DataError(told if told.startswith(begin) else f"{begin}: {told}") from None
+
+
+def _shown_params(spec: HttpSource) -> dict[str, str]:
+    return {
+        name: "***" if is_secret_name(name) and holds_value(value) else value
+        for name, value in spec.params.items()
+    }

@@ -241,6 +241,16 @@ def test_the_plan_says_what_is_pulled_and_when() -> None:
     assert (made.name, made.watermark, made.size_hint()) == ("items", "id", 0)
 
 
+@pytest.mark.parametrize("url", ["https://a/b?api_key=CANARY", "https://u:pa/CANARY@a/b"])
+def test_no_secret_takes_part_in_what_is_asked_or_told(url: str) -> None:
+    spec = source("https://a/b?api_key=${env:HOME}", params={"token": "${env:HOME}"})
+    assert HttpPlace(spec).identity()["url"] == "https://a/b?api_key=${env:HOME}"
+    assert HttpPlace(spec).identity()["params"] == {"token": "${env:HOME}"}
+    odd = spec.model_copy(update={"url": url, "params": {"token": "CANARY"}})  # no file has it
+    assert HttpPlace(odd).identity()["url"] == "https://a/b"
+    assert "CANARY" not in repr((HttpPlace(odd).identity(), HttpPlace(odd).plan(None)))
+
+
 def test_a_sample_is_the_first_page() -> None:
     with api(by_number(RECORDS, size=10)) as made:
         table = place(made.url, pages={"by": "number"}).sample()
