@@ -39,6 +39,11 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """A tokenizer is none, nor is the path of a TLS key, as drivers of databases name it."""
+_PLAIN_KEY = re.compile(
+    r"(?:^|[^a-z])(?:primary|foreign|sort|order|group|join|shard|partition|row|cursor)[-_ ]?keys?$",
+    re.IGNORECASE,
+)
+"""Keys of tables, which open nothing."""
 _GUARDED_NAME = re.compile(r"session|key", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SCHEME_WORD = re.compile(
@@ -98,9 +103,11 @@ def is_secret_name(name: str) -> bool:
 
     >>> [is_secret_name(name) for name in ("apiKey", "s3.session-token", "X-Amz-Signature", "sig")]
     [True, True, True, True]
-    >>> [is_secret_name(name) for name in ("page", "keyword", "tokenizer", "ssl_key", "session")]
+    >>> [is_secret_name(name) for name in ("page", "keyword", "tokenizer", "ssl_key", "sortKey")]
     [False, False, False, False, False]
     """
+    if _PLAIN_KEY.search(name):
+        return False
     return bool(_SECRET_NAME.search(name) or _SECRET_NAME.search(_HUMP.sub("-", name)))
 
 
