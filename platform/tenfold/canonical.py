@@ -20,6 +20,7 @@ __all__ = [
     "finite_json",
     "finite_or_none",
     "fsync_folder",
+    "json_or_none",
     "move_whole",
     "read_json",
     "sha256_hex",
@@ -144,6 +145,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} must be a readable JSON file: {error}") from error
+
+
+def json_or_none(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a file of ours, or None where there is none that can be read.
+
+    >>> json_or_none(Path("/nowhere/pulled.json")) is None
+    True
+    """
+    try:
+        return dict(read_json(path))
+    except (StoreError, TypeError, ValueError):
+        return None
 
 
 def store_error(path: Path, error: OSError, *, size_bytes: int | None = None) -> StoreError:

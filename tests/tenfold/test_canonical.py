@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tenfold.canonical import (
     canonical_json,
     finite_or_none,
+    json_or_none,
     move_whole,
     read_json,
     store_error,
@@ -122,3 +123,12 @@ def test_a_folder_that_cannot_be_moved_leaves_nothing(tmp_path: Path) -> None:
 def test_what_json_cannot_say_is_null() -> None:
     values = (1.0, float("inf"), -float("inf"), float("nan"), None)
     assert [finite_or_none(value) for value in values] == [1.0, None, None, None, None]
+
+
+@pytest.mark.parametrize("data", [None, b"", b"{", b"[1]", b"7", b"null", b"\xff"])
+def test_what_is_no_json_object_is_none(tmp_path: Path, data: bytes | None) -> None:
+    if data is not None:
+        (tmp_path / "a.json").write_bytes(data)
+    assert json_or_none(tmp_path / "a.json") is None
+    write_atomic(tmp_path / "a.json", canonical_json({"a": 1}))
+    assert json_or_none(tmp_path / "a.json") == {"a": 1}

@@ -20,7 +20,13 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from tenfold.canonical import canonical_json, read_json, sha256_hex, write_atomic
+from tenfold.canonical import (
+    canonical_json,
+    json_or_none,
+    read_json,
+    sha256_hex,
+    write_atomic,
+)
 from tenfold.data.arrow_file import read_arrow, write_arrow
 from tenfold.data.drivers import Driver
 from tenfold.data.source import BLOCK_BYTES
@@ -141,6 +147,7 @@ def pull(place: Pullable, folder: Path, *, driver: Driver, progress: Progress) -
         "format_version": FORMAT_VERSION,
         "identity": identity,
         "segments": segments,
+        "last": work.name,
         "mark": _next_mark(place, work, parts, since),
     }
     write_atomic(folder / _PULLED, canonical_json(made))
@@ -199,10 +206,10 @@ def _plan(
 ) -> tuple[PullPlan, Path]:
     """The plan of a pull that was killed, else a new one; and the folder of its parts."""
     asked = {"identity": identity, "since": None if since is None else asdict(since)}
-    found = _json_or_none(folder / _PULLING)
+    found = json_or_none(folder / _PULLING)
     if found is not None and {key: found.get(key) for key in asked} == asked:
         work = folder / str(found["folder"])
-        if work.is_dir():
+        if work.is_dir() and work.name not in _ended(folder):
             return PullPlan(tuple(found["streams"]), dict(found["lineage"])), work
     plan = place.plan(since)
     number = 1 + max((int(p.name.split("-")[1]) for p in folder.glob("segment-*")), default=-1)
@@ -221,6 +228,14 @@ def _plan(
     }
     write_atomic(folder / _PULLING, canonical_json(record))
     return plan, work
+
+
+def _ended(folder: Path) -> set[str]:
+    """Folders of pulls that ended: one killed before its plan was removed is not gone on with."""
+    made = json_or_none(folder / _PULLED)
+    if made is None:
+        return set()
+    return {str(made.get("last")), *(str(segment["folder"]) for segment in made["segments"])}
 
 
 def _parts(work: Path, stream: int) -> list[dict[str, Any]]:
@@ -243,7 +258,7 @@ def _mark_of(made: dict[str, Any]) -> Mark | None:
 
 
 def _read(folder: Path, identity: str) -> dict[str, Any] | None:
-    made = _json_or_none(folder / _PULLED)
+    made = json_or_none(folder / _PULLED)
     if made is None or made.get("identity") != identity:
         return None
     for segment in made["segments"]:
@@ -252,13 +267,6 @@ def _read(folder: Path, identity: str) -> dict[str, Any] | None:
             if not file.is_file() or file.stat().st_size != part["size_bytes"]:
                 return None  # a damaged copy is no copy: all is read again
     return made
-
-
-def _json_or_none(path: Path) -> dict[str, Any] | None:
-    try:
-        return dict(read_json(path))
-    except (StoreError, TypeError, ValueError):
-        return None
 
 
 def _sweep(folder: Path, *, keep: set[str]) -> None:

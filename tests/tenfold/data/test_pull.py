@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,44 @@ def test_a_pull_that_was_ended_goes_on_with_its_plan_and_its_finished_streams(
     assert pulled(place, tmp_path) == place.rows
     assert len(place.planned) == 1
     assert place.read == [0, 1, 1, 2]
+    assert not (tmp_path / "pulling.json").exists()
+
+
+@dataclass
+class Noting(Growing):
+    """Keeps what says how a pull goes on, as it stands while the pull runs."""
+
+    folder: Path = Path()
+    note: bytes = b""
+
+    def streams(self, plan: PullPlan) -> Sequence[Stream]:
+        self.note = (self.folder / "pulling.json").read_bytes()
+        return super().streams(plan)
+
+
+def kill_before_the_sweep(folder: Path, note: bytes) -> None:
+    """Put back what the sweep of a pull that ended took away."""
+    (folder / "pulling.json").write_bytes(note)
+    plan = json.loads(note)
+    work = folder / plan["folder"]
+    if not work.exists():  # nothing new was found
+        work.mkdir()
+        for n in range(len(plan["streams"])):
+            (work / f"stream-{n:05d}.json").write_text('{"parts": []}')
+
+
+@pytest.mark.parametrize("watermark", [None, "id"])
+def test_a_pull_killed_between_its_end_and_its_sweep_is_over(
+    tmp_path: Path, watermark: str | None
+) -> None:
+    place = Noting([(n, "a") for n in range(7)], watermark=watermark, folder=tmp_path)
+    for rows in ([], [], [(7, "b"), (8, "b")], []):  # nothing new leaves no segment
+        place.rows = [*place.rows, *rows] if watermark else [*place.rows[1:], *rows]
+        assert sorted(pulled(place, tmp_path)) == sorted(place.rows)
+        kill_before_the_sweep(tmp_path, place.note)
+    place.rows = [*place.rows, (9, "c")] if watermark else [(9, "c")]
+    assert sorted(pulled(place, tmp_path)) == sorted(place.rows)
+    assert len(place.planned) == 5
     assert not (tmp_path / "pulling.json").exists()
 
 
