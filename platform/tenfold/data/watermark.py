@@ -1,4 +1,8 @@
-"""The watermark of an incremental pull: how far it got, and which rows it had there."""
+"""The watermark of an incremental pull: how far it got, and which rows it had there.
+
+A row whose watermark is null, NaN or one of the default markers of a missing value (``""``, ``NA``
+and so on) has none.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tenfold.data import parse
-from tenfold.data.text import is_text, to_text, whole
+from tenfold.data.text import DEFAULT_MARKERS, is_text, to_text, whole
 from tenfold.errors import DataError
 
 __all__ = ["Mark", "advance", "leave_out"]
@@ -63,6 +67,8 @@ def leave_out(table: pa.Table, column: str | None, since: Mark | None) -> pa.Tab
     keys, known = _keys(table, column, None if since is None else since.order)
     if since is None:
         return table
+    if not known.any():  # of no kind, and so not to be compared
+        return table.slice(0, 0)
     above = np.array([bool(k > since.value) for k in keys]) if _slow(keys) else keys > since.value
     keep = known & above
     level = np.flatnonzero(known & (keys == since.value))
@@ -104,7 +110,7 @@ def _keys(
             f"the watermark {column!r} must be a column of the source, which has "
             f"{', '.join(map(repr, table.column_names))}; correct incremental.column"
         )
-    array = whole(table.column(column))
+    array = _present(whole(table.column(column)))
     found = _order_of(array)
     if order is not None and found != order and len(array) > array.null_count:
         raise DataError(
@@ -119,8 +125,20 @@ def _keys(
     return np.array(pc.fill_null(array, "").to_pylist(), dtype=object), known
 
 
+def _present(array: pa.Array) -> pa.Array:
+    """With null where there is no watermark."""
+    if pa.types.is_floating(array.type):
+        floats = array.cast(pa.float64())
+        return pc.if_else(pc.is_nan(floats), None, floats)
+    if not is_text(array.type):
+        return array
+    texts = array.cast(pa.string())
+    missing = pc.is_in(pc.utf8_trim_whitespace(texts), pa.array(DEFAULT_MARKERS))
+    return pc.if_else(missing, None, texts)
+
+
 def _order(keys: NDArray[Any], table: pa.Table, column: str) -> str:
-    return "text" if _slow(keys) else _order_of(whole(table.column(column)))
+    return "text" if _slow(keys) else _order_of(_present(whole(table.column(column))))
 
 
 def _order_of(array: pa.Array) -> str:

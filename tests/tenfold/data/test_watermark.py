@@ -71,6 +71,42 @@ def test_rows_without_a_watermark_come_with_the_first_pull_only() -> None:
     assert advance(None, pa.table({"w": pa.nulls(2, pa.int64())}), "w") is None
 
 
+@pytest.mark.parametrize(
+    ("values", "best", "later"),
+    [
+        ([1.0, float("nan"), 2.0], "2", [float("nan"), 2.0, 3.0]),
+        (["9", "", "10"], "10", ["", "10", "11"]),
+        (["9", " NA", "10", "nan"], "10", ["?", "10", "11"]),
+        (["2031-01-02", "", "2031-01-03"], "2031-01-03", ["-", "2031-01-03", "2031-01-04"]),
+        (["a", "#N/A", "b"], "b", ["NULL", "b", "c"]),
+    ],
+)
+def test_a_missing_value_however_it_is_written_is_no_watermark(
+    values: list[Any], best: str, later: list[Any]
+) -> None:
+    first = pa.table({"w": values})
+    mark = advance(None, leave_out(first, "w", None), "w")
+    assert mark is not None
+    assert mark.text == best
+    fresh = leave_out(pa.table({"w": later}), "w", mark)
+    assert fresh["w"].to_pylist() == later[2:]
+    after = advance(mark, fresh, "w")
+    assert after is not None
+    assert (after.order, after.value > mark.value) == (mark.order, True)
+    nothing = pa.table({"w": later[:1]})
+    assert advance(after, nothing, "w") == after
+    assert leave_out(nothing, "w", after).num_rows == 0
+
+
+@pytest.mark.parametrize("mark_of", ["b", 3, datetime(2031, 1, 2)])
+@pytest.mark.parametrize("nothing", [pa.nulls(2), pa.array(["", None]), pa.array([float("nan")])])
+def test_rows_without_a_watermark_fit_any_kind(mark_of: Any, nothing: pa.Array) -> None:
+    mark = advance(None, pa.table({"w": [mark_of]}), "w")
+    assert mark is not None
+    assert leave_out(pa.table({"w": nothing}), "w", mark).num_rows == 0
+    assert advance(mark, pa.table({"w": nothing}), "w") == mark
+
+
 def test_a_watermark_that_is_gone_or_changed_its_kind_is_told() -> None:
     mark = advance(None, pa.table({"w": [1]}), "w")
     with pytest.raises(DataError, match="'w' must be a column of the source, which has 'x'"):
