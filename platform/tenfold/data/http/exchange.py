@@ -34,7 +34,7 @@ class Raw:
     """An answer that is JSON by its own word.
 
     Attributes:
-        body: decoded; empty for "no content".
+        body: decoded; empty for 204, "no content", alone.
         url: where it came from at last.
         link: the ``Link`` header, all of them in one.
     """
@@ -163,6 +163,9 @@ class Exchange:
             encoding=headers.get("content-encoding"),
             most_bytes=self._limits.page_bytes,
         )
+        if not body.strip():
+            # Only 204 says that there is nothing; a proxy that lost the page says nothing at all.
+            raise Again(f"the status was {status} and the answer had no body")
         return Raw(body, url, link)
 
 

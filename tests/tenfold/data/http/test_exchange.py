@@ -147,6 +147,28 @@ def test_no_content_is_no_record() -> None:
         assert rows(place(made.url, records="data.items")) == []
 
 
+def test_an_empty_answer_is_no_empty_page_and_is_asked_for_again() -> None:
+    replies = iter([Reply([{"id": 1}]), Reply(data=b""), Reply([{"id": 2}]), Reply([])])
+    with api(lambda _call: next(replies)) as made:
+        assert rows(place(made.url, pages={"by": "number"})) == [{"id": "1"}, {"id": "2"}]
+    assert [call.query["page"] for call in made.calls] == ["1", "2", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(data=b""),
+        Reply(data=b" \n"),
+        Reply(data=b"", status=202),
+        Reply(data=gzip.compress(b""), headers={"content-encoding": "gzip"}),
+    ],
+)
+def test_answers_that_stay_empty_end_in_an_error(reply: Reply) -> None:
+    text, n_calls = refused(reply, retries=2)
+    assert n_calls == 3
+    assert f"in the last one the status was {reply.status} and the answer had no body; " in text
+
+
 def test_a_bomb_is_refused_by_what_it_becomes() -> None:
     bomb = gzip.compress(b'["' + b" " * 70_000_000 + b'"]')
     text, n_calls = refused(Reply(data=bomb, headers={"content-encoding": "gzip"}))
