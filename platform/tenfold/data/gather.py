@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from tenfold.progress import Progress
     from tenfold.project import Join, Project
 
-__all__ = ["Drivers", "Gathered", "base_names", "file_source", "gather", "join_rule"]
+__all__ = [
+    "Drivers",
+    "Gathered",
+    "base_names",
+    "file_source",
+    "gather",
+    "join_rule",
+    "remote_files",
+]
 
 Drivers = Callable[[int], Driver]
 """From the size of a source in bytes to what runs its pieces."""
@@ -102,8 +110,17 @@ def file_source(project: Project, spec: FileSpec) -> FileSource:
         project.resolve(spec.path),
         name=spec.name,
         format=spec.format,
-        spare=project.prepare.on_bad_file == "quarantine",
+        spare=_spares(project),
     )
+
+
+def remote_files(project: Project, spec: FileSpec) -> RemoteFiles:
+    """The files of a source elsewhere; nothing is asked for yet.
+
+    Raises:
+        DataError: the address cannot be read, or holds a secret.
+    """
+    return RemoteFiles.of(spec, spare=_spares(project))
 
 
 def join_rule(project: Project, join: Join) -> JoinRule:
@@ -117,6 +134,10 @@ def join_rule(project: Project, join: Join) -> JoinRule:
         markers=tuple(sorted(set(project.prepare.missing_markers))),
         most_bad=project.prepare.max_bad_fraction,
     )
+
+
+def _spares(project: Project) -> bool:
+    return project.prepare.on_bad_file == "quarantine"
 
 
 def _source(
@@ -135,7 +156,7 @@ def _files(
     project: Project, spec: FileSpec, folder: Path, drivers: Drivers, progress: Progress
 ) -> tuple[FileSource, dict[str, Any]]:
     if is_remote(spec.path):
-        remote = RemoteFiles.of(spec)
+        remote = remote_files(project, spec)
         driver = drivers(remote.size_hint())
         files = remote.fetch(folder / f"source-{spec.name}", driver=driver, progress=progress)
     else:

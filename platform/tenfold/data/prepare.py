@@ -24,7 +24,7 @@ import pyarrow as pa
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
 from tenfold.data.collect import check_fraction, check_schema, collect_scan, collect_split
 from tenfold.data.drivers import Driver, InProcess, choose_driver
-from tenfold.data.gather import Drivers, Gathered, base_names, file_source, gather
+from tenfold.data.gather import Drivers, Gathered, base_names, file_source, gather, remote_files
 from tenfold.data.jobs import CleanJob, FinishJob, ScanJob, clean_file, fact_file, scan_file
 from tenfold.data.near import near_parts
 from tenfold.data.options import Options
@@ -171,7 +171,7 @@ def _facts(project: Project, spec: Spec, settings: Settings) -> SourceFacts:
         place = place_of(spec, folder=project.folder)
         stored = open_pull(place, folder)
     elif is_remote(spec.path):
-        place = RemoteFiles.of(spec)
+        place = remote_files(project, spec)
         stored = place.fetched(folder)
     else:
         return _facts_of(file_source(project, spec))

@@ -21,7 +21,13 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from tenfold.canonical import canonical_json, fsync_folder, read_json, store_error, write_atomic
+from tenfold.canonical import (
+    canonical_json,
+    fsync_folder,
+    json_or_none,
+    store_error,
+    write_atomic,
+)
 from tenfold.data.drivers import Driver
 from tenfold.data.files import FileSource
 from tenfold.data.remote.address import WEB, Address
@@ -47,20 +53,22 @@ class RemoteFiles:
         spec: the source as the project file says; secrets are references.
         address: its path, taken apart.
         limits: bounds of what is copied.
+        spare: a copy, or a piece of one, that cannot be read is one reject and no error.
     """
 
     spec: FileSpec
     address: Address
     limits: Limits = field(default_factory=Limits)
+    spare: bool = False
 
     @classmethod
-    def of(cls, spec: FileSpec) -> RemoteFiles:
+    def of(cls, spec: FileSpec, *, spare: bool = False) -> RemoteFiles:
         """The files that a source names; nothing is asked for yet.
 
         Raises:
             DataError: the address cannot be read, or holds a secret.
         """
-        return cls(spec, Address.of(spec))
+        return cls(spec, Address.of(spec), spare=spare)
 
     def fetch(self, folder: Path, *, driver: Driver, progress: Progress) -> FileSource:
         """Copy what is new or has changed, and give the copies as a source.
@@ -105,17 +113,23 @@ class RemoteFiles:
         Args:
             folder: as for `fetch`.
         """
-        done = _json_or_none(folder / _FETCHED)
+        done = json_or_none(folder / _FETCHED)
         if done is None or done.get("address") != self.spec.path:
             return None
         copies = [_copy_name(name) for name in done["names"]]
-        records = [_json_or_none(folder / _RECORDS / f"{copy}.json") for copy in copies]
+        records = [json_or_none(folder / _RECORDS / f"{copy}.json") for copy in copies]
         found = [record for record in records if record is not None and _whole(folder, record)]
         if len(found) < len(copies):
             return None
         path = folder / _COPIES / (copies[0] if len(copies) == 1 else "*")
         lineage = tuple({key: record[key] for key in _LINEAGE} for record in found)
-        return FileSource(path, name=self.spec.name, format=self.spec.format, lineage=lineage)
+        return FileSource(
+            path,
+            name=self.spec.name,
+            format=self.spec.format,
+            lineage=lineage,
+            spare=self.spare,
+        )
 
     def sample(self) -> pa.Table:
         """The first rows, for a look: the first object alone is copied, and not kept.
@@ -256,7 +270,7 @@ class _CopyJob:
             )
 
     def _known(self, copy: str) -> dict[str, Any] | None:
-        record = _json_or_none(self.folder / _RECORDS / f"{copy}.json")
+        record = json_or_none(self.folder / _RECORDS / f"{copy}.json")
         if record is None or record["address"] != self.files.spec.path:
             return None
         return record if _whole(self.folder, record) else None
@@ -294,13 +308,6 @@ def _version(record: dict[str, Any]) -> Version:
 def _whole(folder: Path, record: dict[str, Any]) -> bool:
     copy = folder / _COPIES / record["copy"]
     return copy.is_file() and bool(copy.stat().st_size == record["size_bytes"])
-
-
-def _json_or_none(file: Path) -> dict[str, Any] | None:
-    try:
-        return dict(read_json(file))
-    except (StoreError, TypeError, ValueError):
-        return None
 
 
 def _sweep(folder: Path, *, keep: set[str]) -> None:

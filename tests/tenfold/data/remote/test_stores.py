@@ -11,13 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tenfold.data import prepare
 from tenfold.data.drivers import InProcess
+from tenfold.data.prepare import source_facts
 from tenfold.data.remote import RemoteFiles
 from tenfold.data.remote.stores import StorePlace
 from tenfold.data.remote.transfer import Limits
 from tenfold.data.source import Source
 from tenfold.errors import DataError, ProjectError
 from tenfold.progress import SILENT
+from tenfold.project import Project
+from tenfold.settings import Settings
 from tenfold.testing.sources import SourceConformance
 from tests.s3 import S3
 from tests.tenfold.data.remote.conftest import Fetch
@@ -118,6 +122,32 @@ def test_unchanged_objects_are_not_copied_again_and_gone_ones_vanish(
     assert first.lineage[1]["etag"] != second.lineage[1]["etag"]
     left = [file.name for file in (tmp_path / "fetched").rglob("*") if file.is_file()]
     assert sorted(left) == ["a.csv", "a.csv.json", "b.csv", "b.csv.json", "fetched.json"]
+
+
+def test_a_broken_object_stops_the_job_or_goes_to_the_quarantine(
+    s3: S3, on_s3: OnS3, settings: Settings
+) -> None:
+    parts = {
+        f"{part}.csv": "".join(["x,y\n", *(f"{part}.{n},{'ab'[n % 2]}\n" for n in range(10, 99))])
+        for part in range(30)
+    }
+    s3.put("broken", **{name: text.encode() for name, text in parts.items()})
+    s3.put("broken", **{"7.csv": b"\xff\xfe no table"})
+    spec = {"path": on_s3("broken/"), "name": "parts", "allow_private": True}
+    asked = {
+        "name": "parts",
+        "problem": {"task": "binary", "target": "y"},
+        "data": {"sources": [spec]},
+    }
+    with pytest.raises(DataError, match=r"7\.csv"):
+        prepare(Project.from_dict(asked), settings=settings)
+    spared = Project.from_dict({**asked, "prepare": {"on_bad_file": "quarantine"}})
+    snapshot = prepare(spared, settings=settings)
+    assert (snapshot.n_rows, snapshot.n_quarantined) == (29 * 89, 1)
+    (told,) = snapshot.quarantine().to_pylist()
+    assert told["source"] == "parts"
+    assert told["value"].endswith("7.csv")
+    assert source_facts(spared, settings).n_columns == 2  # by the copies
 
 
 def test_a_look_takes_the_first_object_and_keeps_nothing(
