@@ -205,7 +205,8 @@ def _plan(
     place: Pullable, folder: Path, identity: str, since: Mark | None
 ) -> tuple[PullPlan, Path]:
     """The plan of a pull that was killed, else a new one; and the folder of its parts."""
-    asked = {"identity": identity, "since": None if since is None else asdict(since)}
+    mark = None if since is None else {**asdict(since), "hashes": list(since.hashes)}  # as JSON
+    asked = {"identity": identity, "since": mark}
     found = json_or_none(folder / _PULLING)
     if found is not None and {key: found.get(key) for key in asked} == asked:
         work = folder / str(found["folder"])

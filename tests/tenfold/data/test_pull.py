@@ -120,6 +120,19 @@ def test_a_pull_that_was_ended_goes_on_with_its_plan_and_its_finished_streams(
     assert not (tmp_path / "pulling.json").exists()
 
 
+def test_an_incremental_pull_that_was_ended_goes_on_too(tmp_path: Path) -> None:
+    place = Growing([(n, "a") for n in range(3)], watermark="id")
+    pulled(place, tmp_path)
+    place.rows += [(n, "b") for n in range(3, 12)]
+    place.dies_in = frozenset({1})
+    with pytest.raises(ConnectionError):
+        pulled(place, tmp_path)
+    place.dies_in = frozenset()
+    assert sorted(pulled(place, tmp_path)) == place.rows
+    assert [mark and mark.text for mark in place.planned] == [None, "2"]
+    assert place.read == [0, 0, 1, 1, 2]
+
+
 @dataclass
 class Noting(Growing):
     """Keeps what says how a pull goes on, as it stands while the pull runs."""
