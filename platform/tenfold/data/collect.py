@@ -189,6 +189,7 @@ class Split:
         labels: file with one int8 label a clean row.
         starts: first row of each piece within it.
         records: records of the source before each piece.
+        n_train: rows that are neither sealed nor left out.
         axis: what the survey of the training rows goes along: the time, else the source's order.
         facts: the manifest's numbers and digests.
     """
@@ -196,6 +197,7 @@ class Split:
     labels: Path
     starts: tuple[int, ...]
     records: tuple[int, ...]
+    n_train: int
     axis: Axis
     facts: dict[str, Any]
 
@@ -231,6 +233,7 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
         labels=path,
         starts=_before([fact["n_rows"] for fact in facts]),
         records=_before([fact["n_records"] for fact in facts]),
+        n_train=int((labels > TEST).sum()),
         axis=axis,
         facts={
             "digest": _digest(schema.digest(), sum_128(hashes), n_rows),

@@ -255,7 +255,7 @@ def _carry_out(
         records=split.records,
         schema=schema,
         axis=split.axis,
-        limit=hash_limit(split.facts["n_rows"]),
+        limit=hash_limit(split.n_train),
     )
     work.run("split and profile", finish, fact_file)
     return {

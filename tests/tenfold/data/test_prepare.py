@@ -466,3 +466,17 @@ def test_the_sample_is_of_the_same_rows_whatever_their_order_and_cut(
     again = prepare(make_project(shuffled), settings=settings).survey().sample
     key = [(name, "ascending") for name in sample.table.column_names]
     assert again.table.sort_by(key).to_pylist() == sample.table.sort_by(key).to_pylist()
+
+
+def test_the_sample_is_full_when_half_of_the_rows_are_sealed(
+    tmp_path: Path, settings: Settings, make_project: Any
+) -> None:
+    path = tmp_path / "half.csv"
+    rows = [f"{row},{'yes' if row % 3 else 'no'}" for row in range(24_000)]
+    path.write_text("\n".join(["x,y", *rows]) + "\n")
+    snapshot = prepare(
+        make_project(path, prepare={"test_fraction": 0.5, "trim": False}), settings=settings
+    )
+    n_train = snapshot.n_rows - snapshot.profiles()[-1].n_rows
+    assert n_train == pytest.approx(12_000, abs=600)
+    assert snapshot.survey().sample.n_rows == SAMPLE_ROWS
