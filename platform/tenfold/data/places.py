@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.data.pull import Pullable
-from tenfold.errors import NotYet, UserError
+from tenfold.errors import UserError
 from tenfold.project.sources import PLUGIN_GROUP, PluginSource, Source
 
 __all__ = ["PLACES", "place_of"]
@@ -37,11 +37,6 @@ def place_of(spec: Source, *, folder: Path) -> Pullable:
     """
     if isinstance(spec, PluginSource):
         return _plugin(spec)
-    if spec.type not in PLACES:
-        raise NotYet(
-            f"source {spec.name!r}: sources of type {spec.type!r} are not built yet; what works: "
-            f"{', '.join(['file', *PLACES])}"
-        )
     module, name = PLACES[spec.type].split(":")
     made: Pullable = getattr(import_module(module), name).of(spec, folder=folder)
     return made
