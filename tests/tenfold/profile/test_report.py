@@ -19,7 +19,8 @@ from tenfold.schema import Column, Kind, Role, Schema
 
 MakeTable = Callable[..., pa.Table]
 EVIL = "<script>alert('x')</script>\"&{{7*7}}"
-LARGEST_BYTES = 3_000_000
+LARGEST_BYTES = 1_000_000
+"""Of fifty columns; measured: 0.53 MB."""
 
 
 class Page(HTMLParser):
@@ -126,7 +127,7 @@ def test_every_inner_link_has_its_place(
     assert links <= places and "findings" in links
 
 
-def test_fifty_columns_stay_far_below_the_size_law(tmp_path: Path) -> None:
+def test_fifty_columns_are_less_than_a_megabyte(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     numbers = {f"number {i}": rng.lognormal(size=2000) for i in range(25)}
     cities = np.array([f"a rather long category name {i}" for i in range(40)])
@@ -139,7 +140,7 @@ def test_fifty_columns_stay_far_below_the_size_law(tmp_path: Path) -> None:
         Column("y", Kind.CATEGORY, Role.TARGET, domain=classes),
     ))  # fmt: skip
     write(tmp_path / "r.html", schema, pa.table(numbers | categories | target))
-    assert (tmp_path / "r.html").stat().st_size < LARGEST_BYTES / 2
+    assert (tmp_path / "r.html").stat().st_size < LARGEST_BYTES
 
 
 def test_extreme_numbers_are_drawn(tmp_path: Path) -> None:
