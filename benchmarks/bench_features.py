@@ -119,7 +119,7 @@ def main() -> None:
             form.add(f"row_us_{n_columns}.{name.replace(' ', '.').replace('=', '.')}", us)
             lines.setdefault(name, [name]).append(f"{us:.1f}")
             worst = max(worst, us)
-        form.add(f"row_us_{n_columns}", worst)
+        form.add(f"row_us_{n_columns}.dearest", worst)
         form.add(f"row_us_{n_columns}.budget", budget)
         form.add(f"row_us_{n_columns}.within_budget", worst <= budget)
         work = rival(schema, table, row)
