@@ -49,13 +49,13 @@ def combined_names(project: Project) -> tuple[Names, list[tuple[str, str]]]:
 
 
 def _names(project: Project, spec: Source) -> Names:
-    from tenfold.data.gather import file_source
+    from tenfold.data.gather import file_source, remote_files
     from tenfold.data.places import place_of
-    from tenfold.data.remote import RemoteFiles, is_remote
+    from tenfold.data.remote import is_remote
 
     if isinstance(spec, FileSource):
         if is_remote(spec.path):
-            return tuple(RemoteFiles.of(spec).sample().column_names)
+            return tuple(remote_files(project, spec).sample().column_names)
         return file_source(project, spec).columns()
     return tuple(place_of(spec, folder=project.folder).sample().column_names)
 

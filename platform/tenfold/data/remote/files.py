@@ -41,6 +41,8 @@ __all__ = ["RemoteFiles"]
 _COPIES, _RECORDS, _PARTIAL = "copies", "records", "partial"
 _FETCHED = "fetched.json"
 _SAMPLE_ROWS = 1000
+_SAMPLE_OBJECTS = 3
+"""So many are tried for a look where broken ones are spared; each is copied whole."""
 _LONGEST_NAME = 200
 """Bytes of a copy's name; file systems take 255, and a partial copy has a longer one."""
 
@@ -134,11 +136,22 @@ class RemoteFiles:
     def sample(self) -> pa.Table:
         """The first rows, for a look: the first object alone is copied, and not kept.
 
+        Where broken ones are spared, the next one is tried, up to the third.
+
         Raises:
-            DataError: as `fetch`.
+            DataError: as `fetch`; or an object has no rows, or cannot be read.
         """
         place = _place(self.spec, self.address, self.limits)
-        (name, _), *_ = place.objects()
+        first, *more = [name for name, _ in place.objects()][:_SAMPLE_OBJECTS]
+        try:
+            return self._first_rows(place, first)
+        except DataError:
+            for name in more if self.spare else ():
+                with contextlib.suppress(DataError):
+                    return self._first_rows(place, name)
+            raise
+
+    def _first_rows(self, place: Place, name: str) -> pa.Table:
         with TemporaryDirectory(prefix="tenfold-") as folder:
             for part in (_COPIES, _RECORDS, _PARTIAL):
                 (Path(folder) / part).mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -159,6 +160,19 @@ def test_a_look_takes_the_first_object_and_keeps_nothing(
     assert files.size_hint() == 5 + 5 + 3
     with pytest.raises(DataError, match=r"s3://look/empty\.csv has a header and no rows"):
         remote(on_s3("look/empty.csv")).sample()
+
+
+def test_a_look_spares_what_the_job_would_spare(
+    s3: S3, remote: Callable[..., RemoteFiles], on_s3: OnS3
+) -> None:
+    s3.put("glance", **{"a.csv": b"\xff\xfe", "b.csv": b"", "c.csv": b"id\n3\n"})
+    files = remote(on_s3("glance/"))
+    with pytest.raises(DataError, match=r"a\.csv"):
+        files.sample()
+    assert replace(files, spare=True).sample().to_pylist() == [{"id": "3"}]
+    s3.put("glance", **{"c.csv": b""})
+    with pytest.raises(DataError, match=r"a\.csv"):
+        replace(files, spare=True).sample()
 
 
 def test_a_killed_fetch_goes_on_with_the_copies_that_are_whole(
