@@ -128,6 +128,6 @@ def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name, "")
     if not text:
         return default
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise UserError(f"{name} is a whole number of bytes, not {text!r}; 0 sends all through Ray")
     return int(text)

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -84,7 +85,6 @@ class Output:
         stdout: where the result goes.
 
     Attributes:
-        settings: the deployment settings of this process.
         progress: for the steps that take a while; writes to standard error.
         verbose: whether Ray's own chatter and tracebacks may be seen.
     """
@@ -93,8 +93,18 @@ class Output:
         self.stdout = stdout
         self.as_json = as_json
         self.verbose = verbose
-        self.settings = Settings.from_env()
         self.progress = ConsoleProgress(sys.stderr)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The deployment settings of this process, read when a command first asks for them.
+
+        Inside the command's body, so that a wrong one is told as every other mistake.
+
+        Raises:
+            UserError: a variable breaks its law.
+        """
+        return Settings.from_env()
 
     def result(self, document: dict[str, Any], lines: Sequence[str] = ()) -> None:
         """Write the command's one result: the document with ``--json``, else the lines."""

@@ -44,6 +44,25 @@ def test_a_project_file_that_is_not_there_is_the_users_fault(tmp_path: Path) -> 
     assert "none.yaml" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TENFOLD_LOCAL_BYTES", "abc"), ("TENFOLD_STORE", "s3://bucket/x")]
+)
+@pytest.mark.parametrize("command", ["down", "plan", "status"])
+def test_a_wrong_setting_is_one_json_document_too(
+    command: str, variable: str, value: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n")
+    project = tmp_path / "project.yaml"
+    project.write_text("problem: {task: regression, target: y}\ndata: {sources: [path: t.csv]}\n")
+    words = [command, *([str(project)] if command == "plan" else []), "--json"]
+    done = tenfold(*words, home=tmp_path, code=2, **{variable: value})
+    error = json.loads(done.stdout)["error"]
+    assert (error["kind"], error["exit_code"]) == ("UserError", 2)
+    assert error["message"].startswith(f"{variable} is a ")
+    assert repr(value) in error["message"]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_word_that_is_no_command_is_the_users_fault(tmp_path: Path) -> None:
     assert "No such command" in tenfold("fly", home=tmp_path, code=2).stderr
 
