@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tenfold.errors import UserError
-from tenfold.project import Project, load_project, parse_duration
+from tenfold.project import Project, load_project, read_budget
 from tenfold_jobs.cli.options import AsJson, Budget, ProjectFile, Verbose
 from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
@@ -97,7 +97,8 @@ def train(
 ) -> None:
     """Select, tune, evaluate, register; promote if the gates pass."""
     with running(as_json=json, verbose=verbose) as out:
-        _finish(_train(load_project(project), out, budget), out)
+        budget_s = _seconds(budget)
+        _finish(_train(load_project(project), out, budget_s), out)
 
 
 def run(
@@ -108,12 +109,13 @@ def run(
 ) -> None:
     """Prepare, then train."""
     with running(as_json=json, verbose=verbose) as out:
+        budget_s = _seconds(budget)  # before anything is prepared
         loaded = load_project(project)
         prepared = _prepare(loaded, out)
         if not json:
             for line in _prepare_lines(prepared):
                 out.progress.say(line)
-        _finish(_train(loaded, out, budget), out)
+        _finish(_train(loaded, out, budget_s), out)
 
 
 def report(
@@ -178,10 +180,13 @@ def _prepare_lines(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _train(project: Project, out: Output, budget: str | None) -> dict[str, Any]:
+def _seconds(budget: str | None) -> float | None:
+    return None if budget is None else read_budget(budget)
+
+
+def _train(project: Project, out: Output, budget_s: float | None) -> dict[str, Any]:
     from tenfold_jobs.train import run_train
 
-    budget_s = None if budget is None else parse_duration(budget)
     return run_train(
         project,
         out.settings,

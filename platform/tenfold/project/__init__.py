@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tenfold.project.duration import parse_duration
 from tenfold.project.gates import Gate
 from tenfold.project.inputs import ColumnRule, Data, Join, Prepare
-from tenfold.project.load import load_project
+from tenfold.project.load import load_project, read_budget
 from tenfold.project.measures import MEASURES, Measure, Task, measures_for, metric_direction
 from tenfold.project.operate import Monitor, Serve
 from tenfold.project.problem import Costs, Problem
@@ -34,5 +33,5 @@ __all__ = [
     "load_project",
     "measures_for",
     "metric_direction",
-    "parse_duration",
+    "read_budget",
 ]

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from tenfold.canonical import canonical_json
-from tenfold.errors import NotYet, ProjectError
+from tenfold.errors import NotYet, ProjectError, UserError
 from tenfold.project.document import Document, Place, read_document
 from tenfold.project.project import Project
 from tenfold.project.sources import SOURCE_TYPES, PluginSource
+from tenfold.project.work import Budget
 
-__all__ = ["load_project"]
+__all__ = ["load_project", "read_budget"]
 
 _TYPES = {
     "string_type": ("must be text", "put it in quotes"),
@@ -73,6 +74,34 @@ def load_project(path: Path | str) -> Project:
         lines = [f"{document.name}:{line}: {text}" for line, text in sorted(set(faults))]
         raise ProjectError("\n".join(lines)) from None
     return project.at(Path(path).resolve().parent)
+
+
+def read_budget(text: str, *, name: str = "--budget") -> float:
+    """The time of a search that stands on a command line, by the law of ``train.budget``.
+
+    Args:
+        text: a duration, ``"60s"``.
+        name: what a message calls it.
+
+    Returns:
+        Seconds, from 1.
+
+    Raises:
+        UserError: it is no duration or too short.
+
+    >>> read_budget("1m30s")
+    90.0
+    >>> read_budget("0s")
+    Traceback (most recent call last):
+    tenfold.errors.UserError: --budget: must be at least 1; found '0s'; choose a larger value
+    """
+    try:
+        seconds: float = TypeAdapter(Budget).validate_python(text)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        sentence = _sentence(detail, (name,), detail["type"], detail.get("ctx", {}))
+        raise UserError(sentence) from None
+    return seconds
 
 
 def _refuse_not_yet(document: Document) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from tenfold.project.fields import Duration, Flag, Section, Text, Whole
 from tenfold.project.measures import Task
 
-__all__ = ["FAMILIES", "Retrain", "Train", "default_families"]
+__all__ = ["FAMILIES", "Budget", "Retrain", "Train", "default_families"]
 
 _SUPERVISED = frozenset({Task.BINARY, Task.MULTICLASS, Task.REGRESSION})
 FAMILIES: dict[str, frozenset[Task]] = {
@@ -25,6 +25,9 @@ _DEFAULTS = {
     True: ("linear", "boosting", "network"),
     False: ("kmeans",),
 }
+
+Budget = Annotated[Duration, Field(ge=1)]
+"""Wall time of a search, from 1s: in the project file and on the command line."""
 
 MAX_SEED = 2**32 - 1
 """The widest seed that NumPy, XGBoost and PyTorch all take."""
@@ -42,7 +45,7 @@ def default_families(task: Task) -> tuple[str, ...]:
 class Train(Section):
     """The search for a model."""
 
-    budget: Annotated[Duration, Field(ge=1)] = 60.0
+    budget: Budget = 60.0
     """Wall time of the search, from 1s; a minute finds a good model on small tables."""
 
     trials: Annotated[Whole, Field(ge=1, le=100_000)] | None = None

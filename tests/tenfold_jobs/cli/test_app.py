@@ -63,6 +63,28 @@ def test_a_wrong_setting_is_one_json_document_too(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ("xx", "--budget: must be a duration such as 60s, 10m or 1h30m; found 'xx'"),
+        ("0s", "--budget: must be at least 1; found '0s'; choose a larger value"),
+        ("900ms", "--budget: must be at least 1; found '900ms'; choose a larger value"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_wrong_budget_is_told_before_anything_is_prepared(
+    command: str, budget: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n" + "1,2\n3,4\n" * 40)
+    project = tmp_path / "project.yaml"
+    project.write_text("problem: {task: regression, target: y}\ndata: {sources: [path: t.csv]}\n")
+    words = (command, str(project), "--budget", budget, "--json")
+    done = tenfold(*words, home=tmp_path / "home", code=2)
+    error = json.loads(done.stdout)["error"]
+    assert (error["message"], error["kind"]) == (told, "UserError")
+    assert not (tmp_path / "home" / "store").exists()
+
+
 def test_a_word_that_is_no_command_is_the_users_fault(tmp_path: Path) -> None:
     assert "No such command" in tenfold("fly", home=tmp_path, code=2).stderr
 
