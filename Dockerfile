@@ -6,10 +6,14 @@ COPY platform platform
 COPY jobs jobs
 COPY serve serve
 RUN python -m venv /opt/tenfold \
- && /opt/tenfold/bin/pip install --no-cache-dir --constraint constraints.lock '.[postgres]'
+ && /opt/tenfold/bin/pip install --no-cache-dir --constraint constraints.lock '.[iceberg,postgres]'
 
 FROM python:3.11-slim-bookworm
-RUN useradd --uid 10001 --create-home tenfold
+# KubeRay probes the workers of a RayService with wget, which the slim image lacks.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends wget \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 10001 --create-home tenfold
 COPY --from=build /opt/tenfold /opt/tenfold
 ENV PATH=/opt/tenfold/bin:$PATH \
     TENFOLD_HOME=/home/tenfold/.tenfold \

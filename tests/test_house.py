@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,17 @@ def test_modules_stay_small() -> None:
     )
     assert sizes[-1][0] <= 500
     assert sizes[int(0.9 * len(sizes))][0] <= 350
+
+
+def _extras() -> dict[str, list[str]]:
+    """What pyproject asks for: ``""`` for everybody, and by extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {"": project["dependencies"], **project["optional-dependencies"]}
+
+
+def test_the_image_holds_every_extra_of_run_time() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    (named,) = re.findall(r"'\.\[([a-z,]+)\]'", image)
+    assert set(named.split(",")) == set(_extras()) - {"", "dev", "docs"}
+    last_stage = image.rpartition("FROM ")[2]
+    assert "wget" in last_stage.partition("USER 10001")[0], "KubeRay probes workers with wget"
