@@ -46,7 +46,7 @@ docs: $(READY) ## Build the guides
 	$(BIN)/mkdocs build --strict
 
 lock: ## Write constraints.lock from what .venv holds
-	$(BIN)/python -m pip freeze --exclude-editable --exclude tenfold | sed -E 's/\+cpu$$//' > constraints.lock
+	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable --exclude tenfold | sed -E 's/\+cpu$$//' > constraints.lock
 	@! grep -n ' @ ' constraints.lock || { echo "a package came from a file: install it by name"; exit 1; }
 
 clean: ## Remove .venv and caches

@@ -7,9 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 WINGS = ("platform", "jobs", "serve")
@@ -84,3 +88,34 @@ def test_the_image_holds_every_extra_of_run_time() -> None:
     assert set(named.split(",")) == set(_extras()) - {"", "dev", "docs"}
     last_stage = image.rpartition("FROM ")[2]
     assert "wget" in last_stage.partition("USER 10001")[0], "KubeRay probes workers with wget"
+
+
+def _needed(requirements: list[str], *, seen: set[str]) -> Iterator[str]:
+    """Names of everything that a list of requirements pulls in here."""
+    for text in requirements:
+        asked = Requirement(text)
+        name = canonicalize_name(asked.name)
+        if asked.marker and not asked.marker.evaluate({"extra": ""}):
+            continue
+        for extra in ("", *sorted(asked.extras)):
+            if f"{name}[{extra}]" in seen:
+                continue
+            seen.add(f"{name}[{extra}]")
+            yield name
+            pulled = map(Requirement, distribution(name).requires or [])
+            now = [
+                str(Requirement(str(one).partition(";")[0]))
+                for one in pulled
+                if one.marker is None or one.marker.evaluate({"extra": extra})
+            ]
+            yield from _needed(now, seen=seen)
+
+
+def test_the_lock_pins_whatever_is_pulled_in() -> None:
+    lines = (ROOT / "constraints.lock").read_text().splitlines()
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
+    assert len(pinned) == len(lines)
+    asked = [line for extra in _extras().values() for line in extra]
+    needed = set(_needed(asked, seen=set()))
+    assert "setuptools" in needed, "torch asks for it"
+    assert needed - pinned == set()
