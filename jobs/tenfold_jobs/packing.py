@@ -32,6 +32,7 @@ from tenfold.settings import Settings
 from tenfold.training.board import Tried
 from tenfold.training.finish import Finished
 from tenfold.training.question import Question
+from tenfold_jobs.provenance import provenance
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,7 +130,11 @@ def _draft(
             params=finished.params,
             family=finished.family,
             parent=origin.parent,
-            extra={"n_tried": len(origin.tried), "engine": finished.engine.reason},
+            extra={
+                "n_tried": len(origin.tried),
+                "engine": finished.engine.reason,
+                **provenance(),
+            },
         ),
     )
 
@@ -184,6 +189,7 @@ def _card(
             "snapshot": snapshot.digest,
             "folds": snapshot.folds_digest,
             "code": f"tenfold {tenfold.__version__}",
+            **provenance(),
             "seed": str(origin.question.seed),
             "parent": origin.parent or "none",
             "engine": finished.engine.reason,

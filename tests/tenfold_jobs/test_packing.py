@@ -16,6 +16,7 @@ from tenfold.settings import Settings
 from tenfold.training.board import Tried
 from tenfold.training.evaluate import Config, Outcome
 from tenfold_jobs.packing import pack, staging_folder
+from tenfold_jobs.provenance import provenance
 from tests.tenfold_jobs.support import Case
 
 
@@ -56,10 +57,12 @@ def test_a_packed_model_is_published_with_all_that_is_known_of_it(
     assert (lineage.family, lineage.seed, lineage.parent) == ("linear", 5, "p" * 64)
     assert dict(lineage.params) == case.finished["linear"].params
     assert lineage.extra["n_tried"] == 4
+    assert provenance().items() <= lineage.extra.items()
     assert (version.path / "report.html").read_text() == "<p>explored</p>"
     card = (version.path / "card.md").read_text()
     for line in (
         "| dummy | 1 | 0.5000 |", "| linear | 2 | 0.8000 |", "| network | 1 | nan |",
+        f"| packages_sha256 | {provenance()['packages_sha256']} |",
         "| seconds | 12 |", f"| parent | {'p' * 64} |", "- rows of one month only",
     ):  # fmt: skip
         assert line in card

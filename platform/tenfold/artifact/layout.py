@@ -77,12 +77,15 @@ class Lineage:
     Attributes:
         snapshot: digest of the rows.
         folds: digest of the split.
-        code: version or commit of Tenfold.
+        code: version of Tenfold.
         seed: of the training.
         params: of the model family.
         family: name in the table of families; says how to read the native files.
         parent: model digest that this one was refitted from, or None.
-        extra: more facts for people (budget, trials, lock hash); JSON values.
+        extra: more facts for people; JSON values under stable names: ``commit`` (of the checkout
+            that Tenfold ran from; absent where it was installed), ``packages_sha256`` (over the
+            sorted ``name==version`` lines of what was installed, a newline behind each),
+            ``n_tried`` (configurations) and ``engine`` (why this one answers).
     """
 
     snapshot: str
