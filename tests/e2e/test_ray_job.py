@@ -118,14 +118,18 @@ def test_the_token_is_demanded(head: Head) -> None:
     assert httpx.get(f"{head.address}/api/jobs/").status_code in (401, 403)
 
 
-def test_ray_job_submit_trains_to_a_registered_model(head: Head, project: Path) -> None:
+def ray_job_submit(head: Head, folder: Path, *words: str) -> None:
     submit = [
         str(Path(sys.executable).with_name("ray")),
-        *("job", "submit", "--address", head.address, "--working-dir", str(project.parent)),
-        *("--", "sh", "-c", "tenfold prepare project.yaml && tenfold train project.yaml"),
+        *("job", "submit", "--address", head.address, "--working-dir", str(folder), "--", *words),
     ]
     done = subprocess.run(submit, capture_output=True, text=True, env=head.environ, timeout=240)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+def test_ray_job_submit_trains_to_a_registered_model(head: Head, project: Path) -> None:
+    for command in ("prepare", "train"):
+        ray_job_submit(head, project.parent, "tenfold", command, "project.yaml")
     champion = Registry(Settings.from_env({"TENFOLD_HOME": str(head.home)})).require("penguins")
     assert champion.version == 1
     assert (champion.path / "manifest.json").exists()

@@ -15,7 +15,7 @@ from tenfold_serve.mlflow_pages import MlflowPages, require_database
     "uri", ["sqlite:///m.db", "postgresql+psycopg://u:p@host/db", "/data/mlruns", "file:///data/m"]
 )
 def test_databases_and_folders_have_pages(uri: str) -> None:
-    require_database(uri)
+    assert require_database(uri) is None
 
 
 @pytest.mark.parametrize("uri", ["http://u:secret@host", "HTTPS://u:secret@host", "databricks"])

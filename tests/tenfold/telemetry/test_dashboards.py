@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tenfold.telemetry.dashboards import PANELS, dashboard_json
 from tenfold.telemetry.names import METRICS
 from tenfold.telemetry.rules import metric_names
 
-pytest.importorskip("grafana_foundation_sdk", reason="the dev extra holds the board's builder")
 KNOWN = {entry.name for entry in METRICS}
 
 

@@ -73,7 +73,7 @@ def test_other_codings_and_damage_are_told(data: bytes, coding: str, told: str) 
     ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/hal+json"],
 )
 def test_types_that_are_json(value: str) -> None:
-    check_content_type("a", value)
+    assert check_content_type("a", value) is None
 
 
 @pytest.mark.parametrize("value", ["text/html; charset=utf-8", "text/plain", "", None, "json"])
