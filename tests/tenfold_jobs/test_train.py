@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tenfold.data import Snapshot, prepare
+from tenfold.canonical import canonical_json
+from tenfold.data import InProcess, Snapshot, prepare
 from tenfold.errors import DataError, StoreError
 from tenfold.inference import Predictor
 from tenfold.monitor import Reference
@@ -22,6 +26,7 @@ pytestmark = [
 ]
 
 N_ROWS = 900
+KILLED = Path(__file__).parents[1] / "tenfold" / "data" / "killed_prepare.py"
 
 
 def write_table(folder: Path, *, seed: int = 0) -> Path:
@@ -49,13 +54,34 @@ def settings_of(folder: Path, name: str) -> Settings:
     return Settings.from_env({"TENFOLD_HOME": str(folder / name)})
 
 
+def cut_into_parts(table: Path, *, n_parts: int = 4) -> None:
+    """The same rows as files of a folder: each is a piece of the preparation's work."""
+    header, *rows = table.read_text().splitlines()
+    (table.parent / "parts").mkdir()
+    for part in range(n_parts):
+        lines = [header, *rows[part * len(rows) // n_parts : (part + 1) * len(rows) // n_parts]]
+        (table.parent / "parts" / f"{part}.csv").write_text("\n".join(lines) + "\n")
+
+
+def killed_while_cleaning(project: Project, settings: Settings) -> None:
+    """A preparation in a child process that dies by SIGKILL when two pieces are clean."""
+    file = project.folder / "project.json"
+    file.write_bytes(canonical_json(project.to_dict()))  # JSON is YAML
+    command = [sys.executable, str(KILLED), str(file), str(settings.home), "clean", "2"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert not list(settings.snapshots.rglob("snapshot.json"))
+
+
 def test_the_same_budget_of_trials_gives_the_same_model(tmp_path: Path) -> None:
-    write_table(tmp_path)
-    project = make_project(tmp_path)
+    """Whoever prepared the rows: one thread, or four after a kill in the middle."""
+    cut_into_parts(write_table(tmp_path))
+    project = make_project(tmp_path, data={"sources": [{"path": "parts"}]}, name="churn")
+    killed_while_cleaning(project, settings_of(tmp_path, "two"))
     records = []
-    for home in ("one", "two"):
-        settings = settings_of(tmp_path, home)
-        prepare(project, settings=settings)
+    for home, n_threads in (("one", 1), ("two", 4)):
+        settings, driver = settings_of(tmp_path, home), InProcess(n_threads=n_threads)
+        prepare(project, settings=settings, drivers=lambda _size_bytes, driver=driver: driver)
         records.append(run_train(project, settings))
     first, second = records
     assert first.digest == second.digest
