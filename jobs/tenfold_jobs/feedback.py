@@ -60,7 +60,7 @@ def run_feedback(
 
 
 def read_labels(path: Path, *, numbers: bool) -> Iterator[dict[str, Any]]:
-    """The labels of a CSV or Parquet file, as the endpoint wants them.
+    """The labels of a CSV, Parquet, JSON lines or Arrow file, as the endpoint wants them.
 
     Args:
         path: of the file.

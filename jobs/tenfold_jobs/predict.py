@@ -85,7 +85,7 @@ def run_predict(
     Args:
         project: whose champion answers.
         settings: where the registry is.
-        input: CSV or Parquet with at least the model's columns.
+        input: CSV, Parquet, JSON lines or Arrow with at least the model's columns.
         output: ``.csv`` or ``.parquet``; replaced whole if it exists. Columns: the project's key
             columns where the input has them, ``prediction``, and ``probability_{class}`` for
             classes.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import resource
 import tracemalloc
 from contextlib import AbstractContextManager
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,7 +53,7 @@ def publish(project: Project, settings: Settings, family: str = "boosting") -> P
     return Predictor.load(version.path)
 
 
-def test_csv_and_parquet_get_the_bits_of_the_table_door(
+def test_every_format_gets_the_bits_of_the_table_door(
     project: Project, settings: Settings, tmp_path: Path
 ) -> None:
     predictor = publish(project, settings)
@@ -59,7 +61,10 @@ def test_csv_and_parquet_get_the_bits_of_the_table_door(
     expected = predictor.predict_table(table)
     pacsv.write_csv(table, tmp_path / "in.csv")
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=70)
-    for source in ("in.csv", "in.parquet"):
+    feather.write_feather(table, tmp_path / "in.arrow")
+    lines = [json.dumps(row, default=str) for row in table.to_pylist()]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for source in ("in.csv", "in.parquet", "in.jsonl", "in.arrow"):
         for output in ("out.csv", "out.parquet"):
             record = run_predict(
                 project, settings, input=tmp_path / source, output=tmp_path / output

@@ -11,7 +11,7 @@ import typer
 
 from tenfold.errors import NotYet, UserError
 from tenfold.project import load_project
-from tenfold_jobs.cli.options import AsJson, ProjectFile, ProjectFiles, Verbose
+from tenfold_jobs.cli.options import FORMATS, AsJson, ProjectFile, ProjectFiles, Verbose
 from tenfold_jobs.cli.output import leave_if_gate_missed, running
 
 __all__ = [
@@ -90,7 +90,7 @@ def status(
 def feedback(
     project: ProjectFile,
     input_: Annotated[
-        Path, typer.Option("--input", help="CSV or Parquet: id, label[, observed_at, source].")
+        Path, typer.Option("--input", help=f"{FORMATS}: id, label[, observed_at, source].")
     ],
     json: AsJson = False,
     verbose: Verbose = False,

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Budget", "ProjectFile", "ProjectFiles", "Verbose"]
+__all__ = ["FORMATS", "AsJson", "Budget", "ProjectFile", "ProjectFiles", "Verbose"]
+
+FORMATS = "CSV, Parquet, JSON lines or Arrow"
+"""What a file of rows may be."""
 
 ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project file.")]
 ProjectFiles = Annotated[list[Path], typer.Argument(metavar="PROJECT...", help="Project files.")]

@@ -10,14 +10,14 @@ import typer
 
 from tenfold.errors import UserError
 from tenfold.project import Project, load_project, read_budget
-from tenfold_jobs.cli.options import AsJson, Budget, ProjectFile, Verbose
+from tenfold_jobs.cli.options import FORMATS, AsJson, Budget, ProjectFile, Verbose
 from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
 __all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "train"]
 
 
 def init(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV or Parquet file.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help=f"{FORMATS}; or a folder.")],
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")] = Path(
         "project.yaml"
@@ -138,7 +138,7 @@ def report(
 
 def predict(
     project: ProjectFile,
-    input_: Annotated[Path, typer.Option("--input", help="Rows, as CSV or Parquet.")],
+    input_: Annotated[Path, typer.Option("--input", help=f"Rows: {FORMATS}.")],
     output: Annotated[Path, typer.Option("--output", help="Answers, CSV or Parquet by ending.")],
     json: AsJson = False,
     verbose: Verbose = False,

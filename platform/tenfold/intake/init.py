@@ -38,7 +38,7 @@ def init_project(table: Path, *, target: str | None = None, output: Path | None 
     """A commented project file for a table.
 
     Args:
-        table: CSV or Parquet; a bounded sample of it is read.
+        table: CSV, Parquet, JSON lines or Arrow, or a folder of them; a bounded sample is read.
         target: the column to predict; None asks for segments (clustering).
         output: where the text will be written; paths in it are relative to that folder. By
             default ``project.yaml`` in the current folder.
@@ -94,11 +94,16 @@ def _schema(look: Look, target: str | None, question: Question) -> Schema:
 def _head(table: Path, look: Look, target: str | None) -> list[str]:
     asked = f" --target {plain(target)}" if target else ""
     return [
-        f"# A first project file, from: tenfold init {plain(table.name)}{asked}",
+        f"# A first project file, from: tenfold init {plain(table.name or str(table))}{asked}",
         f"# The table has {look.rows_in_words()} rows and {len(look.names)} columns.",
         "# Change what you know better; `tenfold check` says whether it still holds.",
-        f"name: {_quoted_if_number(project_name(table.name))}",
+        f"name: {_quoted_if_number(project_name(_own_name(table)))}",
     ]
+
+
+def _own_name(table: Path) -> str:
+    """The last name of a path, of the folder itself where it is written ``.`` or ``..``."""
+    return Path(os.path.normpath(table.absolute())).name
 
 
 def _problem(look: Look, question: Question, target: str | None) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +44,25 @@ def test_every_real_table_gives_a_project_that_holds(
     assert project.problem.positive_class == positive
     assert project.resolve(project.data.sources[0].path).samefile(data_folder / f"{stem}.csv")
     assert [n for n in check_project(project) if n.level != "info"] == []
+
+
+def test_json_lines_and_a_folder_make_projects_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "Daily Loans"
+    folder.mkdir()
+    for part in range(2):
+        rows = [{"age": 20 + n % 40, "late": "yes" if n % 5 else "no"} for n in range(50)]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"part-{part}.jsonl").write_text(lines)
+    one = made(folder / "part-1.jsonl", "late", tmp_path)
+    assert (one.name, one.problem.task) == ("part-1", Task.BINARY)
+    assert [n for n in check_project(one) if n.level == "error"] == []
+    monkeypatch.chdir(folder)
+    whole = made(Path(), "late", folder)
+    assert (whole.name, whole.data.sources[0].path) == ("daily-loans", ".")
+    assert "tenfold init" in (folder / "project.yaml").read_text().splitlines()[0]
+    assert [n for n in check_project(whole) if n.level == "error"] == []
 
 
 def test_the_real_tables_are_all_there(data_folder: Path) -> None:
