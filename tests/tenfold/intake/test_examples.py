@@ -22,6 +22,14 @@ def test_there_is_one_for_each_kind_of_question() -> None:
     assert tasks >= {Task.BINARY, Task.REGRESSION, Task.CLUSTERING}
 
 
+def test_one_has_several_sources_and_joins_them() -> None:
+    data = load_project(EXAMPLES / "orders.yaml").data
+    assert [source.type for source in data.sources] == ["file", "sql", "http"]
+    assert [(join.source, join.how) for join in data.joins] == [
+        ("prices", "asof"), ("clients", "left"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("stem", ["adult", "bike"])
 def test_the_examples_hold_on_their_tables(stem: str, data_folder: Path) -> None:
     project = load_project(EXAMPLES / f"{stem}.yaml").at(data_folder)
