@@ -119,3 +119,11 @@ def test_the_lock_pins_whatever_is_pulled_in() -> None:
     needed = set(_needed(asked, seen=set()))
     assert "setuptools" in needed, "torch asks for it"
     assert needed - pinned == set()
+
+
+def test_every_guide_is_found() -> None:
+    guides = {path.name for path in (ROOT / "docs").glob("*.md")}
+    linked = re.findall(r"\]\(([a-z-]+\.md)\)", (ROOT / "docs" / "index.md").read_text())
+    assert set(linked) == guides - {"index.md"}
+    navigation = re.findall(r"([a-z-]+\.md)", (ROOT / "mkdocs.yml").read_text())
+    assert set(navigation) == guides

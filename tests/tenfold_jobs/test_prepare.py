@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from tenfold.data import Snapshot
 from tenfold.errors import DataError
 from tenfold.project import Project
 from tenfold.settings import Settings
-from tenfold_jobs.prepare import run_prepare
+from tenfold_jobs.prepare import PrepareRecord, run_prepare
+
+COMMANDS = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 
 
 def _adult(data_folder: Path) -> Project:
@@ -83,3 +87,11 @@ def test_looking_at_a_table_needs_neither_ray_nor_a_framework() -> None:
         env={**os.environ},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_guide_names_every_field_of_the_document() -> None:
+    (line,) = [
+        row for row in COMMANDS.read_text().splitlines() if "`tenfold prepare PROJECT" in row
+    ]
+    told = {word.removesuffix("[]") for word in re.findall(r"`([^`]+)`", line.split("|")[-2])}
+    assert told == {field.name for field in fields(PrepareRecord)}
