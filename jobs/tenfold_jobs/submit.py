@@ -13,7 +13,7 @@ from typing import Any
 from tenfold.errors import ClusterError, GateMissed, UserError
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project, load_project
-from tenfold.project.sources import local_path
+from tenfold.project.sources import IcebergSource, Source, local_path
 
 __all__ = ["MAX_SHIPPED_BYTES", "SUBMITTABLE", "entrypoint_for", "last_document", "run_submit"]
 
@@ -24,6 +24,7 @@ MAX_SHIPPED_BYTES = 100 * 1024 * 1024
 """Ray's dashboard refuses a larger upload (a constant of Ray 2.60)."""
 
 _LOG_LINES = 15
+_SQLITE = "sqlite:///"
 
 
 def entrypoint_for(command: str, project: Path) -> str:
@@ -55,7 +56,8 @@ def run_submit(
 
     Raises:
         UserError: the command cannot be submitted, the files are too large, a source lies outside
-            of the project's folder, or the command itself found a fault of the user's.
+            of the project's folder, an Iceberg catalog is a file of this machine, or the command
+            itself found a fault of the user's.
         ClusterError: the cluster does not answer, or the job failed; the end of its log is shown.
     """
     entrypoint = entrypoint_for(command, project)
@@ -123,6 +125,7 @@ def _stage(project: Project, file: Path, folder: Path) -> None:
     shutil.copy2(file, folder / file.name)
     size_bytes = 0
     for source in project.data.sources:
+        _refuse_local_catalog(source)
         path = local_path(source)
         if path is None or Path(path).is_absolute():
             continue  # the cluster must reach it
@@ -147,6 +150,22 @@ def _stage(project: Project, file: Path, folder: Path) -> None:
                 shutil.copytree(one, target, dirs_exist_ok=True)
             elif one.exists():
                 shutil.copy2(one, target)
+
+
+def _refuse_local_catalog(source: Source) -> None:
+    """A catalog's file names its tables' files by absolute path: shipped alone it would lead home.
+
+    Raises:
+        UserError: the catalog is a SQLite file that only this machine has.
+    """
+    uri = str(source.catalog.get("uri", "")) if isinstance(source, IcebergSource) else ""
+    name = uri.removeprefix(_SQLITE)
+    if uri.startswith(_SQLITE) and not name.startswith(("/", "${")):
+        raise UserError(
+            f"the Iceberg catalog {uri} is a file of this machine, and its tables lie here too; "
+            "name a catalog that the cluster reaches: a server, a database, or a file by an "
+            "absolute path in a shared folder"
+        )
 
 
 def _size_of(path: Path) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,29 @@ def test_a_source_outside_the_shipped_folder_is_refused(tmp_path: Path) -> None:
     project = write(tmp_path, "../elsewhere.csv")
     with pytest.raises(UserError, match="lies outside the project's folder"):
         run_submit("train", project, address="http://127.0.0.1:9")
+
+
+def test_a_catalog_that_only_this_machine_has_is_refused(tmp_path: Path) -> None:
+    project = tmp_path / "project.yaml"
+    source = "{{type: iceberg, table: shop.items, catalog: {{type: sql, uri: '{}'}}}}"
+
+    def stage(uri: str) -> list[str]:
+        project.write_text(
+            "name: t\nproblem: {task: binary, target: y}\n"
+            f"data: {{sources: [{source.format(uri)}]}}\n"
+        )
+        staged = tmp_path / "staged"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        _stage(load_project(project), project, staged)
+        return [path.name for path in staged.iterdir()]
+
+    with pytest.raises(UserError, match=r"catalog sqlite:///lake/c.db is a file of this machine"):
+        stage("sqlite:///lake/c.db")
+    with pytest.raises(UserError, match="name a catalog that the cluster reaches"):
+        run_submit("train", project, address="http://127.0.0.1:9")
+    for uri in ("sqlite:////shared/c.db", "postgresql+psycopg://db/c", "${env:CATALOG}"):
+        assert stage(uri) == ["project.yaml"]
 
 
 def test_sources_that_ray_would_refuse_are_refused_first(tmp_path: Path) -> None:
