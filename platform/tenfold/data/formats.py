@@ -14,8 +14,12 @@ from tenfold.data.ipc_file import IPC_MAGIC, ipc_schema, ipc_shards
 from tenfold.data.jsonl_file import jsonl_shards, read_jsonl
 from tenfold.data.parquet_file import parquet_schema, parquet_shards
 from tenfold.data.source import Shard
+from tenfold.errors import DataError
 
 __all__ = ["ENDINGS", "FORMATS", "Format", "format_of"]
+
+
+_BOM = b"\xef\xbb\xbf"
 
 
 class _Schema(Protocol):
@@ -71,13 +75,34 @@ ENDINGS = tuple(ending for kind in FORMATS.values() for ending in kind.endings)
 """What a file of a folder must end in to be a part of the table."""
 
 
+_UNREAD = {
+    b"PK\x03\x04": ("a spreadsheet or another ZIP archive", "save its sheet as CSV, or unpack it"),
+    b"\xd0\xcf\x11\xe0": ("a spreadsheet of the old kind", "save its sheet as CSV"),
+    b"\x1f\x8b": ("compressed by gzip", "unpack it, or write Parquet, which is small by itself"),
+    b"SQLite format 3": ("an SQLite database", "name it as a source of type sql"),
+    b"<?xml": ("XML", "write its records as CSV or JSON lines; XML is not parsed"),
+    b"<!doctype": ("a page or XML", "write its records as CSV or JSON lines; it is not parsed"),
+    b"<html": ("a page, perhaps a server's error", "fetch the table itself"),
+}
+"""First bytes, in small letters, of what people name by mistake: what it is, and what to do."""
+
+
 def format_of(path: Path, wanted: str = "auto") -> Format:
-    """The format of a file: the wanted one, or by its first bytes, then its ending, then CSV."""
+    """The format of a file: the wanted one, or by its first bytes, then its ending, then CSV.
+
+    Raises:
+        DataError: its first bytes are those of something that holds no table or is not parsed.
+    """
     if wanted != "auto":
         return FORMATS[wanted]
-    longest = max(len(kind.magic or b"") for kind in FORMATS.values())
+    longest = max(map(len, [*_UNREAD, *(kind.magic or b"" for kind in FORMATS.values())]))
     with path.open("rb") as stream:
-        first = stream.read(longest)
+        first = stream.read(longest + len(_BOM)).removeprefix(_BOM)
+    for magic, (what, remedy) in _UNREAD.items():
+        if first.lower().startswith(magic.lower()):
+            raise DataError(
+                f"{path} must be CSV, Parquet, JSON lines or Arrow, and is {what}; {remedy}"
+            )
 
     def by(tell: Callable[[Format], bool]) -> Format | None:
         return next((kind for kind in FORMATS.values() if tell(kind)), None)

@@ -15,6 +15,7 @@ import pytest
 
 from tenfold.data import Snapshot, prepare
 from tenfold.data.csv_file import MAX_COLUMNS
+from tenfold.data.files import FileSource
 from tenfold.errors import DataError
 from tenfold.schema import Kind, Role
 from tenfold.settings import Settings
@@ -238,3 +239,29 @@ def test_wide_tables_cost_what_their_columns_cost(
     assert (snapshot.n_rows, len(snapshot.schema.columns)) == (N, n_columns + 1)
     assert len(snapshot.manifest["blocks"]) == 1
     assert time.process_time() - began < 5 + 0.008 * n_columns
+
+
+LAUGHS = """<?xml version="1.0"?>
+<!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>
+<lolz>&b;</lolz>
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("t.xml", LAUGHS.encode(), "is XML; write its records"),
+        ("t.csv", b"\xef\xbb\xbf" + LAUGHS.encode(), "is XML; write its records"),
+        ("t.xlsx", b"PK\x03\x04" + bytes(40), "is a spreadsheet or another ZIP archive"),
+        ("t.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet of the old kind"),
+        ("t.csv.gz", b"\x1f\x8b\x08\x00", "is compressed by gzip; unpack it"),
+        ("t.csv", b"<HTML><body>404</body>", "is a page, perhaps a server's error"),
+        ("t.db", b"SQLite format 3\x00", "name it as a source of type sql"),
+    ],
+)
+def test_what_holds_no_table_is_told_and_never_parsed(
+    tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=words):
+        FileSource(tmp_path / name).columns()
