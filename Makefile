@@ -23,7 +23,7 @@ demo: $(READY) ## Walk the whole loop on real data, under two minutes after the 
 	@$(BIN)/tenfold demo
 
 test: $(READY) ## The default test suite, under 15 minutes on two cores
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2
 
 check: $(READY) ## Formatter, linter, strict types, import contracts, doctests
 	$(BIN)/ruff format --check .
