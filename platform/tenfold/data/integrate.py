@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tenfold.canonical import canonical_json, read_json, sha256_hex, write_atomic
+from tenfold.canonical import canonical_json, json_or_none, read_json, sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
 from tenfold.data.drivers import Driver
 from tenfold.data.join import (
@@ -466,9 +466,8 @@ def _digest(path: Path) -> str:
 
 
 def _done(work: Path) -> dict[str, Any] | None:
-    try:
-        made = dict(read_json(work / _DONE))
-    except (StoreError, TypeError, ValueError):
+    made = json_or_none(work / _DONE)
+    if made is None:
         return None
     whole_ = all((work / part["name"]).is_file() for part in made["parts"])
     return made if whole_ else None
