@@ -5,9 +5,10 @@ What was looked at in the pinned version, and what a contract test holds:
 - Serve reads its flags at import, so the environment is set before Ray starts (`serve_environment`)
   and is inherited by the raylet and every worker.
 - HAProxy's frontend and the replicas' own ports follow the host of Serve's HTTP options (the
-  environment variable is ignored). The template binds the metrics and the stats port to every
-  interface; `write_haproxy_wrapper` makes a program that rewrites those two and executes the real
-  one.
+  environment variable is ignored). The template binds a metrics and a stats port to every
+  interface; `write_haproxy_wrapper` makes a program that turns those two into sockets beside the
+  configuration, closed to other users, and executes the real one. Two installations then have no
+  port in common: fixed ones clashed where both looked for a free port in the same second.
 - Ray reads a whole request body ahead of the application unless the request says
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
   in memory too, and a request costs one task less (five of six paired runs were faster, by less
@@ -48,24 +49,22 @@ __all__ = [
     "write_haproxy_wrapper",
 ]
 
-_METRICS_PORT = 9101
-_STATS_PORT = 8404
-_FALLBACK_PORT = 8500
 _OBJECT_STORE_BYTES = 200 * 1024 * 1024
 """The endpoint moves no tables through the object store; retraining in this Ray moves few."""
 
 _WRAPPER = """#!/bin/sh
-# Made by tenfold_serve.ray_rim: HAProxy with its metrics and stats ports on loopback only, and
-# without Ray's read-ahead of request bodies. Everything else is Ray's own configuration.
+# Made by tenfold_serve.ray_rim: HAProxy with its metrics and stats on sockets of this user only,
+# and without Ray's read-ahead of request bodies. Everything else is Ray's own configuration.
 config= previous=
 for argument in "$@"; do
   [ "$previous" = "-f" ] && config=$argument
   previous=$argument
 done
 if [ -n "$config" ]; then
+  here=unix@$(dirname "$config")
   sed -i -E \\
-    -e '/^frontend prometheus$/,/^frontend /s/^( *bind )\\*?:([0-9]+)/\\1{host}:\\2/' \\
-    -e '/^listen stats$/,$s/^( *bind )\\*?:([0-9]+)/\\1{host}:\\2/' \\
+    -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
+    -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
     -e '/^frontend http_frontend$/,/^backend /s/^( *)(bind .*)$/\\1\\2\\n\\1{no_read_ahead}/' \\
     "$config" || exit 1
 fi
@@ -106,18 +105,16 @@ def haproxy_binary() -> str | None:
     return shutil.which("haproxy")
 
 
-def write_haproxy_wrapper(path: Path, *, binary: str, host: str = LOOPBACK) -> None:
+def write_haproxy_wrapper(path: Path, *, binary: str) -> None:
     """Write the program that Serve runs in HAProxy's place; ``/bin/sh`` and ``sed``, 2 ms.
 
     Args:
         path: where; it is executable afterwards.
         binary: the real HAProxy.
-        host: address that the metrics and stats ports listen on.
     """
     # HAProxy must not outlive the proxy actor that started it and answer 500 for nobody.
     setpriv = shutil.which("setpriv")
     text = _WRAPPER.format(
-        host=host,
         binary=shlex.quote(binary),
         no_read_ahead=_NO_READ_AHEAD,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
@@ -125,7 +122,7 @@ def write_haproxy_wrapper(path: Path, *, binary: str, host: str = LOOPBACK) -> N
     write_atomic(path, text.encode(), mode=0o700)
 
 
-def serve_environment(folder: Path, *, host: str = LOOPBACK) -> dict[str, str]:
+def serve_environment(folder: Path) -> dict[str, str]:
     """Every flag that Serve needs, to be set before Ray starts.
 
     Without an HAProxy binary Serve's own proxy is used: slower, same answers.
@@ -133,12 +130,11 @@ def serve_environment(folder: Path, *, host: str = LOOPBACK) -> dict[str, str]:
     Args:
         folder: private and short-named (see `private_folder`): sockets lie in it, and the kernel
             allows 107 characters for their paths.
-        host: the address everything listens on.
     """
     flags = {
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port(_FALLBACK_PORT)),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_any_free_port()),
         "RAY_USAGE_STATS_ENABLED": "0",
         **CLOSED_EXPORTERS,
     }
@@ -146,7 +142,7 @@ def serve_environment(folder: Path, *, host: str = LOOPBACK) -> dict[str, str]:
     if binary is None:
         return {**flags, "RAY_SERVE_ENABLE_HA_PROXY": "0"}
     wrapper = folder / "haproxy"
-    write_haproxy_wrapper(wrapper, binary=binary, host=host)
+    write_haproxy_wrapper(wrapper, binary=binary)
     return {
         **flags,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -157,8 +153,6 @@ def serve_environment(folder: Path, *, host: str = LOOPBACK) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(_free_port(_METRICS_PORT)),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(_free_port(_STATS_PORT)),
         # One thread carries some 20,000 requests/s; four would fight the replicas for two cores.
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     }
@@ -186,15 +180,10 @@ def require_free_port(port: int, *, host: str = LOOPBACK) -> None:
             ) from error
 
 
-def _free_port(wanted: int) -> int:
-    """The wanted port if it is free, else any: a second installation must not clash."""
+def _any_free_port() -> int:
+    """A port that nobody has; a fixed one would clash with a second installation."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            probe.bind(("", wanted))
-            return wanted
-    with socket.socket() as probe:
-        probe.bind(("", 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 

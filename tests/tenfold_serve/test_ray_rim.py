@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import socket
 import stat
@@ -44,7 +45,8 @@ def test_the_wrapper_closes_every_bind_and_runs_the_real_program(tmp_path: Path)
     assert done.stdout == f"-db -f {config} -sf 1 2\n"
     lines = [line.split() for line in config.read_text().splitlines()]
     binds = [words[1] for words in lines if words[:1] == ["bind"] and words[1] != "{{"]
-    assert binds == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
+    assert binds == [f"unix@{tmp_path}/e.sock", "127.0.0.1:8000", f"unix@{tmp_path}/s.sock"]
+    assert config.read_text().count(".sock mode 600") == 2
     assert config.read_text().count("x-request-disconnect-disabled ?1") == 1
 
 
@@ -57,6 +59,15 @@ def test_a_second_run_changes_nothing_more(tmp_path: Path) -> None:
         subprocess.run([str(wrapper), "-f", str(config)], check=True)
         results.append(config.read_text())
     assert results[0] == results[1]
+
+
+def test_two_installations_have_no_port_in_common(tmp_path: Path) -> None:
+    ports = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        flags = serve_environment(tmp_path / name)
+        ports += [value for flag, value in flags.items() if re.match("RAY_SERVE_.*_PORT$", flag)]
+    assert len(ports) == len(set(ports)) == 2
 
 
 def test_an_unreadable_config_stops_the_start(tmp_path: Path) -> None:
