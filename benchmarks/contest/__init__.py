@@ -1,0 +1,1 @@
+"""The contest of `bench_quality`: tables, systems, scores. Peers have their own environments."""
