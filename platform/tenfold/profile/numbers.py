@@ -121,7 +121,9 @@ class NumberProfile:
                 only beyond `MAX_EXACT`.
         """
         filled = [part for part in parts if part.count]
-        values, counts = combine_weighted([(p.values, p.counts) for p in filled or parts])
+        # Parts of different levels first meet on the coarsest; cells are nested, order survives.
+        floor = max((part.level for part in filled), default=0)
+        values, counts = combine_weighted([p._on_level(floor) for p in filled or parts])
         merged = cls(
             count=sum(part.count for part in parts),
             nulls=sum(part.nulls for part in parts),
@@ -132,18 +134,22 @@ class NumberProfile:
         )
         if all(p.moments is None for p in filled) and len(values) <= MAX_EXACT:
             return merged
-        return merged._compressed(filled)
+        return merged._compressed(filled, floor=floor)
 
     def merge(self, other: NumberProfile) -> NumberProfile:
         """The summary of the rows of both."""
         return self.merge_all([self, other])
 
-    def _compressed(self, parts: Sequence[NumberProfile]) -> NumberProfile:
-        floor = max(part.level for part in parts)
-        # Parts of different levels first meet on the coarsest; cells are nested, order survives.
-        values, counts = _regroup(snap(self.values, level=floor), self.counts)
-        level = fitting_level(values, floor=floor, cap=SUMMARY_CELLS)
-        values, counts = _regroup(snap(values, level=level), counts)
+    def _on_level(self, level: int) -> tuple[Floats, Ints]:
+        """Values and counts on a grid that is no finer than the own one. To do this before parts
+        are merged halves the merge: a block of a large table has a third of its values left."""
+        if level == self.level or not self.count:
+            return self.values, self.counts
+        return _regroup(snap(self.values, level=level), self.counts)
+
+    def _compressed(self, parts: Sequence[NumberProfile], *, floor: int) -> NumberProfile:
+        level = fitting_level(self.values, floor=floor, cap=SUMMARY_CELLS)
+        values, counts = _regroup(snap(self.values, level=level), self.counts)
         moments = Moments(0, 0.0, 0.0)
         for part in parts:
             moments = moments.merge(part._moments)
