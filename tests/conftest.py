@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,9 @@ hypothesis_settings.load_profile("tenfold")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
+RUN_MARKER = "TENFOLD_TEST_RUN"
+LAST_WORDS_S = 20.0
+"""What a process that was told to end may still need when the last test is over."""
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +63,41 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     settings = Settings.from_env({"TENFOLD_HOME": str(tmp_path_factory.mktemp("ray-home"))})
     with start_ray(settings, num_cpus=2):
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark every process that this run will start, workers of the run included."""
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN_MARKER] = uuid.uuid4().hex
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No process outlives the run: one that does fails it, and is named."""
+    if hasattr(session.config, "workerinput"):
+        return
+    began = time.monotonic()
+    while (left := marked_processes()) and time.monotonic() - began < LAST_WORDS_S:
+        time.sleep(0.1)  # none of them is ours to wait for
+    if left:
+        sys.stderr.write("\nprocesses outlived the tests:\n" + "\n".join(left) + "\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def marked_processes() -> list[str]:
+    """Pid and command of what this run started and what still lives."""
+    mark = f"{RUN_MARKER}={os.environ[RUN_MARKER]}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append(f"{folder.name} {command[:200]}")
+        except OSError:
+            continue  # it ended, or is not ours to look at
+    return found
 
 
 @pytest.hookimpl(wrapper=True)
