@@ -6,6 +6,7 @@ import json
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tenfold.project import load_project
@@ -15,11 +16,20 @@ from tests.command import tenfold
 HOLDOUT_MIN = 0.9
 
 
-@pytest.mark.e2e
-def test_the_demo_closes_the_loop(tmp_path: Path) -> None:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+        return int(probe.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.e2e
+def test_the_demo_closes_the_loop(tmp_path: Path) -> None:
+    port = free_port()
     done = tenfold("demo", "--json", "--port", str(port), home=tmp_path, timeout_s=400)
     record = json.loads(done.stdout)
     assert record["failed_requests"] == 0, record["first_failure"]
@@ -35,9 +45,21 @@ def test_the_demo_closes_the_loop(tmp_path: Path) -> None:
     assert Path(record["report"]).exists()
     assert Path(record["card"]).exists()
     assert "[" in done.stderr  # the timeline, where it does not disturb the document
-    with socket.socket() as again:  # nothing listens any more
-        assert again.connect_ex(("127.0.0.1", port)) != 0
+    assert not is_listening(port)
     assert not (tmp_path / "demo" / "keeper" / "keeper.json").exists()
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_kept_demo_answers_until_it_is_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    done = tenfold("demo", "--keep", "--json", "--port", str(port), home=tmp_path, timeout_s=400)
+    record = json.loads(done.stdout)
+    assert f"TENFOLD_HOME={tmp_path / 'demo'} tenfold down" in done.stderr
+    ready = httpx.get(f"{record['url']}/readyz").json()
+    assert ready["arms"][0]["version"] == record["promoted_version"]
+    tenfold("down", home=tmp_path / "demo", timeout_s=60)
+    assert not is_listening(port)
 
 
 def test_the_future_shares_no_row_with_the_table(tmp_path: Path) -> None:
