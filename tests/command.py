@@ -14,16 +14,31 @@ def tenfold(
     *words: str, home: Path, code: int = 0, timeout_s: float = 300.0, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command and check its exit code."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TENFOLD_"))}
     done = subprocess.run(
         [sys.executable, "-m", "tenfold_jobs", *words],
         capture_output=True,
         text=True,
-        env={**inherited, "TENFOLD_HOME": str(home), **environ},
+        env={**_environment(home), **environ},
         timeout=timeout_s,
     )
     assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr[-3000:]}"
     return done
+
+
+def start_tenfold(*words: str, home: Path) -> subprocess.Popen[bytes]:
+    """Start the command and do not wait; what it prints is thrown away."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tenfold_jobs", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_environment(home),
+    )
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """What a user's shell has, without settings of Ray and ours."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TENFOLD_"))}
+    return {**inherited, "TENFOLD_HOME": str(home)}
 
 
 def tenfold_json(*words: str, home: Path, code: int = 0, **more: Any) -> dict[str, Any]:

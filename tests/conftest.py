@@ -22,7 +22,7 @@ hypothesis_settings.load_profile("tenfold")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
-RUN_MARKER = "TENFOLD_TEST_RUN"
+RUN_MARKER = "RUN_OF_TESTS"
 LAST_WORDS_S = 20.0
 """What a process that was told to end may still need when the last test is over."""
 

@@ -1,39 +1,62 @@
-"""``tenfold predict``: score a file with the champion, batch by batch, into one whole output file.
+"""``tenfold predict``: score a file with the champion into one whole output file.
 
-The model is resolved once, at the start. Every input row gets one answer, in its place: a cell that
-cannot be read as its column's kind counts as missing, and is counted and named in the record. The
-rows go through the same predictor as at the endpoint, so they get the same bits.
+The model is resolved once, at the start. The input is scored piece by piece through the same
+predictor as at the endpoint, so its rows get the same bits; finished pieces stay on disk until the
+output is in place, so a command that was killed, run again, goes on where it was. Large inputs go
+over Ray Data, small ones stay in this process.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from tenfold.canonical import fsync_folder
-from tenfold.data import clean_table, read_batches, safe_cells
-from tenfold.errors import DataError, StoreError
+import numpy as np
+
+from tenfold.canonical import canonical_json
+from tenfold.data import FileSource
+from tenfold.data.arrow_file import read_arrow, read_facts
+from tenfold.data.source import Shard
+from tenfold.data.work import Work, locked, open_work
+from tenfold.errors import DataError
 from tenfold.inference import Predictor
+from tenfold.monitor.view import shift_views
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
-from tenfold.registry import CHAMPION, Registry
-from tenfold.schema import Schema
+from tenfold.registry import CHAMPION, Registry, Version
 from tenfold.settings import Settings
+from tenfold_jobs.answers import check_output, refused, whole_file
+from tenfold_jobs.prepare import Drivers
+from tenfold_jobs.scoring import (
+    ROW,
+    OnError,
+    ScoreJob,
+    answer_file,
+    load_once,
+    moved,
+    problem_file,
+    reference_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PredictRecord", "run_predict", "score_file"]
+__all__ = ["PredictRecord", "run_predict"]
 
 MAX_PROBLEMS = 20
 """Kinds of bad cells named in a record; all are counted."""
+MAX_SHIFTS = 10
+"""Columns named in the drift summary, the most shifted first."""
+LARGE_SHIFT = 0.25
+"""Of the population stability index: the usual word for a change that deserves a look."""
+MIN_ROWS_TO_SAY = 100
+"""With fewer rows an index is mostly noise: it stands in the record and is not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +67,16 @@ class PredictRecord:
         project: its name.
         version: of the model that answered.
         digest: of that model.
-        rows: scored; as many as the input has.
-        bad_cells: cells that could not be read and counted as missing.
+        rows: records of the input.
+        answered: rows that got an answer.
+        bad_cells: cells that could not be read, and records that are no rows.
         problems: the most frequent kinds of them, ``"column: reason"`` to count.
         output: the file written.
+        quarantine: the file of the bad cells, or None where there are none or they are not wanted.
+        drift: column → effect sizes against the training rows (see `shift_views`), the most
+            shifted first; empty for a model without a reference.
+        driver: ``in-process`` or ``ray-data``.
+        resumed: pieces that an earlier, killed command had scored already.
         seconds: of reading, scoring and writing.
     """
 
@@ -55,9 +84,14 @@ class PredictRecord:
     version: int
     digest: str
     rows: int
+    answered: int
     bad_cells: int
     problems: dict[str, int]
     output: str
+    quarantine: str | None
+    drift: dict[str, dict[str, float]]
+    driver: str
+    resumed: int
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,9 +101,23 @@ class PredictRecord:
 
 @dataclass(slots=True)
 class _Tally:
-    rows: int = 0
+    """What the pieces add up to."""
+
+    n_records: int = 0
+    n_answered: int = 0
     bad_cells: int = 0
     problems: Counter[str] = field(default_factory=Counter)
+    cells: Any = None
+    starts: list[int] = field(default_factory=list)
+
+    def add(self, facts: dict[str, Any]) -> None:
+        self.starts.append(self.n_records)
+        self.n_records += facts["n_records"]
+        self.n_answered += facts["n_answered"]
+        self.bad_cells += facts["bad_cells"]
+        self.problems.update(facts["problems"])
+        cells = np.array(facts["cells"], dtype=np.int64)
+        self.cells = cells if self.cells is None else self.cells + cells
 
 
 def run_predict(
@@ -78,202 +126,227 @@ def run_predict(
     *,
     input: Path,  # noqa: A002  (the option of the command)
     output: Path,
+    on_error: OnError = "null",
     progress: Progress = SILENT,
+    quiet: bool = True,
 ) -> PredictRecord:
-    """Score a file with the champion.
+    """Score a file, a folder or a pattern of files with the champion.
 
     Args:
         project: whose champion answers.
         settings: where the registry is.
         input: CSV, Parquet, JSON lines or Arrow with at least the model's columns.
         output: ``.csv`` or ``.parquet``; replaced whole if it exists. Columns: the project's key
-            columns where the input has them, ``prediction``, and ``probability_{class}`` for
-            classes.
-        progress: told about batches and bad cells.
+            columns where the input has them, else ``row`` (counted from 1), ``prediction``,
+            ``probability_{class}`` for classes, ``model_version`` and ``model_digest``.
+        on_error: what becomes of a row with a cell that cannot be read as its column's kind, and
+            of a record that is no row: ``null`` leaves its answer empty, ``quarantine`` leaves it
+            out and writes its cells to ``{output's stem}.quarantine.csv``, ``fail`` stops the
+            command at the first and writes nothing.
+        progress: told about pieces and bad cells.
+        quiet: keep Ray's own chatter off the terminal.
 
     Raises:
         UserError: there is no champion.
-        DataError: the input is missing, empty, not UTF-8 or lacks a column; the output has another
-            ending or is the input.
+        DataError: the input is missing, empty, not UTF-8 or lacks a column; a row is bad and
+            ``on_error`` is ``fail``; the output has another ending or is the input.
         ArtifactError: the champion's files are damaged.
         StoreError: the output cannot be written; nothing half-written stays behind.
+        ClusterError: Ray is needed and does not answer.
     """
     began = time.monotonic()
     version = Registry(settings).require(project.name, CHAMPION)
-    predictor = Predictor.load(version.path, digest=version.artifact_digest)
-    predictor.check_golden()
-    tally = score_file(
-        predictor, input=input, output=output, keys=project.data.key, progress=progress
-    )
-    if tally.bad_cells:
-        worst, count = tally.problems.most_common(1)[0]
-        progress.say(
-            f"{tally.bad_cells} cells could not be read and count as missing "
-            f"(most: {count} times {worst})"
+    predictor = load_once(version.path, version.artifact_digest)
+    check_output(output, source=input)
+    source = FileSource(input)
+    _check_columns(source, predictor)
+    shards = source.shards()
+    batch = _Batch(version, predictor, source, shards, output, project.data.key, on_error)
+    with ExitStack() as stack:
+        driver = Drivers(settings, stack, quiet=quiet)(source.size_bytes())
+        home = Path(settings.store) / "scoring" / batch.name
+        stack.enter_context(locked(home))
+        work = stack.enter_context(
+            open_work(home, batch.plan, driver=driver, progress=progress, n_pieces=len(shards))
         )
+        resumed = batch.score(work)
+        tally = batch.tally(work)
+        quarantine = batch.publish(work, tally)
+    drift = _drift(predictor, tally)
+    _say(progress, tally, drift)
     return PredictRecord(
         project=project.name,
         version=version.version,
         digest=predictor.digest,
-        rows=tally.rows,
+        rows=tally.n_records,
+        answered=tally.n_answered,
         bad_cells=tally.bad_cells,
         problems=dict(tally.problems.most_common(MAX_PROBLEMS)),
         output=str(output),
+        quarantine=None if quarantine is None else str(quarantine),
+        drift=drift,
+        driver=driver.name,
+        resumed=resumed,
         seconds=round(time.monotonic() - began, 3),
     )
 
 
-def score_file(
-    predictor: Predictor,
-    *,
-    input: Path,  # noqa: A002
-    output: Path,
-    keys: tuple[str, ...] = (),
-    progress: Progress = SILENT,
-) -> _Tally:
-    """Score a file with a loaded model; see `run_predict`. Memory holds one batch."""
-    _check_paths(input, output)
-    tally = _Tally()
-    features = Schema(predictor.columns)
-    rules = _rules(predictor)
-    with progress.step("score") as advance, _whole_file(output) as write:
-        for raw in read_batches(input):
-            table, problems = clean_table(raw, features, **rules)
-            write(_answers(predictor, table, raw, keys))
-            tally.rows += table.num_rows
-            tally.bad_cells += problems.num_rows
-            tally.problems.update(
-                f"{column}: {reason}"
-                for column, reason in zip(
-                    problems["column"].to_pylist(), problems["reason"].to_pylist(), strict=True
-                )
+@dataclass(frozen=True)
+class _Batch:
+    """One input, one model, one output."""
+
+    version: Version
+    predictor: Predictor
+    source: FileSource
+    shards: Sequence[Shard]
+    output: Path
+    keys: tuple[str, ...]
+    on_error: OnError
+
+    @property
+    def name(self) -> str:
+        """Of the output's own work folder."""
+        return hashlib.sha256(str(self.output.absolute()).encode()).hexdigest()[:16]
+
+    @property
+    def plan(self) -> str:
+        """Digest of everything that a piece's answers depend on."""
+        asked = {
+            "artifact": self.version.artifact_digest,
+            "input": self.source.fingerprint(),
+            "keys": list(self.keys),
+            "on_error": self.on_error,
+            "pieces": len(self.shards),
+        }
+        return hashlib.sha256(canonical_json(asked)).hexdigest()
+
+    def score(self, work: Work) -> int:
+        """Score what is left; how many pieces were there already.
+
+        Raises:
+            DataError: a row is bad and that is to stop the batch.
+        """
+        job = ScoreJob(
+            folder=work.folder,
+            shards=self.shards,
+            artifact=self.version.path,
+            digest=self.version.artifact_digest,
+            keys=self.keys,
+            on_error=self.on_error,
+        )
+        left = [p for p in range(work.n_pieces) if not answer_file(work.folder, p).exists()]
+        with work.progress.step("score", total=work.n_pieces) as advance:
+            advance(work.n_pieces - len(left))
+            for piece in work.driver.run(job, left):
+                advance(1)
+                if self.on_error == "fail" and problem_file(work.folder, piece).exists():
+                    raise self._fault(work, piece)
+        return work.n_pieces - len(left)
+
+    def _fault(self, work: Work, piece: int) -> DataError:
+        """The first bad cell of a piece, with its row counted over the whole input."""
+        before = 0
+        for earlier in range(piece):
+            file = answer_file(work.folder, earlier)
+            known = file.exists()
+            before += (
+                read_facts(file)["n_records"] if known else self.shards[earlier].read().n_records
             )
-            advance(table.num_rows)
-        if not tally.rows:
-            raise DataError(f"{input} has a header and no rows; give at least one row to score")
-    return tally
+        first = read_arrow(problem_file(work.folder, piece)).slice(0, 1).to_pylist()[0]
+        column = f", column {first['column']!r}" if first["column"] else ""
+        return DataError(
+            f"{self.source.path}: row {before + first['position']}{column}: {first['value']!r} "
+            f"{first['reason']}; mend that row, or score the others with --on-error null or "
+            "quarantine"
+        )
+
+    def tally(self, work: Work) -> _Tally:
+        """The sum of the pieces, in their order.
+
+        Raises:
+            DataError: there is no row.
+        """
+        tally = _Tally()
+        for piece in range(work.n_pieces):
+            tally.add(read_facts(answer_file(work.folder, piece)))
+        if not tally.n_records:
+            raise DataError(
+                f"{self.source.path} has a header and no rows; give at least one row to score"
+            )
+        return tally
+
+    def publish(self, work: Work, tally: _Tally) -> Path | None:
+        """Write the quarantine, then the output: who sees the output sees all of it."""
+        aside = self.output.with_name(f"{self.output.stem}.quarantine.csv")
+        wanted = self.on_error == "quarantine" and tally.bad_cells > 0
+        if wanted:
+            with whole_file(aside) as write:
+                for problems in self._problems(work, tally):
+                    write(problems)
+        elif self.on_error == "quarantine":
+            with refused(aside):
+                aside.unlink(missing_ok=True)
+        with whole_file(self.output) as write:
+            for piece, start in enumerate(tally.starts):
+                write(self._answers(read_arrow(answer_file(work.folder, piece)), start))
+        return aside if wanted else None
+
+    def _answers(self, table: pa.Table, start: int) -> pa.Table:
+        import pyarrow as pa
+
+        table = table.replace_schema_metadata(None)
+        if any(key in table.column_names for key in self.keys):
+            table = table.drop_columns([ROW])
+        else:
+            table = moved(table, ROW, start).rename_columns(["row", *table.column_names[1:]])
+        for name, value in (
+            ("model_version", pa.scalar(self.version.version, pa.int64())),
+            ("model_digest", pa.scalar(self.predictor.digest)),
+        ):
+            table = table.append_column(name, pa.repeat(value, table.num_rows))
+        return table
+
+    def _problems(self, work: Work, tally: _Tally) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        for piece, start in enumerate(tally.starts):
+            file = problem_file(work.folder, piece)
+            if file.exists():
+                table = moved(read_arrow(file), "position", start)
+                named = pa.array([self.source.path.name] * table.num_rows, pa.string())
+                yield table.set_column(0, "source", named)
 
 
-def _rules(predictor: Predictor) -> dict[str, Any]:
-    """How cells are read: as when the model was made, whatever the project file says today."""
-    prepare: Mapping[str, Any] = predictor.manifest.project.get("prepare", {})
-    return {
-        name: prepare[key]
-        for name, key in (("markers", "missing_markers"), ("trim", "trim"))
-        if key in prepare
-    }
-
-
-def _answers(
-    predictor: Predictor, table: pa.Table, raw: pa.Table, keys: tuple[str, ...]
-) -> pa.Table:
-    import pyarrow as pa
-
-    answer = predictor.predict_table(table)
-    columns: dict[str, Any] = {key: raw.column(key) for key in keys if key in raw.column_names}
-    kind = pa.string() if predictor.classes else pa.float64()
-    columns["prediction"] = pa.array(answer.values, kind)
-    for index, name in enumerate(predictor.classes):
-        columns[f"probability_{name}"] = pa.array(answer.scores[:, index])
-    return pa.table(columns)
-
-
-def _check_paths(source: Path, output: Path) -> None:
-    if output.suffix.lower() not in _WRITERS:
+def _check_columns(source: FileSource, predictor: Predictor) -> None:
+    have = source.columns()
+    missing = [column.name for column in predictor.columns if column.name not in have]
+    if missing:
         raise DataError(
-            f"an output ends in {' or '.join(_WRITERS)}, not {output.name!r}; "
-            "the ending chooses the format"
-        )
-    if not output.absolute().parent.is_dir():
-        raise DataError(f"the folder of the output {output} does not exist; make it first")
-    if source.exists() and output.exists() and source.samefile(output):
-        raise DataError(f"the output {output} is the input; write to another file")
-
-
-class _Writer(Protocol):
-    """What both of Arrow's writers do."""
-
-    def write_table(self, table: pa.Table) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
-
-
-class _SafeCsv:
-    """CSV without a cell that a spreadsheet would run."""
-
-    def __init__(self, stream: Any, schema: pa.Schema) -> None:
-        import pyarrow.csv as pacsv
-
-        self._writer = pacsv.CSVWriter(
-            stream,
-            safe_cells(schema.empty_table()).schema,
-            write_options=pacsv.WriteOptions(quoting_style="needed"),
+            f"{source.path} must have every column that the model asks for, and lacks "
+            f"{', '.join(map(repr, missing))}; it has {', '.join(map(repr, have))}"
         )
 
-    def write_table(self, table: pa.Table) -> None:
-        self._writer.write_table(safe_cells(table))
 
-    def close(self) -> None:
-        self._writer.close()
-
-
-def _csv_writer(stream: Any, schema: pa.Schema) -> _Writer:
-    return _SafeCsv(stream, schema)
-
-
-def _parquet_writer(stream: Any, schema: pa.Schema) -> _Writer:
-    import pyarrow.parquet as pq
-
-    writer: _Writer = pq.ParquetWriter(stream, schema)
-    return writer
+def _drift(predictor: Predictor, tally: _Tally) -> dict[str, dict[str, float]]:
+    reference = reference_of(predictor)
+    if reference is None or not tally.n_answered:
+        return {}
+    views = shift_views(reference, tally.cells)
+    ranked = sorted(views, key=lambda name: -views[name]["psi"])[:MAX_SHIFTS]
+    return {name: {key: round(v, 4) for key, v in views[name].items()} for name in ranked}
 
 
-_WRITERS = {".csv": _csv_writer, ".parquet": _parquet_writer, ".pq": _parquet_writer}
-
-
-@contextmanager
-def _whole_file(output: Path) -> Iterator[Any]:
-    """A function that appends tables to a file that appears when all went well, or not at all."""
-    staged = output.with_name(f".{output.name}.{uuid.uuid4().hex[:8]}.tmp")
-    writers: list[_Writer] = []
-    with _refused(output):
-        stream = staged.open("xb")
-    try:
-
-        def write(table: pa.Table) -> None:
-            with _refused(output):
-                if not writers:
-                    writers.append(_WRITERS[output.suffix.lower()](stream, table.schema))
-                writers[0].write_table(table)
-
-        yield write
-        with _refused(output):
-            for writer in writers:
-                writer.close()
-            stream.flush()
-            os.fsync(stream.fileno())
-            stream.close()
-            staged.replace(output)
-            fsync_folder(output.absolute().parent)
-    finally:
-        with suppress(OSError):
-            stream.close()
-        with suppress(OSError):
-            staged.unlink(missing_ok=True)
-
-
-@contextmanager
-def _refused(output: Path) -> Iterator[None]:
-    """What the disk refuses is no fault of ours, wherever in the writing it comes.
-
-    Reading the input happens outside: its errors are the input's.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{output} could not be written ({error.strerror or error}) and nothing of it was "
-            "left; free space or write elsewhere, then run the command again"
-        ) from error
+def _say(progress: Progress, tally: _Tally, drift: dict[str, dict[str, float]]) -> None:
+    if tally.bad_cells:
+        worst, count = tally.problems.most_common(1)[0]
+        progress.say(
+            f"{tally.n_records - tally.n_answered} rows got no answer, for {tally.bad_cells} "
+            f"cells that could not be read (most: {count} times {worst})"
+        )
+    shifted = [f"{name} {view['psi']:.2f}" for name, view in drift.items()
+               if view["psi"] >= LARGE_SHIFT]  # fmt: skip
+    if shifted and tally.n_answered >= MIN_ROWS_TO_SAY:
+        progress.say(
+            f"far from the training rows (population stability index of {LARGE_SHIFT} and more): "
+            + ", ".join(shifted)
+        )

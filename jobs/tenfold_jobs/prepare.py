@@ -13,7 +13,7 @@ from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.settings import Settings
 
-__all__ = ["PrepareRecord", "run_prepare"]
+__all__ = ["Drivers", "PrepareRecord", "run_prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def run_prepare(
         ClusterError: Ray is needed and does not answer.
     """
     with ExitStack() as stack:
-        drivers = _Drivers(settings, stack, quiet=quiet)
+        drivers = Drivers(settings, stack, quiet=quiet)
         snapshot = prepare(project, settings=settings, drivers=drivers, progress=progress)
     with progress.step("write report"):
         numbers = _report(project, settings, snapshot)
@@ -102,7 +102,7 @@ def run_prepare(
     )
 
 
-class _Drivers:
+class Drivers:
     """Chooses by size; starts or joins Ray when the first large source asks for it.
 
     Attributes:
@@ -117,6 +117,7 @@ class _Drivers:
         self._started = False
 
     def __call__(self, size_bytes: int) -> Driver:
+        """The driver for a source of so many bytes."""
         driver = choose_driver(size_bytes, local_bytes=self._settings.local_bytes)
         if driver.name == "ray-data" and not self._started:
             from tenfold_jobs.ray_rim import start_ray

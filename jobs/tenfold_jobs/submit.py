@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tenfold.project.sources import IcebergSource, Source, local_path
 
 __all__ = ["MAX_SHIPPED_BYTES", "SUBMITTABLE", "entrypoint_for", "last_document", "run_submit"]
 
-SUBMITTABLE = ("prepare", "train", "run", "retrain", "check", "plan")
+SUBMITTABLE = ("prepare", "train", "run", "retrain", "check", "plan", "predict")
 """Commands that run and end on a cluster; the others talk to an endpoint or to this machine."""
 
 MAX_SHIPPED_BYTES = 100 * 1024 * 1024
@@ -27,22 +28,39 @@ _LOG_LINES = 15
 _SQLITE = "sqlite:///"
 
 
-def entrypoint_for(command: str, project: Path) -> str:
+def entrypoint_for(command: str, project: Path, options: Sequence[str] = ()) -> str:
     """The shell line of the job, relative to the shipped folder.
 
+    Args:
+        command: one of `SUBMITTABLE`.
+        project: the project file.
+        options: of the command, such as ``--input`` and a path that the cluster knows.
+
     Raises:
-        UserError: the command is not one that a cluster can run.
+        UserError: the command is not one that a cluster can run, or ``predict`` lacks its files.
 
     >>> entrypoint_for("train", Path("a folder/project.yaml"))
     'tenfold train project.yaml --json'
     """
     if command not in SUBMITTABLE:
         raise UserError(f"{command!r} cannot be submitted; these can: {', '.join(SUBMITTABLE)}")
-    return shlex.join(["tenfold", command, project.name, "--json"])
+    if (command == "predict" and not {"--input", "--output"} <= set(options)) or (
+        command != "predict" and options
+    ):
+        raise UserError(
+            "predict, and no other command, is submitted with --input and --output; the paths are "
+            "those that the cluster's nodes know"
+        )
+    return shlex.join(["tenfold", command, project.name, *options, "--json"])
 
 
 def run_submit(
-    command: str, project: Path, *, address: str, progress: Progress = SILENT
+    command: str,
+    project: Path,
+    *,
+    address: str,
+    options: Sequence[str] = (),
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Ship the project, run the command there and follow it to its end.
 
@@ -60,7 +78,7 @@ def run_submit(
             itself found a fault of the user's.
         ClusterError: the cluster does not answer, or the job failed; the end of its log is shown.
     """
-    entrypoint = entrypoint_for(command, project)
+    entrypoint = entrypoint_for(command, project, options)
     loaded = load_project(project)
     from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import resource
+import time
 import tracemalloc
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,17 +16,22 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+from tenfold.artifact import REFERENCE_FILE
 from tenfold.data import read_batches
 from tenfold.errors import ArtifactError, DataError, StoreError, UserError
+from tenfold.features import encode_table
 from tenfold.inference import Predictor, pack_artifact
-from tenfold.inference.pack import draft_predictor
+from tenfold.monitor import FrozenBins, build_reference
+from tenfold.profile import Profile
 from tenfold.progress import SILENT, Advance
 from tenfold.project import Project, load_project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.testing.artifacts import small_files
 from tenfold.testing.mixed import mixed_table
-from tenfold_jobs.predict import run_predict, score_file
+from tenfold_jobs.predict import run_predict
+from tenfold_jobs.scoring import answer_file
+from tests.command import start_tenfold
 
 PROJECT = """
 name: mixed
@@ -44,6 +50,10 @@ def project(tmp_path: Path) -> Project:
 
 def publish(project: Project, settings: Settings, family: str = "boosting") -> Predictor:
     files, draft = small_files(family)
+    codes = encode_table(draft.schema, mixed_table(1000))
+    profile = Profile.from_table(mixed_table(1000), draft.schema)
+    reference = build_reference(FrozenBins.freeze(draft.schema, profile), codes)
+    files |= {REFERENCE_FILE: reference.to_bytes()}
     draft = replace(draft, project=project.to_dict())
     staged = settings.artifacts / "staged"
     pack_artifact(staged, files=files, manifest=draft, table=mixed_table(100))
@@ -73,7 +83,12 @@ def test_every_format_gets_the_bits_of_the_table_door(
             assert record.digest == predictor.digest
             read = pacsv.read_csv if output == "out.csv" else pq.read_table
             got = read(tmp_path / output)
-            assert got.column_names == ["id", "prediction", "probability_no", "probability_yes"]
+            assert got.column_names == [
+                "id", "prediction", "probability_no", "probability_yes",
+                "model_version", "model_digest",
+            ]  # fmt: skip
+            assert set(got["model_version"].to_pylist()) == {1}
+            assert set(got["model_digest"].to_pylist()) == {predictor.digest}
             assert got["prediction"].to_pylist() == expected.values
             assert got["id"].to_pylist() == table["id"].to_pylist()
             scores = np.column_stack([got["probability_no"], got["probability_yes"]])
@@ -110,10 +125,11 @@ def test_cells_are_read_as_when_the_model_was_made(
         "void": None,
     }
     gone = dict.fromkeys(clean) | {"constant": 7.0}
-    bad = gone | {"color": "blue", "city": "city 001"}
-    expected = predictor.predict_rows([clean, gone, bad])
-    assert got["probability_yes"].to_numpy().tobytes() == expected.scores[:, 1].copy().tobytes()
-    assert record.bad_cells == 4
+    expected = predictor.predict_rows([clean, gone])
+    scores = got["probability_yes"].to_numpy()
+    assert scores[:2].tobytes() == expected.scores[:, 1].copy().tobytes()
+    assert got["prediction"].to_pylist() == [*expected.values, None]
+    assert (record.rows, record.answered, record.bad_cells) == (3, 2, 4)
     assert record.problems == {
         "amount: is not a number": 1,
         "age: is not a whole number": 1,
@@ -121,7 +137,8 @@ def test_cells_are_read_as_when_the_model_was_made(
         "since: is not a date or time": 1,
     }
     assert lines == [
-        "4 cells could not be read and count as missing (most: 1 times amount: is not a number)"
+        "1 rows got no answer, for 4 cells that could not be read "
+        "(most: 1 times age: is not a whole number)"
     ]
 
 
@@ -138,12 +155,15 @@ class Lines:
         return SILENT.step(name, total=total)
 
 
-def test_regression_has_numbers_and_no_probabilities(tmp_path: Path) -> None:
-    predictor = draft_predictor(*small_files("dummy"))
-    pq.write_table(mixed_table(10), tmp_path / "in.parquet")
-    score_file(predictor, input=tmp_path / "in.parquet", output=tmp_path / "out.csv")
+def test_regression_has_numbers_and_no_probabilities(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings, "dummy")
+    pq.write_table(mixed_table(10).drop_columns(["id"]), tmp_path / "in.parquet")
+    run_predict(project, settings, input=tmp_path / "in.parquet", output=tmp_path / "out.csv")
     got = pacsv.read_csv(tmp_path / "out.csv")
-    assert got.column_names == ["prediction"]
+    assert got.column_names == ["row", "prediction", "model_version", "model_digest"]
+    assert got["row"].to_pylist() == list(range(1, 11))
     assert got["prediction"].type == pa.float64()
 
 
@@ -172,32 +192,31 @@ BAD_INPUTS = {
     "empty.csv": (b"", "is empty"),
     "header.csv": (b"id,amount,age,member,color,city,since,constant,void\n", "no rows"),
     "lacks.csv": (b"id,amount\n1,2\n", "lacks 'age', 'member'"),
-    "latin.csv": (b"id,amount\n1,\xe9\n", "UTF-8"),
+    "latin.csv": (b"id,amount,age,member,color,city,since,constant,void\n1,\xe9\n", "UTF-8"),
     "twice.csv": (b"amount,amount\n1,2\n", "amount"),
-    "ragged.csv": (
-        b"id,amount,age,member,color,city,since,constant,void\n1,2\n",
-        "mend that row",
-    ),
     "bad.parquet": (b"PAR1 is not enough", "Parquet"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_INPUTS)
-def test_bad_input_is_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+def test_bad_input_is_refused_and_nothing_is_left(
+    project: Project, settings: Settings, tmp_path: Path, name: str
+) -> None:
     data, message = BAD_INPUTS[name]
-    predictor = draft_predictor(*small_files("linear"))
+    publish(project, settings)
     if data is not None:
         (tmp_path / name).write_bytes(data)
     (tmp_path / "out.csv").write_text("the old answers")
     before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(DataError, match=message):
-        score_file(predictor, input=tmp_path / name, output=tmp_path / "out.csv")
+        run_predict(project, settings, input=tmp_path / name, output=tmp_path / "out.csv")
     assert {path.name for path in tmp_path.iterdir()} == before
     assert (tmp_path / "out.csv").read_text() == "the old answers"
+    assert not list(settings.home.rglob(".work-*"))
 
 
-def test_bad_outputs_are_refused(tmp_path: Path) -> None:
-    predictor = draft_predictor(*small_files("linear"))
+def test_bad_outputs_are_refused(project: Project, settings: Settings, tmp_path: Path) -> None:
+    publish(project, settings)
     source = tmp_path / "in.csv"
     pacsv.write_csv(mixed_table(3), source)
     for output, message in [
@@ -206,35 +225,54 @@ def test_bad_outputs_are_refused(tmp_path: Path) -> None:
         (source, "is the input"),
     ]:
         with pytest.raises(DataError, match=message):
-            score_file(predictor, input=source, output=output)
+            run_predict(project, settings, input=source, output=output)
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, name: str) -> None:
-    predictor = draft_predictor(*small_files("linear"))
-    pacsv.write_csv(mixed_table(20_000), tmp_path / "in.csv")
+FULL = {
+    "answers-0.*could not be written": ("out.parquet", 200_000),
+    r"out\.csv could not be written": ("out.csv", 1_000_000),
+}
+
+
+@pytest.mark.parametrize("message", FULL)
+def test_a_full_disk_leaves_nothing_half_written(
+    project: Project, settings: Settings, tmp_path: Path, message: str
+) -> None:
+    publish(project, settings)
+    name, most = FULL[message]
+    pacsv.write_csv(pa.concat_tables([mixed_table(20_000)] * 4), tmp_path / "in.csv")
+    before = {path.name for path in tmp_path.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
     try:
-        with pytest.raises(StoreError, match=f"{name} could not be written"):
-            score_file(predictor, input=tmp_path / "in.csv", output=tmp_path / name)
+        with pytest.raises(StoreError, match=message):
+            run_predict(project, settings, input=tmp_path / "in.csv", output=tmp_path / name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert {path.name for path in tmp_path.iterdir()} == {"in.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == before
+    record = run_predict(project, settings, input=tmp_path / "in.csv", output=tmp_path / name)
+    # What was scored before the disk was full is not scored again.
+    assert (record.resumed > 0) == (name == "out.csv")
+    assert record.answered == record.rows == 80_000
 
 
-def test_a_place_that_takes_no_file_is_the_store_s_refusal(tmp_path: Path) -> None:
-    predictor = draft_predictor(*small_files("linear"))
+def test_a_place_that_takes_no_file_is_the_store_s_refusal(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
     pacsv.write_csv(mixed_table(3), tmp_path / "in.csv")
+    before = {path.name for path in tmp_path.iterdir()}
     long = tmp_path / f"{'n' * 240}.csv"  # with the ending of an unfinished file: over 255 bytes
     for output, why in ((long, "File name too long"), (Path("/proc/tenfold.csv"), "No such file")):
         with pytest.raises(StoreError, match=f"could not be written .{why}.* write elsewhere"):
-            score_file(predictor, input=tmp_path / "in.csv", output=output)
-    assert {path.name for path in tmp_path.iterdir()} == {"in.csv"}
+            run_predict(project, settings, input=tmp_path / "in.csv", output=output)
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
-def test_memory_holds_one_batch_and_not_the_file(tmp_path: Path) -> None:
-    predictor = draft_predictor(*small_files("linear"))
+def test_memory_holds_one_batch_and_not_the_file(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"
     table = mixed_table(20_000)
     pacsv.write_csv(pa.concat_tables([table] * 3), small)
@@ -242,10 +280,10 @@ def test_memory_holds_one_batch_and_not_the_file(tmp_path: Path) -> None:
     assert len(list(read_batches(large))) > 8
     peaks = []
     for source in (small, large):
-        score_file(predictor, input=source, output=tmp_path / "warm.csv")
+        run_predict(project, settings, input=source, output=tmp_path / "warm.csv")
         tracemalloc.start()
         before = pa.total_allocated_bytes()
-        score_file(predictor, input=source, output=tmp_path / "out.parquet")
+        run_predict(project, settings, input=source, output=tmp_path / "out.parquet")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert pa.total_allocated_bytes() - before < 8 * 2**20
@@ -266,3 +304,138 @@ def test_keys_that_would_run_in_a_spreadsheet_are_marked(
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == ["'=1+1", "-5", "'@x", "k"]
     assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == keys
+
+
+HEADER = "id,amount,age,member,color,city,since,constant,void"
+GOOD = "{id},1.5,39,true,blue,city 001,2020-01-01T00:00:00Z,7,"
+
+
+def write_rows(path: Path, rows: list[str]) -> None:
+    path.write_text("\n".join([HEADER, *rows, ""]))
+
+
+def bad_rows(n: int = 6) -> list[str]:
+    rows = [GOOD.format(id=number) for number in range(n)]
+    rows[1] = "1,lots,39,true,blue,city 001,2020-01-01T00:00:00Z,7,"
+    rows[3] = "3,too,few"
+    return rows
+
+
+def test_a_bad_row_is_null_and_keeps_its_place_and_key(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    write_rows(tmp_path / "in.csv", bad_rows())
+    record = run_predict(
+        project, settings, input=tmp_path / "in.csv", output=tmp_path / "out.parquet"
+    )
+    got = pq.read_table(tmp_path / "out.parquet")
+    assert got["id"].to_pylist() == ["0", "1", "2", None, "4", "5"]  # a ragged row has no key
+    answered = [value is not None for value in got["prediction"].to_pylist()]
+    assert answered == [True, False, True, False, True, True]
+    assert got["probability_yes"].null_count == 2
+    assert (record.rows, record.answered, record.bad_cells, record.quarantine) == (6, 4, 2, None)
+
+
+def test_bad_rows_set_aside_are_named_with_their_cells(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    asked = {"input": tmp_path / "in.csv", "output": tmp_path / "out.csv"}
+    write_rows(tmp_path / "in.csv", bad_rows())
+    record = run_predict(project, settings, **asked, on_error="quarantine")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["0", "2", "4", "5"]
+    assert record.quarantine == str(tmp_path / "out.quarantine.csv")
+    with Path(record.quarantine).open(newline="") as file:
+        bad = [(row["position"], row["column"], row["value"]) for row in csv.DictReader(file)]
+    assert bad == [("2", "amount", "lots"), ("4", "", "3,too,few")]
+    write_rows(tmp_path / "in.csv", [GOOD.format(id=1)])
+    assert run_predict(project, settings, **asked, on_error="quarantine").quarantine is None
+    assert not (tmp_path / "out.quarantine.csv").exists()  # it spoke of other rows
+
+
+def test_a_bad_row_can_stop_the_batch(project: Project, settings: Settings, tmp_path: Path) -> None:
+    publish(project, settings)
+    rows = [GOOD.format(id=number) for number in range(60_000)]
+    rows[50_000] = rows[50_000].replace("39", "old")
+    write_rows(tmp_path / "in.csv", rows)
+    with pytest.raises(DataError, match=r"row 50001, column 'age': 'old' is not a whole number"):
+        run_predict(
+            project,
+            settings,
+            input=tmp_path / "in.csv",
+            output=tmp_path / "out.csv",
+            on_error="fail",
+        )
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_summary_names_the_columns_that_moved(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    table = mixed_table(2000, seed=5)
+    place = table.column_names.index("amount")
+    moved = pa.array(np.full(2000, 1e6))
+    pq.write_table(table.set_column(place, "amount", moved), tmp_path / "in.parquet")
+    lines: list[str] = []
+    record = run_predict(
+        project,
+        settings,
+        input=tmp_path / "in.parquet",
+        output=tmp_path / "out.parquet",
+        progress=Lines(lines),
+    )
+    name, view = next(iter(record.drift.items()))
+    assert name == "amount"
+    assert view["psi"] > 1.0
+    assert view["out_of_range_ratio"] == 1.0
+    assert "far from the training rows" in lines[-1]
+    assert "amount" in lines[-1]
+
+
+def test_a_killed_batch_goes_on_and_gives_the_same_file(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    pacsv.write_csv(pa.concat_tables([mixed_table(20_000)] * 6), tmp_path / "in.csv")
+    asked = ("--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.parquet"))
+    process = start_tenfold("predict", str(tmp_path / "project.yaml"), *asked, home=settings.home)
+    while not list(settings.home.rglob(answer_file(Path(), 1).name)):
+        assert process.poll() is None
+        time.sleep(0.002)  # another process writes it, whole
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out.parquet").exists()
+    record = run_predict(
+        project, settings, input=tmp_path / "in.csv", output=tmp_path / "out.parquet"
+    )
+    assert record.resumed >= 1
+    fresh = run_predict(
+        project, settings, input=tmp_path / "in.csv", output=tmp_path / "fresh.parquet"
+    )
+    assert fresh.resumed == 0
+    names = ("out.parquet", "fresh.parquet")
+    one, other = (pq.read_table(tmp_path / name) for name in names)
+    assert one.equals(other)
+    assert one.num_rows == 120_000
+
+
+def test_ray_data_gives_the_bits_of_one_process(
+    ray_session: None, project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    rows = mixed_table(30_000, seed=8)
+    pacsv.write_csv(rows, tmp_path / "in.csv")
+    tables = []
+    for local_bytes, driver in ((2**30, "in-process"), (0, "ray-data")):
+        record = run_predict(
+            project,
+            replace(settings, local_bytes=local_bytes),
+            input=tmp_path / "in.csv",
+            output=tmp_path / f"{driver}.parquet",
+        )
+        assert record.driver == driver
+        tables.append(pq.read_table(record.output))
+    assert tables[0].equals(tables[1])

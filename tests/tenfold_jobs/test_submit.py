@@ -29,6 +29,16 @@ def test_only_what_runs_and_ends_can_be_submitted() -> None:
     )
 
 
+def test_a_batch_is_submitted_with_both_of_its_files() -> None:
+    files = ["--input", "/lake/in.parquet", "--output", "/lake/out.parquet"]
+    assert entrypoint_for("predict", Path("p.yaml"), files) == (
+        "tenfold predict p.yaml --input /lake/in.parquet --output /lake/out.parquet --json"
+    )
+    for command, options in (("predict", files[:2]), ("predict", []), ("train", files)):
+        with pytest.raises(UserError, match="with --input and --output"):
+            entrypoint_for(command, Path("p.yaml"), options)
+
+
 def test_a_source_outside_the_shipped_folder_is_refused(tmp_path: Path) -> None:
     project = write(tmp_path, "../elsewhere.csv")
     with pytest.raises(UserError, match="lies outside the project's folder"):

@@ -225,9 +225,17 @@ def simulate(
 
 
 def submit(
-    command: Annotated[str, typer.Argument(help="prepare, train, run, retrain, check or plan.")],
+    command: Annotated[
+        str, typer.Argument(help="prepare, train, run, retrain, check, plan or predict.")
+    ],
     project: ProjectFile,
     address: Annotated[str, typer.Option(help="The cluster's job address, http://head:8265.")],
+    input_: Annotated[
+        str | None, typer.Option("--input", help="Of predict: a path that the nodes know.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", help="Of predict: a path that the nodes know.")
+    ] = None,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -235,7 +243,11 @@ def submit(
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.submit import run_submit
 
-        record = run_submit(command, project, address=address, progress=out.progress)
+        files = {"--input": input_, "--output": output}
+        options = [word for pair in files.items() if pair[1] is not None for word in pair if word]
+        record = run_submit(
+            command, project, address=address, options=options, progress=out.progress
+        )
         out.result(record, [f"{record['job']}: {record['status']}"])
         if record["exit_code"]:
             raise SystemExit(record["exit_code"])

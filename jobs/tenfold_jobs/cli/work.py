@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,14 @@ from tenfold_jobs.cli.options import FORMATS, AsJson, Budget, ProjectFile, Verbo
 from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
 __all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "train"]
+
+
+class BadRows(StrEnum):
+    """What a row gets that cannot be read."""
+
+    FAIL = "fail"
+    NULL = "null"
+    QUARANTINE = "quarantine"
 
 
 def init(
@@ -140,10 +149,14 @@ def predict(
     project: ProjectFile,
     input_: Annotated[Path, typer.Option("--input", help=f"Rows: {FORMATS}.")],
     output: Annotated[Path, typer.Option("--output", help="Answers, CSV or Parquet by ending.")],
+    on_error: Annotated[
+        BadRows,
+        typer.Option(help="A row that cannot be read: an empty answer, set aside, or stop."),
+    ] = BadRows.NULL,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Score a file with the champion; no endpoint is needed."""
+    """Score a file with the champion; no endpoint is needed. Killed, it goes on where it was."""
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.predict import run_predict
 
@@ -152,12 +165,14 @@ def predict(
             out.settings,
             input=input_,
             output=output,
+            on_error=on_error.value,
             progress=out.progress,
+            quiet=not out.verbose,
         ).to_dict()
-        out.result(
-            record,
-            [f"{record['rows']} rows scored by version {record['version']}: {output}"],
-        )
+        lines = [f"{record['answered']} rows scored by version {record['version']}: {output}"]
+        if record["quarantine"]:
+            lines.append(f"rows that could not be read: {record['quarantine']}")
+        out.result(record, lines)
 
 
 def _prepare(project: Project, out: Output) -> dict[str, Any]:

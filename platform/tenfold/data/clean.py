@@ -20,7 +20,7 @@ from tenfold.data.text import DEFAULT_MARKERS, to_text, type_word, whole
 from tenfold.errors import DataError
 from tenfold.schema import Column, Kind, Role, Schema
 
-__all__ = ["PROBLEMS", "CleanBlock", "Rules", "clean_block", "clean_table"]
+__all__ = ["PROBLEMS", "CleanBlock", "Rules", "clean_block", "clean_table", "reject_problems"]
 
 PROBLEMS = pa.schema(
     [
@@ -133,7 +133,7 @@ def clean_block(block: RawBlock, schema: Schema, rules: Rules, *, source: str = 
             faults.append(_Fault(column.name, absent, f"the {column.role} is missing"))
             bad |= absent
     problems = [
-        _rejects(block, source),
+        reject_problems(block, source=source),
         *(_problems(block.table, fault, block.positions, source=source) for fault in faults),
     ]
     keep = np.flatnonzero(~bad)
@@ -234,7 +234,8 @@ def _problems(
     )
 
 
-def _rejects(block: RawBlock, source: str) -> pa.Table:
+def reject_problems(block: RawBlock, *, source: str = "") -> pa.Table:
+    """The records of a block that are no rows, as `PROBLEMS` without a column."""
     rows = [
         {
             "source": source,

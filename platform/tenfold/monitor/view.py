@@ -12,7 +12,7 @@ from tenfold.monitor.effects import kolmogorov_smirnov, population_stability
 from tenfold.monitor.quality import KINDS, quality_counts, quality_streams
 from tenfold.monitor.reference import Reference
 
-__all__ = ["feature_views"]
+__all__ = ["feature_views", "shift_views"]
 
 Counts = npt.NDArray[np.int64]
 
@@ -31,8 +31,26 @@ def feature_views(
         Column → ``psi``, ``ks`` (numbers only), ``missing_ratio``, ``unseen_ratio``,
         ``out_of_range_ratio``, ``evidence`` (nats). The model's scores are ``prediction``.
     """
-    bins = reference.bins
     evidence = dict(zip(channel.streams, channel.mixture.log_evidence().tolist(), strict=True))
+    views = shift_views(reference, live)
+    for name, view in views.items():
+        nats = evidence.get(name)
+        if nats is not None:
+            view["evidence"] = nats if math.isfinite(nats) else 0.0
+    return views
+
+
+def shift_views(reference: Reference, live: Counts) -> dict[str, dict[str, float]]:
+    """Per column, how far some rows lie from the reference; sizes for people, no evidence.
+
+    Args:
+        reference: of the model.
+        live: counts of the rows, ``(n_cells,)``.
+
+    Returns:
+        Column → what `feature_views` says of it, without ``evidence``.
+    """
+    bins = reference.bins
     views: dict[str, dict[str, float]] = {}
     pairs = zip(bins.columns, bins.split(reference.totals), bins.split(live), strict=True)
     for column, before, now in pairs:
@@ -41,9 +59,6 @@ def feature_views(
             # `missing` is the last cell and has no place in the order of values.
             view["ks"] = kolmogorov_smirnov(before[:-1], now[:-1])
         views[column.name] = view
-        nats = evidence.get(column.name)
-        if nats is not None:
-            view["evidence"] = nats if math.isfinite(nats) else 0.0
     n_rows = int(live[: bins.columns[0].n_cells].sum()) if bins.columns else 0
     streams = quality_streams(bins)
     for stream, events in zip(streams, quality_counts(streams, live).tolist(), strict=True):

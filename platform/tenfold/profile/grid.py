@@ -149,7 +149,7 @@ def _look_up(values: Floats, cells: Floats) -> npt.NDArray[np.intp]:
             table[slots] = np.arange(len(cells), dtype=np.int16)
             if (table[slots] == np.arange(len(cells))).all():
                 found = table[(np.ascontiguousarray(values).view(np.uint64) * multiplier) >> shift]
-                return found.astype(np.intp)
+                return np.asarray(found, dtype=np.intp)
     return np.asarray(np.searchsorted(cells, values), dtype=np.intp)
 
 
