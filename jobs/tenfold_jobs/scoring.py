@@ -127,8 +127,9 @@ class _Scored:
     def of(cls, predictor: Predictor, block: RawBlock) -> _Scored:
         features = Schema(predictor.columns)
         table, found = clean_table(block.table, features, **_rules(predictor))
-        places = found["position"].to_numpy() - 1
-        good = np.setdiff1d(np.arange(table.num_rows), places)
+        bad = np.zeros(table.num_rows, dtype=bool)
+        bad[found["position"].to_numpy() - 1] = True
+        good = np.flatnonzero(~bad)
         if len(good) < table.num_rows:
             table = table.take(pa.array(good))
         codes = encode_table(predictor.schema, table)
