@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock docs test-faults clean
+.PHONY: help setup demo test check format lock docs test-faults test-gpu clean
 
 help: ## Show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ bench-%: $(READY) ## A side-by-side comparison, e.g. bench-monitor; writes bench
 
 test-faults: $(READY) ## Long faults: kills, full disks, soak
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(READY) ## Fits on a GPU beside the same on CPU, where there is one
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 docs: $(READY) ## Build the guides
 	$(BIN)/mkdocs build --strict

@@ -58,7 +58,7 @@ class BoostedModel:
     def __init__(
         self, booster: Any, task: str, *, n_classes: int, n_features: int, target: TargetMap
     ) -> None:
-        booster.set_param({"nthread": 1})
+        booster.set_param({"nthread": 1, "device": "cpu"})
         self._booster = booster
         self.task = task
         self.n_classes = n_classes
@@ -170,13 +170,15 @@ _NODE_KEYS = (
 
 
 def booster_params(
-    task: str, n_classes: int, params: Params, *, seed: int, threads: int
+    task: str, n_classes: int, params: Params, *, seed: int, threads: int, device: str = "cpu"
 ) -> dict[str, Any]:
-    """XGBoost's own parameter names; the tree method, threads and objective are always explicit."""
+    """XGBoost's own parameter names; the tree method, threads, device and objective are always
+    explicit."""
     out: dict[str, Any] = {
         "objective": OBJECTIVES[task],
         "eval_metric": EVAL_METRICS[task],
         "tree_method": "hist",
+        "device": device,
         "seed": seed,
         "nthread": threads,
         "verbosity": 0,
@@ -199,7 +201,14 @@ def _fit(fit: Fit) -> BoostedModel:
     if fit.valid is not None:
         keep = {"evals": [(ingest[1], "valid")], "early_stopping_rounds": PATIENCE}
     booster = xgboost.train(
-        booster_params(fit.task, fit.n_classes, fit.params, seed=fit.seed, threads=fit.threads),
+        booster_params(
+            fit.task,
+            fit.n_classes,
+            fit.params,
+            seed=fit.seed,
+            threads=fit.threads,
+            device=fit.device,
+        ),
         ingest[0],
         num_boost_round=int(fit.params.get("rounds", MAX_ROUNDS)),
         verbose_eval=False,
@@ -324,4 +333,5 @@ BOOSTING = Family(
     stops_early=True,
     choices=_choices,
     distributed=True,
+    devices=frozenset({"cpu", "cuda"}),
 )

@@ -70,18 +70,19 @@ def network_arrays(net: Any) -> dict[str, NDArray[np.float64]]:
     dense = [layer for layer in net if isinstance(layer, nn.Linear)]
     out: dict[str, NDArray[np.float64]] = {}
     for number, layer in enumerate(dense):
-        out[f"w{number}"] = layer.weight.detach().numpy().astype(np.float64).T.copy()
-        out[f"b{number}"] = layer.bias.detach().numpy().astype(np.float64)
+        out[f"w{number}"] = layer.weight.detach().cpu().numpy().astype(np.float64).T.copy()
+        out[f"b{number}"] = layer.bias.detach().cpu().numpy().astype(np.float64)
     return out
 
 
 @contextmanager
-def _torch_settings(seed: int, threads: int) -> Iterator[None]:
+def _torch_settings(seed: int, threads: int, device: str) -> Iterator[None]:
     """A fixed seed and thread count for one fit; the process keeps its own afterwards."""
     import torch
 
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+    on_gpu = [torch.device(device)] if device != "cpu" else []
+    with torch.random.fork_rng(devices=on_gpu):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         try:
@@ -92,7 +93,7 @@ def _torch_settings(seed: int, threads: int) -> Iterator[None]:
 
 def _fit(fit: Fit) -> ArrayModel:
     fit.check_stop()
-    with _torch_settings(fit.seed, fit.threads):
+    with _torch_settings(fit.seed, fit.threads, fit.device):
         return _train(fit)
 
 
@@ -104,10 +105,13 @@ def _train(fit: Fit) -> ArrayModel:
         kind = str(fit.params.get("target", "none"))
         target = TargetMap.fit(fit.target, kind, standardise=True)
     k = n_outputs(fit.task, fit.n_classes)
-    net = build_network(fit.matrix.shape[1], k, fit.params)
+    # The first weights and the order of the rows come from the CPU's generator on every device.
+    net = build_network(fit.matrix.shape[1], k, fit.params).to(fit.device)
     data = _tensors(fit, fit.matrix, fit.target, target)
     valid = None if fit.valid is None else _tensors(fit, *fit.valid, target)
-    weights = None if fit.weights is None else torch.from_numpy(fit.weights.astype(np.float32))
+    weights = None
+    if fit.weights is not None:
+        weights = torch.from_numpy(fit.weights.astype(np.float32)).to(fit.device)
     loop = _Loop(fit, net, n_rows=len(fit.matrix))
     best, best_loss, best_epoch = network_arrays(net), np.inf, 0
     for epoch in range(int(fit.params.get("epochs", MAX_EPOCHS))):
@@ -127,10 +131,10 @@ def _train(fit: Fit) -> ArrayModel:
 def _tensors(fit: Fit, matrix: Any, values: Target, target: TargetMap) -> tuple[Any, Any]:
     import torch
 
-    x = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))
+    x = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)).to(fit.device)
     if fit.task == "regression":
-        return x, torch.from_numpy(target.forward(values).astype(np.float32))
-    return x, torch.from_numpy(np.asarray(values, dtype=np.int64))
+        return x, torch.from_numpy(target.forward(values).astype(np.float32)).to(fit.device)
+    return x, torch.from_numpy(np.asarray(values, dtype=np.int64)).to(fit.device)
 
 
 class _Loop:
@@ -154,7 +158,7 @@ class _Loop:
 
         x, y = data
         self.net.train()
-        order = torch.randperm(len(x))
+        order = torch.randperm(len(x)).to(self.fit.device)
         for start in range(0, len(x), self.batch):
             self.fit.check_stop()
             take = order[start : start + self.batch]
@@ -227,4 +231,5 @@ NETWORK = Family(
     stops_early=True,
     choices=_choices,
     distributed=True,
+    devices=frozenset({"cpu", "cuda"}),
 )
