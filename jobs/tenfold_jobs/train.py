@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tenfold.cluster import Plan, inventory_ray, make_plan
@@ -117,10 +120,10 @@ def run_train(
     began = time.monotonic()
     tracker = Tracker(settings)
     snapshot = _snapshot(project, settings, progress)
-    with start_ray(settings, quiet=quiet):
+    with start_ray(settings, quiet=quiet), _search_folder(settings) as storage:
         job = _job(project, settings, snapshot, progress=progress)
         seconds = _search_seconds(project, budget_s, began)
-        found = _search(job, seconds)
+        found = _search(job, seconds, storage=storage)
         best = found.best
         progress.say(
             f"best of {len(found.tried)}: {best.config.family}, "
@@ -203,7 +206,7 @@ def _search_seconds(project: Project, budget_s: float | None, began: float) -> f
     return max(MIN_SEARCH_S, budget - reserve - (time.monotonic() - began))
 
 
-def _search(job: _Job, seconds: float | None) -> SearchResult:
+def _search(job: _Job, seconds: float | None, *, storage: Path) -> SearchResult:
     plan = job.plan
     beside = keeper_address(job.settings) is not None
     limits = Limits(
@@ -212,13 +215,17 @@ def _search(job: _Job, seconds: float | None) -> SearchResult:
         sessions=plan.retrain_trials_at_once if beside else plan.trials_at_once,
         cpus=plan.trial_cpus,
     )
-    storage = staging_folder(job.settings, "search")
     total = limits.trials + 1 if limits.trials is not None and seconds is None else None
+    with job.progress.step("search", total=total) as advance:
+        return search(job.material, limits, storage=storage, on_result=lambda _result: advance(1))
+
+
+@contextmanager
+def _search_folder(settings: Settings) -> Iterator[Path]:
+    """Where a search keeps its journal, until the training that reads it is over."""
+    storage = staging_folder(settings, "search")
     try:
-        with job.progress.step("search", total=total) as advance:
-            return search(
-                job.material, limits, storage=storage, on_result=lambda _result: advance(1)
-            )
+        yield storage
     finally:
         shutil.rmtree(storage, ignore_errors=True)
 

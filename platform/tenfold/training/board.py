@@ -22,6 +22,7 @@ import numpy as np
 from tenfold.models import FAMILIES, Family
 from tenfold.project.measures import Task
 from tenfold.training.evaluate import Config, Outcome
+from tenfold.training.journal import Journal, MemoryJournal
 from tenfold.training.question import Question
 
 __all__ = ["LAG", "WAIT", "Board", "Tried"]
@@ -50,16 +51,19 @@ class Board:
     Args:
         question: what is asked.
         trials: stop after so many configurations (the baseline not counted); None for no limit.
+        journal: where events and out-of-fold scores go.
     """
 
-    def __init__(self, question: Question, *, trials: int | None) -> None:
+    def __init__(
+        self, question: Question, *, trials: int | None, journal: Journal | None = None
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.question = question
         self.trials = trials
         self.tried: list[Tried] = []
-        self.best_oof: Any = None
+        self.journal: Journal = MemoryJournal() if journal is None else journal
         self.time_is_up = False
         self._study = optuna.create_study(
             direction="maximize" if question.maximize else "minimize",
@@ -165,11 +169,10 @@ class Board:
             self._n_told += 1
 
     def _keep(self, outcome: Outcome) -> None:
-        before = self.best
         config = self._asked[outcome.number][1]
+        if outcome.oof is not None:
+            self.journal.keep(outcome.number, outcome.oof)
         self.tried.append(Tried(config, replace(outcome, oof=None)))
-        if self.best is not before:
-            self.best_oof = outcome.oof
 
     def _teach(self, outcome: Outcome) -> None:
         """Tells the sampler."""

@@ -24,6 +24,7 @@ from tenfold.profile import Profile
 from tenfold.schema import Schema
 from tenfold.training.board import LAG, WAIT, Board, Tried
 from tenfold.training.evaluate import Config, Outcome, Workspace, evaluate
+from tenfold.training.journal import FolderJournal, Journal
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 
@@ -82,22 +83,44 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The best configuration with its out-of-fold scores, and everything that was tried."""
+    """The best configuration with its out-of-fold scores, and everything that was tried.
+
+    Attributes:
+        best: by score; of equal scores the earlier one.
+        oof: of the best, float32 (n_rows, k) in the order of the training rows, NaN for rows that
+            no fold judges.
+        tried: everything, by number.
+        journal: of the search, see `oof_of`.
+    """
 
     best: Tried
     oof: NDArray[np.float32]
     tried: tuple[Tried, ...]
+    journal: Journal
+
+    def oof_of(self, number: int) -> NDArray[np.float32] | None:
+        """The out-of-fold scores of a configuration that was tried, like ``oof``; read-only, mapped
+        from the search's journal, which lives until the training has published.
+
+        Args:
+            number: ``tried[i].config.number``.
+
+        Returns:
+            None where it failed, or is too far behind to be kept.
+        """
+        return self.journal.oof_of(number)
 
 
 def _result(board: Board) -> SearchResult:
     best = board.best
-    if best is None or board.best_oof is None:
+    oof = None if best is None else board.journal.oof_of(best.config.number)
+    if best is None or oof is None:
         reasons = {tried.outcome.error for tried in board.tried}
         raise OurError(
             f"a search must end with one model, {len(board.tried)} configurations failed: "
             f"{sorted(str(reason) for reason in reasons)}; run again with -v"
         )
-    return SearchResult(best, board.best_oof, tuple(board.tried))
+    return SearchResult(best, oof, tuple(board.tried), board.journal)
 
 
 def search_inline(
@@ -133,7 +156,7 @@ def search(
     Args:
         material: rows and question.
         limits: how long, how wide.
-        storage: a folder for Tune's own files, reachable from every node.
+        storage: a folder for Tune's own files and the journal, reachable from every node.
         on_result: called in this thread for each outcome, with number, family, score, seconds.
 
     Raises:
@@ -141,7 +164,8 @@ def search(
     """
     import ray
 
-    board = _actor().remote(material.question, limits.trials, limits.seconds)
+    journal = FolderJournal(storage / "journal")
+    board = _actor().remote(material.question, limits.trials, limits.seconds, journal)
     try:
         _tune(material, limits, storage=storage, board=board, on_result=on_result)
         state: Board = ray.get(board.state.remote())
@@ -236,8 +260,10 @@ class BoardActor:
     Asynchronous methods of one event loop, so `Board` has one owner.
     """
 
-    def __init__(self, question: Question, trials: int | None, seconds: float | None) -> None:
-        self._board = Board(question, trials=trials)
+    def __init__(
+        self, question: Question, trials: int | None, seconds: float | None, journal: Journal
+    ) -> None:
+        self._board = Board(question, trials=trials, journal=journal)
         self._changed = asyncio.Condition()
         self._end = None if seconds is None else time.monotonic() + seconds
 
