@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.canonical import canonical_json, finite_or_none, store_error, write_atomic
-from tenfold.training.evaluate import Config, Outcome
+from tenfold.training.evaluate import Bar, Config, Fate, Outcome
 
 __all__ = [
     "FolderJournal",
@@ -52,6 +52,11 @@ class Journal(Protocol):
     def add(self, event: Event) -> None:
         """One event more; it is durable when this returns. Its out-of-fold scores are not in it,
         see `keep`."""
+        ...
+
+    def rewrite(self, events: list[Event]) -> None:
+        """Put these events in the place of all, whole: what a crash cut off must not stay before
+        what is added next."""
         ...
 
     def keep(self, number: int, oof: NDArray[np.float32]) -> None:
@@ -85,6 +90,9 @@ class MemoryJournal:
 
     def add(self, event: Event) -> None:
         """Nobody reads it."""
+
+    def rewrite(self, events: list[Event]) -> None:
+        """Nobody reads them."""
 
     def keep(self, number: int, oof: NDArray[np.float32]) -> None:
         """Held as it is."""
@@ -139,8 +147,7 @@ class FolderJournal:
             raise store_error(path, error) from error
 
     def rewrite(self, events: list[Event]) -> None:
-        """Put these events in the place of all, whole: what a crash cut off must not stay before
-        what is added next."""
+        """Write the file anew, whole."""
         lines = [canonical_json(_event_to_dict(event)) + b"\n" for event in events]
         write_atomic(self.folder / EVENTS, b"".join(lines))
 
@@ -173,6 +180,7 @@ def config_to_dict(config: Config) -> dict[str, Any]:
         "family": config.family,
         "params": dict(config.params),
         "must": config.must,
+        "bars": [[bar.folds, bar.score] for bar in config.bars],
     }
 
 
@@ -182,7 +190,8 @@ def config_of(body: Mapping[str, Any]) -> Config:
     >>> config_of(config_to_dict(Config(1, "linear", {"c": 0.5}))).params
     {'c': 0.5}
     """
-    return Config(body["number"], body["family"], body["params"], must=body["must"])
+    bars = tuple(Bar(int(folds), float(score)) for folds, score in body["bars"])
+    return Config(body["number"], body["family"], body["params"], must=body["must"], bars=bars)
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
@@ -194,6 +203,9 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
         "rounds": outcome.rounds,
         "seconds": outcome.seconds,
         "error": outcome.error,
+        "fate": outcome.fate.value,
+        "early": [finite_or_none(score) for score in outcome.early],
+        "curve": [[n, finite_or_none(loss)] for n, loss in outcome.curve],
     }
 
 
@@ -210,6 +222,9 @@ def outcome_of(body: Mapping[str, Any]) -> Outcome:
         rounds=body["rounds"],
         seconds=body["seconds"],
         error=body["error"],
+        fate=Fate(body["fate"]),
+        early=tuple(_number(score) for score in body["early"]),
+        curve=tuple((int(n), _number(loss)) for n, loss in body["curve"]),
     )
 
 
