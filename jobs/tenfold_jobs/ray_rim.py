@@ -161,3 +161,5 @@ def _quiet_logs(quiet: bool) -> None:  # noqa: FBT001
     if quiet:
         for name in NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.ERROR)
+        # A session that died is told by the search in one line; Tune would add a page.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

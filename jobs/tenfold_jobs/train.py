@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tenfold.cluster import Plan, inventory_ray, make_plan
@@ -19,21 +21,24 @@ from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
 from tenfold.training.finish import Plan as FitPlan
+from tenfold.training.gate import leakage_gate
 from tenfold.training.making import Making, fit_stages, is_due
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
-from tenfold.training.search import Limits, Material, SearchResult, search
+from tenfold.training.search import Material, SearchResult
 from tenfold_jobs.mirror import tell_mlflow
 from tenfold_jobs.packing import Origin, Packed, pack, staging_folder
 from tenfold_jobs.promotion import Promotion, promote_if_better
 from tenfold_jobs.ray_rim import start_ray
+from tenfold_jobs.searching import (
+    limits_of,
+    run_search,
+    search_folder,
+    search_key,
+    too_small,
+)
 
 __all__ = ["TrainRecord", "run_train"]
-
-FINISH_SHARE = 0.2
-"""Of a wall-clock budget, for the last fit, the test rows and the artifact."""
-MIN_FINISH_S = 4.0
-MIN_SEARCH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +122,29 @@ def run_train(
     began = time.monotonic()
     tracker = Tracker(settings)
     snapshot = _snapshot(project, settings, progress)
-    with start_ray(settings, quiet=quiet):
-        job = _job(project, settings, snapshot, progress=progress)
-        seconds = _search_seconds(project, budget_s, began)
-        found = _search(job, seconds)
-        best = found.best
-        progress.say(
-            f"best of {len(found.tried)}: {best.config.family}, "
-            f"{job.question.metric} {best.outcome.score:.4f} in cross-validation"
-        )
-        with progress.step("last fit"):
-            finished = _finish(job, found)
-    origin = Origin(
-        snapshot, job.question, time.monotonic() - began, found.tried, notes=_notes(job)
-    )
-    return _publish(job, finished, origin, tracker=tracker, began=began)
+    with ExitStack() as until_published:
+        with start_ray(settings, quiet=quiet):
+            job = _job(project, settings, snapshot, progress=progress)
+            notes = [*_notes(job), *_leakage(job)]
+            seconds = _seconds(project, budget_s, began)
+            key = search_key(project, snapshot, job.material, timed=seconds is not None)
+            folder = search_folder(settings, project.name, key)
+            found = _search(job, seconds, storage=until_published.enter_context(folder))
+            notes += _tell_best(job, found)
+            with progress.step("last fit"):
+                finished = _finish(job, found)
+        spent = time.monotonic() - began
+        origin = Origin(snapshot, job.question, spent, found.tried, notes=notes)
+        return _publish(job, finished, origin, tracker=tracker, began=began)
+
+
+def _leakage(job: _Job) -> list[str]:
+    """What seems to know the answer, told before anything is fitted; notes for the card."""
+    snapshot, policy = job.snapshot, job.project.train.on_leakage
+    found = leakage_gate(snapshot.schema, snapshot.profiles(), policy)
+    for one in found:
+        job.progress.say(f"leakage: {one.message}")
+    return [f"Leakage: {one.message}." for one in found]
 
 
 def _snapshot(project: Project, settings: Settings, progress: Progress) -> Snapshot:
@@ -194,33 +207,38 @@ def _material(
     return replace(plain, stages=stages)
 
 
-def _search_seconds(project: Project, budget_s: float | None, began: float) -> float | None:
-    """What is left for the search, or None when only the number of trials counts."""
+def _seconds(project: Project, budget_s: float | None, began: float) -> float | None:
+    """What is left of the budget, or None when only the number of trials counts."""
     if budget_s is None and project.train.trials is not None:
         return None
     budget = project.train.budget_s if budget_s is None else budget_s
-    reserve = max(MIN_FINISH_S, FINISH_SHARE * budget)
-    return max(MIN_SEARCH_S, budget - reserve - (time.monotonic() - began))
+    return budget - (time.monotonic() - began)
 
 
-def _search(job: _Job, seconds: float | None) -> SearchResult:
-    plan = job.plan
-    beside = keeper_address(job.settings) is not None
-    limits = Limits(
-        trials=job.project.train.trials,
+def _search(job: _Job, seconds: float | None, *, storage: Path) -> SearchResult:
+    limits = limits_of(
+        job.project,
+        job.plan,
+        job.material,
         seconds=seconds,
-        sessions=plan.retrain_trials_at_once if beside else plan.trials_at_once,
-        cpus=plan.trial_cpus,
+        n_rows=job.snapshot.n_rows,
+        beside_serving=keeper_address(job.settings) is not None,
     )
-    storage = staging_folder(job.settings, "search")
-    total = limits.trials + 1 if limits.trials is not None and seconds is None else None
-    try:
-        with job.progress.step("search", total=total) as advance:
-            return search(
-                job.material, limits, storage=storage, on_result=lambda _result: advance(1)
-            )
-    finally:
-        shutil.rmtree(storage, ignore_errors=True)
+    return run_search(job.material, limits, storage=storage, progress=job.progress)
+
+
+def _tell_best(job: _Job, found: SearchResult) -> list[str]:
+    """Say what won; a note where it is no model."""
+    best, question = found.best, job.question
+    job.progress.say(
+        f"best of {len(found.tried)}: {best.config.family}, "
+        f"{question.metric} {best.outcome.score:.4f} in cross-validation"
+    )
+    if best.config.family != "dummy" or not question.families:
+        return []
+    note = too_small(found)
+    job.progress.say(note)
+    return [note]
 
 
 def _finish(job: _Job, found: SearchResult) -> Finished:

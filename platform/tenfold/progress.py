@@ -21,16 +21,28 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """One line that is worth reading later."""
 
-    def step(self, name: str, *, total: int | None = None) -> AbstractContextManager[Advance]:
-        """A step that takes a while; ``total`` units if that is known."""
+    def step(
+        self, name: str, *, total: int | None = None, seconds: float | None = None
+    ) -> AbstractContextManager[Advance]:
+        """A step that takes a while; ``total`` units, or at most so many ``seconds``, if that is
+        known."""
+
+    def show(self, text: str, *, worth_a_line: bool) -> None:
+        """How the step under way stands: drawn in the place of what was shown before where that can
+        be done, elsewhere a line of its own if it is worth one."""
 
 
 class _Silent:
     def say(self, text: str) -> None:
         """Nothing is shown."""
 
+    def show(self, text: str, *, worth_a_line: bool) -> None:
+        """Nothing is shown."""
+
     @contextmanager
-    def step(self, name: str, *, total: int | None = None) -> Iterator[Advance]:
+    def step(
+        self, name: str, *, total: int | None = None, seconds: float | None = None
+    ) -> Iterator[Advance]:
         """Nothing is shown."""
         yield lambda _n: None
 

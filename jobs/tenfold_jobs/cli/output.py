@@ -13,8 +13,17 @@ from functools import cached_property
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from tenfold.errors import GateMissed, RequestError, TenfoldError
 from tenfold.progress import Advance
@@ -38,16 +47,27 @@ class ConsoleProgress:
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False)
         self._bars: RichProgress | None = None
+        self._tasks: list[tuple[TaskID, str]] = []
 
     def say(self, text: str) -> None:
         """Print one line, above a bar if one is drawn."""
         self._console.print(text, markup=False, soft_wrap=True)
 
+    def show(self, text: str, *, worth_a_line: bool) -> None:
+        """Beside the innermost bar if one is drawn, else a line if it is worth one."""
+        if self._bars is not None and self._tasks:
+            task, name = self._tasks[-1]
+            self._bars.update(task, description=f"{name}: {text}")
+        elif worth_a_line:
+            self.say(text)
+
     @contextmanager
-    def step(self, name: str, *, total: int | None = None) -> Iterator[Advance]:
+    def step(
+        self, name: str, *, total: int | None = None, seconds: float | None = None
+    ) -> Iterator[Advance]:
         """Draw a bar while the step runs; steps may be nested."""
         if self._console.is_terminal:
-            yield from self._drawn(name, total)
+            yield from self._drawn(name, total, seconds)
             return
         start = time.monotonic()
         yield lambda _n: None
@@ -55,27 +75,41 @@ class ConsoleProgress:
         if elapsed_s >= SLOW_STEP_S:
             self.say(f"{name}: {elapsed_s:.1f} s")
 
-    def _drawn(self, name: str, total: int | None) -> Iterator[Advance]:
+    def _drawn(self, name: str, total: int | None, seconds: float | None) -> Iterator[Advance]:
         outermost = self._bars is None
         bars = self._bars or RichProgress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
+            _LeftColumn(),
             console=self._console,
             transient=True,
         )
         self._bars = bars
         if outermost:
             bars.start()
-        task = bars.add_task(name, total=total)
+        task = bars.add_task(name, total=total, seconds=seconds)
+        self._tasks.append((task, name))
         try:
             yield lambda n: bars.advance(task, n)
         finally:
+            self._tasks.pop()
             bars.remove_task(task)
             if outermost:
                 bars.stop()
                 self._bars = None
+
+
+class _LeftColumn(ProgressColumn):
+    """The seconds that a step may still take, where it has a limit."""
+
+    def render(self, task: Task) -> Text:
+        """Counted down."""
+        seconds = task.fields.get("seconds")
+        if seconds is None or task.elapsed is None:
+            return Text("")
+        return Text(f"{max(0.0, seconds - task.elapsed):.0f} s left")
 
 
 class Output:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from tenfold.models.base import Family, Fit, FitStopped, Model, Params, TargetMap, Traits, n_outputs
+from tenfold.models.base import (
+    COLUMNS,
+    Family,
+    Fit,
+    FitStopped,
+    Model,
+    Params,
+    TargetMap,
+    Traits,
+    fitting,
+    n_outputs,
+)
 from tenfold.models.engine import EngineChoice, choose_engine
 from tenfold.models.families import FAMILIES, load_model
 
 __all__ = [
+    "COLUMNS",
     "FAMILIES",
     "EngineChoice",
     "Family",
@@ -17,6 +29,7 @@ __all__ = [
     "TargetMap",
     "Traits",
     "choose_engine",
+    "fitting",
     "load_model",
     "n_outputs",
 ]

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "COLUMNS",
     "MANY_CATEGORIES",
     "PREPARING",
     "Choices",
@@ -36,6 +37,7 @@ __all__ = [
     "TargetMap",
     "Task",
     "Traits",
+    "fitting",
     "n_outputs",
     "preparing",
 ]
@@ -178,6 +180,9 @@ class Fit:
     cache: dict[Any, Any] | None = None
     """Where a family may keep what depends on matrix, target and valid only, between two fits of
     the same rows; the caller owns it and drops it with the matrix."""
+    heard: Callable[[int, float], None] | None = None
+    """Is told the loss on ``valid`` after each round or epoch, counted from 1, by families that go
+    by rounds: a learning curve for people. It must be quick and must not raise."""
 
     def check_stop(self) -> None:
         """Raises ``FitStopped`` when the caller's time is up."""
@@ -192,10 +197,16 @@ class Traits:
     Attributes:
         n_categories: categories of the largest domain of a feature.
         skewed: whether a number leans far to one side.
+        n_rows: training rows; 0 where nobody counted them.
+        n_columns: features.
+        category_share: of the features, those that are categories, 0 to 1.
     """
 
     n_categories: int = 0
     skewed: bool = False
+    n_rows: int = 0
+    n_columns: int = 0
+    category_share: float = 0.0
 
 
 Choices = dict[str, tuple[str, ...]]
@@ -214,6 +225,21 @@ def preparing(params: Params) -> dict[str, Any]:
     {'many': 'target'}
     """
     return {name: params[name] for name in PREPARING if name in params}
+
+
+COLUMNS = "columns"
+"""Parameter of a configuration: the share of the features that it uses, those that go best with the
+target alone; absent for all. It narrows the rows before a family sees them, see
+`tenfold.training.narrow`."""
+
+
+def fitting(params: Params) -> dict[str, Any]:
+    """The parameters that a family's fit gets: all but those that choose columns.
+
+    >>> fitting({"eta": 0.1, "columns": 0.5})
+    {'eta': 0.1}
+    """
+    return {name: value for name, value in params.items() if name != COLUMNS}
 
 
 def nothing_to_choose(traits: Traits) -> Choices:

@@ -259,6 +259,8 @@ def _stopper(fit: Fit) -> Any:
         """Ends the booster's loop when the caller's time is up; the fit then refuses."""
 
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            if fit.heard is not None and evals_log:
+                fit.heard(epoch + 1, float(next(iter(evals_log["valid"].values()))[-1]))
             return fit.stop is not None and fit.stop()
 
     return Stopper()

@@ -120,6 +120,8 @@ def _train(fit: Fit) -> ArrayModel:
             best, best_epoch = network_arrays(net), epoch
             continue
         loss = loop.loss(valid)
+        if fit.heard is not None:
+            fit.heard(epoch + 1, float(loss))
         if loss < best_loss:
             best, best_loss, best_epoch = network_arrays(net), loss, epoch
         elif epoch - best_epoch >= PATIENCE:

@@ -75,6 +75,11 @@ class Train(Section):
     """auto: of 100 columns or more, those that help no more than shuffled copies are dropped, and
     the endpoint asks for the others only. Narrower tables keep all columns and pay nothing."""
 
+    on_leakage: Literal["warn", "stop"] = "warn"
+    """What to do when a column seems to know the answer (it predicts the target alone, or is
+    missing exactly with it): warn on the terminal and on the model card, or stop before anything is
+    fitted."""
+
     @property
     def budget_s(self) -> float:
         """The budget in seconds."""

@@ -1,37 +1,46 @@
 """The board of a search: hands out configurations and learns from their outcomes. No Ray in it.
 
-**Same trials, whatever the concurrency.** Configuration ``n`` is drawn when exactly the outcomes
-``0 .. n - LAG`` have been told to the sampler, in that order, however many sessions run and whoever
-comes first. Outcomes that come early wait; an ask that comes early waits. So a search with a fixed
-number of trials is a pure function of rows, project and seed.
-
 **Anytime.** The order is baseline, then the best bet of each family (cheapest family first), then
-the other defaults, then what the sampler (Optuna's TPE) proposes. When the time is up nothing new
-is handed out; the baseline and the first model always run to their end.
+the rest of the portfolio, then what the samplers propose. Time ends it whenever it must.
+
+**Two laws of order.** With a number of trials, configuration ``n`` is drawn when exactly the
+outcomes ``0 .. n - LAG`` have been learned from, in that order, however many sessions run and
+whoever comes first: outcomes that come early wait, and an ask that comes early waits. So such a
+search is a pure function of rows, project and seed. With a wall-clock budget nobody waits: the
+board learns at once, and weighs what a configuration promises against the seconds it will take.
+
+**Resumed.** Every ask and every outcome is in the journal before anybody hears of it; `resumed`
+plays it back. What was under way is handed out first.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any, Final
 
-import numpy as np
-
-from tenfold.models import FAMILIES, Family
 from tenfold.project.measures import Task
-from tenfold.training.evaluate import Config, Outcome
+from tenfold.training.clock import TimeModel
+from tenfold.training.evaluate import Config, Fate, Outcome
+from tenfold.training.journal import KEPT_BYTES, Journal, MemoryJournal
+from tenfold.training.portfolio import Entry, portfolio
+from tenfold.training.proposals import Proposals
 from tenfold.training.question import Question
+from tenfold.training.rungs import Rungs
 
-__all__ = ["LAG", "WAIT", "Board", "Tried"]
+__all__ = ["LAG", "WAIT", "Board", "LastFits", "Patience", "Tried", "best_of"]
 
 LAG = 8
-"""Most configurations under way at once. Until the sampler has some ten results it draws at random,
-so this costs nothing on small budgets; more sessions than this would wait."""
-STARTUP_TRIALS = 10
+"""Most configurations under way at once where the order is law. Until a sampler has some eight
+results it draws at random, so this costs nothing on few trials; more sessions would wait."""
 MAX_HANDOUTS = 2
 """A configuration whose session died twice is counted as failed: it may be what kills them."""
+LOST = ""
+"""The session of what an earlier run had under way."""
+UNSEEN_SHARE = 0.25
+"""A family that was never seen is tried if a quarter of what is predicted is left: the prediction
+may be far off, and what is stopped by the clock costs nothing else."""
 WAIT: Final = "wait"
 """Ask again after the next outcome."""
 
@@ -44,51 +53,166 @@ class Tried:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a configuration counts as hung: it takes ``factor`` times what all but one in fifty of
+    its kind take, and at least ``floor_s``. A machine that swaps is slow, too."""
+
+    floor_s: float = 60.0
+    factor: float = 10.0
+
+    def limit_s(self, late_s: float) -> float:
+        """Seconds, by those that are rarely passed.
+
+        >>> Patience().limit_s(2.0), Patience().limit_s(20.0)
+        (60.0, 200.0)
+        """
+        return max(self.floor_s, self.factor * late_s)
+
+
+@dataclass(frozen=True, slots=True)
+class LastFits:
+    """What the fits after a search take, so that their time can be kept.
+
+    Attributes:
+        per_second: seconds of one last fit for each second of a configuration: the last fit sees
+            all rows once, a configuration sees some of them in every fold.
+        n_fits: last fits in the time of one after another: seeds, members of a blend.
+    """
+
+    per_second: float = 0.0
+    n_fits: float = 1.0
+
+    def seconds(self, outcome: Outcome | None) -> float:
+        """For a configuration with this outcome.
+
+        >>> LastFits(0.25, 2.0).seconds(Outcome(1, 0.9, seconds=10.0))
+        5.0
+        """
+        return 0.0 if outcome is None else self.per_second * self.n_fits * outcome.seconds
+
+
 class Board:
     """State of one search. Not safe for threads: one owner (an actor, or a loop in a test).
 
     Args:
         question: what is asked.
         trials: stop after so many configurations (the baseline not counted); None for no limit.
+        timed: a wall clock ends the search, see the second law above; the owner sets ``left_s``.
+        journal: where events and out-of-fold scores go.
+        last_fits: whose time is kept when a clock ends the search.
+        patience: when a configuration counts as hung.
+
+    Attributes:
+        tried: what has an outcome, in the order it was learned from.
+        left_s: seconds until everything of the search must be over, the last fits included; None
+            where no clock counts.
     """
 
-    def __init__(self, question: Question, *, trials: int | None) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+    def __init__(
+        self,
+        question: Question,
+        *,
+        trials: int | None,
+        timed: bool = False,
+        journal: Journal | None = None,
+        last_fits: LastFits = LastFits(),
+        patience: Patience = Patience(),
+    ) -> None:
         self.question = question
         self.trials = trials
+        self.journal: Journal = MemoryJournal() if journal is None else journal
         self.tried: list[Tried] = []
-        self.best_oof: Any = None
-        self.time_is_up = False
-        self._study = optuna.create_study(
-            direction="maximize" if question.maximize else "minimize",
-            sampler=optuna.samplers.TPESampler(
-                seed=question.seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True
-            ),
+        self.left_s: float | None = None
+        self._timed = timed
+        self._last_fits = last_fits
+        self._patience = patience
+        self._queue = portfolio(question)
+        self._proposals = Proposals(question)
+        self._rungs = Rungs(len(question.folds), maximize=question.maximize)
+        traits = question.traits
+        self._clock = TimeModel(
+            n_cells=traits.n_rows * traits.n_columns, n_folds=len(question.folds)
         )
-        self._queue = _defaults(question)
-        self._asked: dict[int, tuple[Any, Config]] = {}
+        self._asked: dict[int, Config] = {}
         self._open: dict[int, str] = {}
         self._handouts: dict[int, int] = {}
+        self._reasons: dict[str, str] = {}
         self._early: dict[int, Outcome] = {}
-        self._n_told = 0
+        self._kept: dict[int, int] = {}
         self._n_learned = 0
+
+    @classmethod
+    def resumed(
+        cls, question: Question, *, trials: int | None, journal: Journal, **more: Any
+    ) -> Board:
+        """The board as an earlier run of the same search left it; a new one where there was none,
+        or where its journal is not what this code would have written.
+
+        Arguments are those of the class.
+        """
+        board = cls(question, trials=trials, journal=journal, **more)
+        if board._replay():
+            return board
+        journal.rewrite([])
+        return cls(question, trials=trials, journal=journal, **more)
+
+    def _replay(self) -> bool:
+        events = []
+        for event in self.journal.events():
+            if isinstance(event, Config):
+                if not self._asks_again(event):
+                    return False
+            elif event.number in self._open:
+                self._take(event)
+            events.append(event)
+        if events:
+            self.journal.rewrite(events)  # a line that was cut must not stay before the next one
+        return True
+
+    def _asks_again(self, config: Config) -> bool:
+        """Bring the board to where it handed this configuration out; False if it never would."""
+        number = config.number
+        if number != len(self._asked):
+            return False
+        if self._timed:  # what it chose hung on the clock: take its word
+            self._queue = [e for e in self._queue if not _is(e, config)]
+        elif self._must_wait(number) or self._draw(number) != config:
+            return False
+        self._asked[number] = config
+        self._open[number], self._handouts[number] = LOST, 0
+        return True
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the first configuration has an outcome."""
+        return bool(self.tried)
+
+    @property
+    def under_way(self) -> tuple[Config, ...]:
+        """Configurations that a session works on."""
+        return tuple(self._asked[number] for number, who in self._open.items() if who != LOST)
 
     @property
     def best(self) -> Tried | None:
-        """The best configuration told so far; of equal scores the earlier one."""
-        found: Tried | None = None
-        for tried in self.tried:
-            if math.isnan(tried.outcome.score):
-                continue
-            if found is None or self._beats(tried, found):
-                found = tried
-        return found
+        """The best configuration told so far."""
+        return best_of(self.question, self.tried)
 
-    def _beats(self, one: Tried, other: Tried) -> bool:
-        """A model beats the baseline only by score; the baseline never wins a tie or a NaN."""
-        return self.question.better(one.outcome.score, other.outcome.score)
+    @property
+    def search_left_s(self) -> float | None:
+        """Seconds that are left to search, the best one's last fits taken off; None for no end."""
+        if self.left_s is None:
+            return None
+        best = self.best
+        return self.left_s - self._last_fits.seconds(None if best is None else best.outcome)
+
+    def owed_by(self, session: str) -> list[int]:
+        """Numbers of the configurations that a session works on: one at most."""
+        return [number for number, who in self._open.items() if who == session]
+
+    def limit_s(self, config: Config) -> float:
+        """Seconds after which a configuration counts as hung."""
+        return self._patience.limit_s(self._clock.predict(config.family, config.params).late_s)
 
     def ask(self, session: str) -> Config | str | None:
         """The next configuration, `WAIT`, or None when the search is over.
@@ -96,111 +220,170 @@ class Board:
         A session that asks while it still owes an outcome has died and come back: it gets the same
         configuration again, or that one is counted as failed.
         """
-        owed = next((number for number, who in self._open.items() if who == session), None)
-        if owed is not None:
-            if self._handouts[owed] < MAX_HANDOUTS:
-                self._handouts[owed] += 1
-                return self._asked[owed][1]
-            self.tell(Outcome(owed, float("nan"), error="its process died"))
+        for owed in self.owed_by(session):
+            if self._handouts[owed] < MAX_HANDOUTS and not self._is_late(owed):
+                return self._hand_out(owed, session)
+            self._fail(owed, session)
+        lost = min((n for n, who in self._open.items() if who == LOST), default=None)
+        if lost is not None and not self._is_late(lost):
+            return self._hand_out(lost, session)
         number = len(self._asked)
         if self._is_over(number):
             return None
-        if number >= self._n_told + LAG:
+        if self._must_wait(number):
             return WAIT
         config = self._draw(number)
-        self._open[number], self._handouts[number] = session, 1
-        return config
+        if config is None:
+            return None
+        self.journal.add(config)
+        self._asked[number] = config
+        self._handouts[number] = 0
+        return self._hand_out(number, session)
+
+    def _hand_out(self, number: int, session: str) -> Config:
+        self._open[number] = session
+        self._handouts[number] += 1
+        return self._asked[number]
+
+    def _fail(self, number: int, session: str) -> None:
+        reason = self._reasons.pop(session, "its process died")
+        self.tell(Outcome.failure(number, reason, Fate.DIED))
+
+    def _must_wait(self, number: int) -> bool:
+        return not self._timed and number >= len(self.tried) + LAG
+
+    def _is_late(self, number: int) -> bool:
+        left = self.search_left_s
+        return left is not None and left <= 0.0 and number >= self._n_must
 
     def _is_over(self, number: int) -> bool:
         if self.trials is not None and number > self.trials:
             return True
-        if not self._queue and number > 0 and not self._searchable():
+        if not self._queue and number > 0 and not self._proposals.families:
             return True
-        return self.time_is_up and number >= self._n_must
+        return self._is_late(number)
 
     @property
     def _n_must(self) -> int:
-        """Configurations that run whatever the time: the baseline and the first model."""
+        """Configurations that are handed out whatever the time: the baseline, the first model."""
         return 1 + bool(self.question.families and self.question.task is not Task.CLUSTERING)
 
-    def _searchable(self) -> list[str]:
-        return [name for name in self.question.families if FAMILIES[name].space is not None]
+    def _draw(self, number: int) -> Config | None:
+        """Configuration ``number``; None if none fits the time that is left."""
+        while not self._timed and self._n_learned <= number - LAG:
+            self._learn(self.tried[self._n_learned])
+        must = number < self._n_must
+        entry = self._next_entry(must=must)
+        if entry is not None:
+            self._queue.remove(entry)
+            bars = () if entry.first else self._rungs.bars(number)
+            return Config(number, entry.family, dict(entry.params), must=must, bars=bars)
+        among = [name for name in self._proposals.families if self._fits(name)]
+        if not among:
+            return None
+        family, params = self._proposals.draw(number, among=among, seconds=self._seconds())
+        return Config(number, family, params, must=must, bars=self._rungs.bars(number))
 
-    def _draw(self, number: int) -> Config:
-        while self._n_learned <= number - LAG:
-            self._teach(self.tried[self._n_learned].outcome)
-            self._n_learned += 1
-        if self._queue:
-            family, fixed = self._queue.pop(0)
-            if family == "dummy":
-                config = Config(number, family, dict(fixed), must=True)
-                self._asked[number] = (None, config)
-                return config
-            self._study.enqueue_trial(
-                {"family": family, **{f"{family}.{key}": value for key, value in fixed.items()}}
-            )
-        trial = self._study.ask()
-        family = trial.suggest_categorical("family", self._searchable())
-        space = FAMILIES[family].space
-        params = {} if space is None else dict(space(trial, self.question.task.value))
-        for name, values in FAMILIES[family].choices(self.question.traits).items():
-            params[name] = trial.suggest_categorical(f"{family}.{name}", list(values))
-        config = Config(number, family, params, must=number < self._n_must)
-        self._asked[number] = (trial, config)
-        return config
+    def _next_entry(self, *, must: bool) -> Entry | None:
+        """The next of the portfolio; against a clock, of those that fit it the one that is worth
+        most a second."""
+        if not self._timed or must:
+            return self._queue[0] if self._queue else None
+        able = [entry for entry in self._queue if self._fits_entry(entry)]
+        firsts = [entry for entry in able if entry.first]
+        return firsts[0] if firsts else max(able, key=self._worth_a_second, default=None)
+
+    def _worth_a_second(self, entry: Entry) -> float:
+        return entry.worth / self._clock.predict(entry.family, entry.params).seconds
+
+    def _fits_entry(self, entry: Entry) -> bool:
+        seconds = self._clock.predict(entry.family, entry.params).seconds
+        return self._has_time(entry.family, seconds)
+
+    def _fits(self, family: str) -> bool:
+        return not self._timed or self._has_time(family, self._clock.fastest(family))
+
+    def _has_time(self, family: str, seconds: float) -> bool:
+        """Whether a configuration and, should it be the best, its last fits end in time."""
+        if self.left_s is None:
+            return True
+        share = 1.0 if self._clock.knows(family) else UNSEEN_SHARE
+        fits = self._last_fits.per_second * self._last_fits.n_fits
+        return share * seconds * (1.0 + fits) <= self.left_s
+
+    def _seconds(self) -> Callable[[str], float]:
+        """What a configuration of a family costs; where time is no measure, all cost the same."""
+        return self._clock.fastest if self._timed else lambda _family: 1.0
+
+    def explain(self, session: str, reason: str) -> None:
+        """Says why a session's process ended, before it comes back."""
+        self._reasons[session] = reason
 
     def drop(self, session: str) -> None:
         """Counts what a session owes as failed: it will not come back."""
-        for number in [number for number, who in self._open.items() if who == session]:
-            self.tell(Outcome(number, float("nan"), error="its process died"))
+        for number in self.owed_by(session):
+            self._fail(number, session)
+
+    def give_up(self, number: int) -> None:
+        """Counts a configuration that hangs as failed: whoever has it will be killed. One that
+        only outlasted the clock is counted as stopped."""
+        fate, reason = Fate.HUNG, "it took far longer than was predicted"
+        if self._is_late(number):
+            fate, reason = Fate.STOPPED, "the time was up"
+        self.tell(Outcome.failure(number, reason, fate))
 
     def tell(self, outcome: Outcome) -> None:
         """Takes an outcome; a second one of the same configuration is ignored."""
         if outcome.number not in self._open:
             return
+        if outcome.oof is not None:
+            self.journal.keep(outcome.number, outcome.oof)
+            self._kept[outcome.number] = int(outcome.oof.nbytes)
+        self.journal.add(outcome)
+        self._take(outcome)
+        self._make_room()
+
+    def _take(self, outcome: Outcome) -> None:
         del self._open[outcome.number]
-        self._early[outcome.number] = outcome
-        while self._n_told in self._early:
-            self._keep(self._early.pop(self._n_told))
-            self._n_told += 1
+        self._clock.learn(self._asked[outcome.number], outcome)
+        self._early[outcome.number] = replace(outcome, oof=None)
+        while self._early:
+            number = min(self._early) if self._timed else len(self.tried)
+            if number not in self._early:
+                return
+            self.tried.append(Tried(self._asked[number], self._early.pop(number)))
+            if self._timed:
+                self._learn(self.tried[-1])
 
-    def _keep(self, outcome: Outcome) -> None:
-        before = self.best
-        config = self._asked[outcome.number][1]
-        self.tried.append(Tried(config, replace(outcome, oof=None)))
-        if self.best is not before:
-            self.best_oof = outcome.oof
+    def _make_room(self) -> None:
+        """The worst out-of-fold scores go when all take too much of the disk."""
+        scores = {t.config.number: t.outcome.score for t in self.tried}
+        while sum(self._kept.values()) > KEPT_BYTES and len(self._kept) > 1:
+            known = [number for number in self._kept if number in scores]
+            if not known:
+                return
+            pick = min if self.question.maximize else max
+            worst = pick(known, key=lambda number: scores[number])
+            self.journal.drop(worst)
+            del self._kept[worst]
 
-    def _teach(self, outcome: Outcome) -> None:
-        """Tells the sampler."""
-        from optuna.trial import TrialState
-
-        trial = self._asked[outcome.number][0]
-        if trial is None:
-            return
-        if np.isnan(outcome.score):
-            self._study.tell(trial, state=TrialState.FAIL)
-        else:
-            self._study.tell(trial, outcome.score)
-
-
-def _defaults(question: Question) -> list[tuple[str, dict[str, Any]]]:
-    """Baseline, then the first default of each family, then the second ones; at the end of each
-    family's, its first default with the other preparations, one at a time."""
-    columns = [
-        [(name, params) for params in _family_defaults(FAMILIES[name], question)]
-        for name in question.families
-    ]
-    task = question.task.value
-    start = [("dummy", dict[str, Any]())] if task in FAMILIES["dummy"].tasks else []
-    return start + [item for row in zip_longest(*columns) for item in row if item is not None]
+    def _learn(self, tried: Tried) -> None:
+        self._n_learned += 1
+        self._proposals.learn(tried.config, tried.outcome)
+        self._rungs.learn(tried.config, tried.outcome)
 
 
-def _family_defaults(family: Family, question: Question) -> list[dict[str, Any]]:
-    choices = family.choices(question.traits)
-    best = {name: values[0] for name, values in choices.items()}
-    defaults = [dict(params) | best for params in family.defaults(question.task.value)]
-    others = [
-        defaults[0] | {name: value} for name, values in choices.items() for value in values[1:]
-    ]
-    return defaults + others
+def best_of(question: Question, tried: Iterable[Tried]) -> Tried | None:
+    """The best of some configurations; of equal scores the one with the lower number, so that a
+    model beats the baseline only by score."""
+    found: Tried | None = None
+    for one in sorted(tried, key=lambda t: t.config.number):
+        if math.isnan(one.outcome.score):
+            continue
+        if found is None or question.better(one.outcome.score, found.outcome.score):
+            found = one
+    return found
+
+
+def _is(entry: Entry, config: Config) -> bool:
+    return entry.family == config.family and dict(entry.params) == dict(config.params)

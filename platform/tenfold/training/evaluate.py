@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -20,31 +21,77 @@ from numpy.typing import NDArray
 from tenfold.evaluation import Judged, measure, silhouette
 from tenfold.features import CrossFit, Recipe
 from tenfold.features.second import Stage
-from tenfold.models import FAMILIES, Fit, FitStopped, n_outputs
+from tenfold.models import COLUMNS, FAMILIES, Fit, FitStopped, fitting, n_outputs
 from tenfold.profile import Profile
 from tenfold.project.measures import Task
 from tenfold.schema import Schema
 from tenfold.training.folds import FoldUse
-from tenfold.training.question import Question
+from tenfold.training.narrow import narrowed
+from tenfold.training.question import THRESHOLD_METRICS, Question
 from tenfold.training.rows import TrainingRows
 
-__all__ = ["Config", "Outcome", "Workspace", "evaluate", "n_classes_of", "stopping_rows"]
+__all__ = [
+    "Bar",
+    "Config",
+    "Fate",
+    "Outcome",
+    "Workspace",
+    "evaluate",
+    "n_classes_of",
+    "stopping_rows",
+]
 
 STOP_EVERY = 10
 """One training row in ten decides when a fit stops: enough to see the bend, little to give away."""
 CACHE_BYTES = 1024**3
 """Prepared matrices a session keeps; beyond it the least recently used fold is prepared again."""
+CURVE_POINTS = 50
+"""Points of a learning curve that are kept: as many as a person sees."""
+
+
+class Fate(StrEnum):
+    """What became of a configuration."""
+
+    SCORED = "scored"
+    PRUNED = "pruned"
+    """Stopped after some folds: others were better on the same ones."""
+    STOPPED = "stopped"
+    """The time was up."""
+    FAILED = "failed"
+    """It raised."""
+    DIVERGED = "diverged"
+    """Its scores were not finite."""
+    DIED = "died"
+    """Its process ended: out of memory, or a crash in native code."""
+    HUNG = "hung"
+    """It took far longer than was predicted and was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a configuration must reach to go on: ``score`` in the mean of its first ``folds``."""
+
+    folds: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What to try. ``number`` counts from 0, the baseline."""
+    """What to try.
+
+    Attributes:
+        number: counts from 0, the baseline.
+        family: name in the table of families.
+        params: of its fit and its preparation.
+        must: whether it runs on for some seconds when the time is up: the first models of a search.
+        bars: after which folds it stops unless it is good enough; () for none.
+    """
 
     number: int
     family: str
     params: Mapping[str, Any]
     must: bool = False
-    """Whether it runs to its end even when the time is up: the first models of a search."""
+    bars: tuple[Bar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +100,18 @@ class Outcome:
 
     Attributes:
         number: the configuration's.
-        score: mean of the folds, NaN if it failed or was stopped.
-        fold_scores: one a fold.
+        score: mean of the folds that can be judged (one class alone has no rank), NaN if it failed
+            or was stopped.
+        fold_scores: one a fold; () if it failed or was stopped.
+        early: one a fold that was judged before it ended, each as if it stood alone: what bars are
+            compared with.
         rounds: mean rounds that the folds' models kept.
         seconds: wall time.
         oof: out-of-fold scores float32 (n_rows, k) in the order of the training rows, NaN for rows
             that no fold judges (slice 0 of ordered rows); None if it failed.
         error: why there is no score.
+        fate: what became of it.
+        curve: (round or epoch, loss on the stopping rows) of the first fold's fit, thinned.
     """
 
     number: int
@@ -69,6 +121,18 @@ class Outcome:
     seconds: float = 0.0
     oof: NDArray[np.float32] | None = field(default=None, repr=False)
     error: str | None = None
+    fate: Fate = Fate.SCORED
+    early: tuple[float, ...] = ()
+    curve: tuple[tuple[int, float], ...] = field(default=(), repr=False)
+
+    @classmethod
+    def failure(cls, number: int, error: str, fate: Fate, **more: Any) -> Outcome:
+        """One without a score.
+
+        >>> Outcome.failure(3, "ValueError: no", Fate.FAILED).score
+        nan
+        """
+        return cls(number, float("nan"), error=error, fate=fate, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +184,29 @@ class Workspace:
         self._stages: dict[tuple[int, ...], Stage] = dict(stages or {})
         self._prepared: OrderedDict[Any, FoldData] = OrderedDict()
 
-    def stage(self, folds: tuple[int, ...]) -> Stage:
-        """What stands between the codes of the rows and the operations fitted on some folds."""
+    def stage(self, folds: tuple[int, ...], *, columns: float = 1.0) -> Stage:
+        """What stands between the codes of the rows and the operations fitted on some folds; with
+        ``columns`` below 1, that share of the features only."""
         if folds not in self._stages:
             profiles = {fold: self.profiles[fold] for fold in folds}
             self._stages[folds] = Stage(self.schema, profiles)
-        return self._stages[folds]
+        return narrowed(self._stages[folds], columns)
 
-    def crossfit(self, folds: tuple[int, ...], recipe: Recipe) -> CrossFit:
+    def crossfit(self, folds: tuple[int, ...], recipe: Recipe, *, columns: float = 1.0) -> CrossFit:
         """The preparation fitted on some folds, from their profiles and their stage; it reads the
         codes that the stage's `narrow` gives."""
-        return self.stage(folds).crossfit(recipe, ordered=self.question.ordered)
+        stage = self.stage(folds, columns=columns)
+        return stage.crossfit(recipe, ordered=self.question.ordered)
 
-    def fold(self, use: FoldUse, recipe: Recipe, *, stops_early: bool) -> FoldData:
+    def fold(
+        self, use: FoldUse, recipe: Recipe, *, stops_early: bool, columns: float = 1.0
+    ) -> FoldData:
         """The matrices of one split."""
-        key = (use, tuple(sorted(recipe.to_dict().items())), stops_early)
+        key = (use, tuple(sorted(recipe.to_dict().items())), stops_early, columns)
         if key in self._prepared:
             self._prepared.move_to_end(key)
             return self._prepared[key]
-        made = self._prepare(use, recipe, stops_early=stops_early)
+        made = self._prepare(use, recipe, stops_early=stops_early, columns=columns)
         self._prepared[key] = made
         while (
             len(self._prepared) > 1
@@ -147,10 +215,13 @@ class Workspace:
             self._prepared.popitem(last=False)
         return made
 
-    def _prepare(self, use: FoldUse, recipe: Recipe, *, stops_early: bool) -> FoldData:
+    def _prepare(
+        self, use: FoldUse, recipe: Recipe, *, stops_early: bool, columns: float
+    ) -> FoldData:
         rows = self.rows
-        prep = self.crossfit(use.train, recipe)
-        codes = self.stage(use.train).narrow(rows.codes)
+        stage = self.stage(use.train, columns=columns)
+        prep = stage.crossfit(recipe, ordered=self.question.ordered)
+        codes = stage.narrow(rows.codes)
         inside = np.flatnonzero(np.isin(rows.fold, use.train))
         judged = np.flatnonzero(rows.fold == use.valid)
         hold = stopping_rows(rows.position[inside], ordered=self.question.ordered)
@@ -195,74 +266,140 @@ def n_classes_of(question: Question, params: Mapping[str, Any]) -> int:
 def evaluate(work: Workspace, config: Config, *, stop: Callable[[], bool] | None = None) -> Outcome:
     """Fit and judge a configuration on every fold.
 
-    A family's own errors (parameters that do not fit the rows) are outcomes, not exceptions: a
-    search goes on without that configuration.
+    Whatever a family raises is an outcome, not an exception: a search goes on without that
+    configuration.
+
+    Args:
+        work: rows, and what was prepared of them before.
+        config: what to try.
+        stop: is asked now and then; True ends it with `Fate.STOPPED`.
     """
-    began = time.monotonic()
+    trial = _Trial(work, config, stop)
     try:
-        return _evaluate(work, config, None if config.must else stop, began)
+        fate, error = trial.run()
     except FitStopped:
-        return Outcome(config.number, float("nan"), error="the time was up")
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-        return Outcome(config.number, float("nan"), error=f"{type(error).__name__}: {error}")
+        fate, error = Fate.STOPPED, "the time was up"
+    except MemoryError as fault:
+        fate, error = Fate.FAILED, f"out of memory: {fault}".rstrip(": ")
+    except Exception as fault:  # noqa: BLE001 - a family may come from anybody
+        fate, error = Fate.FAILED, f"{type(fault).__name__}: {fault}"
+    return trial.outcome(fate, error)
 
 
-def _evaluate(
-    work: Workspace, config: Config, stop: Callable[[], bool] | None, began: float
-) -> Outcome:
-    question, family = work.question, FAMILIES[config.family]
-    recipe = Recipe(**family.recipe(config.params))
-    k = n_outputs(question.task, n_classes_of(question, config.params))
-    oof = np.full((work.rows.n_rows, k), np.nan, dtype=np.float32)
-    rounds: list[int] = []
-    segments: list[float] = []
-    for use in question.folds:
-        data = work.fold(use, recipe, stops_early=family.stops_early)
-        model = family.fit(_fit_of(work, config, data, stop))
-        scores = model.predict(data.judged)
-        oof[data.judged_rows] = scores
-        rounds.append(model.rounds)
+class _Trial:
+    """One configuration under way: what it has of each fold so far."""
+
+    def __init__(self, work: Workspace, config: Config, stop: Callable[[], bool] | None) -> None:
+        self._work, self._config, self._stop = work, config, stop
+        self._family = FAMILIES[config.family]
+        self._began = time.monotonic()
+        self._scores: list[float] = []
+        self._early: list[float] = []
+        self._rounds: list[int] = []
+        self._curve: list[tuple[int, float]] = []
+        k = n_outputs(work.question.task, n_classes_of(work.question, config.params))
+        self._oof = np.full((work.rows.n_rows, k), np.nan, dtype=np.float32)
+
+    def run(self) -> tuple[Fate, str | None]:
+        """Fold by fold, as far as the bars let it."""
+        question, family = self._work.question, self._family
+        recipe = Recipe(**family.recipe(self._config.params))
+        columns = float(self._config.params.get(COLUMNS, 1.0))
+        bars = {bar.folds: bar.score for bar in self._config.bars}
+        for n_done, use in enumerate(question.folds, start=1):
+            data = self._work.fold(use, recipe, stops_early=family.stops_early, columns=columns)
+            model = family.fit(self._fit_of(data))
+            scores = model.predict(data.judged)
+            if not np.isfinite(scores).all():
+                return Fate.DIVERGED, f"the scores of fold {use.valid} are not finite"
+            self._oof[data.judged_rows] = scores
+            self._rounds.append(model.rounds)
+            self._early.append(self._early_score(data, scores))
+            bar = bars.get(n_done)
+            so_far = float(np.mean(self._early))
+            if bar is not None and np.isfinite(so_far) and question.better(bar, so_far):
+                return Fate.PRUNED, f"behind after {n_done} of {len(question.folds)} folds"
+        segments = question.task is Task.CLUSTERING
+        self._scores = self._early if segments else _fold_scores(self._work, self._oof)
+        if not np.isfinite(self._scores).any():
+            return Fate.DIVERGED, f"{question.metric} is not finite"
+        return Fate.SCORED, None
+
+    def outcome(self, fate: Fate, error: str | None) -> Outcome:
+        """What came of it."""
+        scored = fate is Fate.SCORED
+        return Outcome(
+            number=self._config.number,
+            score=float(np.nanmean(self._scores)) if scored else float("nan"),
+            fold_scores=tuple(self._scores) if scored else (),
+            rounds=round(float(np.mean(self._rounds))) if self._rounds else 0,
+            seconds=time.monotonic() - self._began,
+            oof=self._oof if scored else None,
+            error=error,
+            fate=fate,
+            early=tuple(self._early),
+            curve=thinned(self._curve),
+        )
+
+    def _early_score(self, data: FoldData, scores: NDArray[np.float64]) -> float:
+        """The metric of one fold when the others may not be there yet: a threshold, if any, is then
+        its own, which flatters every configuration alike."""
+        question = self._work.question
         if question.task is Task.CLUSTERING:
-            segments.append(silhouette(data.judged, scores.argmax(axis=1)))
-    fold_scores = tuple(segments) or _fold_scores(work, oof)
-    return Outcome(
-        number=config.number,
-        score=float(np.mean(fold_scores)),
-        fold_scores=fold_scores,
-        rounds=round(float(np.mean(rounds))),
-        seconds=time.monotonic() - began,
-        oof=oof,
-    )
+            return silhouette(data.judged, scores.argmax(axis=1))
+        truth = self._work.rows.truth[data.judged_rows]
+        threshold = 0.5 if question.task is Task.BINARY else None
+        if question.metric in THRESHOLD_METRICS:
+            threshold = question.threshold(scores, truth)
+        return measure(question.metric, question.judge(truth, scores, threshold))
+
+    def _fit_of(self, data: FoldData) -> Fit:
+        question, config = self._work.question, self._config
+        first = not self._early
+        return Fit(
+            matrix=data.fit,
+            target=data.fit_truth,
+            task=question.task.value,
+            n_classes=n_classes_of(question, config.params),
+            params=fitting(config.params),
+            seed=question.seed,
+            threads=self._work.threads,
+            valid=data.stop,
+            weights=data.fit_weights,
+            stop=self._stop,
+            cache=data.cache,
+            heard=(lambda n, loss: self._curve.append((n, loss))) if first else None,
+        )
 
 
-def _fit_of(
-    work: Workspace, config: Config, data: FoldData, stop: Callable[[], bool] | None
-) -> Fit:
-    question = work.question
-    return Fit(
-        matrix=data.fit,
-        target=data.fit_truth,
-        task=question.task.value,
-        n_classes=n_classes_of(question, config.params),
-        params=config.params,
-        seed=question.seed,
-        threads=work.threads,
-        valid=data.stop,
-        weights=data.fit_weights,
-        stop=stop,
-        cache=data.cache,
-    )
+def thinned(curve: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """At most `CURVE_POINTS` points, evenly spread, the first and the last among them.
+
+    >>> thinned([(1, 0.5), (2, 0.4)])
+    ((1, 0.5), (2, 0.4))
+    >>> len(thinned([(n, 0.0) for n in range(800)]))
+    50
+    """
+    if len(curve) <= CURVE_POINTS:
+        return tuple(curve)
+    places = np.linspace(0, len(curve) - 1, CURVE_POINTS).round().astype(int)
+    return tuple(curve[place] for place in places)
 
 
-def _fold_scores(work: Workspace, oof: NDArray[np.float32]) -> tuple[float, ...]:
-    """The metric of each fold; its threshold, if any, comes from the other folds."""
+def _fold_scores(work: Workspace, oof: NDArray[np.float32]) -> list[float]:
+    """The metric of each fold, its threshold, if any, from the other folds; where no fold can be
+    judged alone (a class of very few rows), that of all rows together."""
     question, rows = work.question, work.rows
     scores = oof.astype(np.float64)
+    known = ~np.isnan(scores[:, 0])
     out = []
     for use in question.folds:
         here = rows.fold == use.valid
-        others = ~here & ~np.isnan(scores[:, 0])
+        others = ~here & known
         threshold = question.threshold(scores[others], rows.truth[others])
         judged: Judged = question.judge(rows.truth[here], scores[here], threshold)
         out.append(measure(question.metric, judged))
-    return tuple(out)
+    if np.isfinite(out).any():
+        return out
+    threshold = question.threshold(scores[known], rows.truth[known])
+    return [measure(question.metric, question.judge(rows.truth[known], scores[known], threshold))]

@@ -24,13 +24,14 @@ from tenfold.evaluation import (
 )
 from tenfold.features import CrossFit, Preprocessor, Recipe
 from tenfold.features.second import Stage
-from tenfold.models import FAMILIES, EngineChoice, Fit, Model, choose_engine
+from tenfold.models import COLUMNS, FAMILIES, EngineChoice, Fit, Model, choose_engine, fitting
 from tenfold.monitor import FrozenBins, LossRule, build_reference
 from tenfold.profile import Profile, merge_profiles
 from tenfold.project.measures import Task, measures_for
 from tenfold.schema import Schema
 from tenfold.training.evaluate import n_classes_of
 from tenfold.training.folds import TEST_FOLD
+from tenfold.training.narrow import narrowed
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 from tenfold.training.search import Material
@@ -142,12 +143,12 @@ def finish(
     folds = [fold for fold in sorted(material.profiles) if fold != TEST_FOLD]
     profile = merge_profiles([material.profiles[fold] for fold in folds])
     plain = Stage(material.schema, {fold: material.profiles[fold] for fold in folds})
-    stage = material.stages.get(tuple(folds), plain)
+    stage = narrowed(material.stages.get(tuple(folds), plain), float(final.get(COLUMNS, 1.0)))
     # From here on a row is what a request is: the columns that the model asks for.
     rows, test = (replace(some, codes=stage.narrow(some.codes)) for some in (rows, test))
     prepared = stage.crossfit(Recipe(**chosen.recipe(final)), ordered=question.ordered)
     prep = prepared.served
-    plan = Plan(family, final, prepared, question, material.threads)
+    plan = Plan(family, fitting(final), prepared, question, material.threads)
     engine = choose_engine(last_fit(plan, rows), prep.transform_codes(rows.codes))
     threshold, cross = _from_oof(question, rows, oof)
     scores = engine.score(prep.transform_codes(test.codes))

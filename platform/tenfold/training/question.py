@@ -151,7 +151,14 @@ def traits_of(schema: Schema, profiles: Mapping[int, Profile]) -> Traits:
         and abs(one.numbers[column.name].skewness) >= SKEWED
         for column in schema.features
     )
-    return Traits(max((len(c.domain or ()) for c in schema.features), default=0), skewed)
+    features = schema.features
+    return Traits(
+        n_categories=max((len(c.domain or ()) for c in features), default=0),
+        skewed=skewed,
+        n_rows=sum(profile.n_rows for fold, profile in profiles.items() if fold != TEST_FOLD),
+        n_columns=len(features),
+        category_share=sum(c.kind is Kind.CATEGORY for c in features) / max(1, len(features)),
+    )
 
 
 def rarer_class(schema: Schema, profiles: Mapping[int, Profile]) -> str | None:

@@ -1,19 +1,18 @@
-"""The search: long-lived Ray Tune sessions that ask one board for configurations.
+"""The search: from rows and a question to what was tried and how it scored.
 
-A fresh Tune trial costs seconds and a fold's quantized matrix as much as fifty trees, so a
-*session* is one Tune trial that keeps its rows and matrices and evaluates many configurations. The
-board is an actor; its state is `Board`, which holds all the rules. A session that dies is started
-again by Tune and gets the configuration it owes once more.
+The baseline is judged in this process, within seconds of the start; then long-lived sessions on Ray
+(`tenfold.training.sessions`) ask one board for configurations. A search that is shorter than
+sessions take to start runs in this process alone. Everything goes through the journal in
+``storage``: the same search with the same storage goes on where it was killed.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +21,24 @@ from tenfold.errors import OurError
 from tenfold.features.second import Stage
 from tenfold.profile import Profile
 from tenfold.schema import Schema
-from tenfold.training.board import LAG, WAIT, Board, Tried
-from tenfold.training.evaluate import Config, Outcome, Workspace, evaluate
+from tenfold.training.board import Board, LastFits, Patience, Tried, best_of
+from tenfold.training.evaluate import Config, Workspace, evaluate
+from tenfold.training.journal import FolderJournal, Journal, MemoryJournal
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 
-__all__ = ["Limits", "Material", "SearchResult", "search", "search_inline"]
+__all__ = ["Limits", "Material", "OnTried", "SearchResult", "search", "search_inline"]
 
-OnResult = Callable[[Mapping[str, Any]], None]
-MAX_SESSION_FAILURES = 3
-"""Deaths that Tune forgives a session; then it is given up and what it owed counts as failed."""
-BOARD_CALL_TIMEOUT_S = 3600.0
-"""An ask may wait for the slowest configuration under way; nothing else takes this long."""
+OnTried = Callable[[Tried], None]
+"""Is told of each configuration that ended, in the caller's thread. Must be quick."""
+
+INLINE_S = 8.0
+"""A search with less time runs in this process: sessions take some five seconds to start."""
+FIRST_MODEL_S = 5.0
+"""The first model of a search may outlast the clock by this: a budget that is too small by little
+still gives a model."""
+DRIVER = "driver"
+"""The session that this process is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,12 @@ class Material:
             stages=self.stages,
         )
 
+    @property
+    def last_fit_share(self) -> float:
+        """Seconds of a fit on all rows for each second of a configuration over all folds."""
+        rows = [int(np.isin(self.rows.fold, use.train).sum()) for use in self.question.folds]
+        return self.rows.n_rows / max(1, sum(rows))
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -69,214 +80,199 @@ class Limits:
 
     Attributes:
         trials: configurations beside the baseline, or None.
-        seconds: wall time from now, or None. At least one of the two should be set.
+        seconds: wall time from now until the last fits must be over, or None. At least one of the
+            two should be set. Without it the search is repeatable.
         sessions: sessions side by side.
         cpus: logical CPUs that a session asks Ray for.
+        last_fits: what follows the search; its time is kept.
+        patience: when a configuration counts as hung.
     """
 
     trials: int | None
     seconds: float | None
     sessions: int = 1
     cpus: float = 1.0
+    last_fits: LastFits = LastFits()  # noqa: RUF009 - a frozen value
+    patience: Patience = Patience()  # noqa: RUF009 - a frozen value
+
+    def board(self, question: Question, journal: Journal) -> Board:
+        """The board of a search with these limits, as its journal left it."""
+        return Board.resumed(
+            question,
+            trials=self.trials,
+            timed=self.seconds is not None,
+            journal=journal,
+            last_fits=self.last_fits,
+            patience=self.patience,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The best configuration with its out-of-fold scores, and everything that was tried."""
+    """The best configuration with its out-of-fold scores, and everything that was tried.
+
+    Attributes:
+        best: by score; of equal scores the earlier one.
+        oof: of the best, float32 (n_rows, k) in the order of the training rows, NaN for rows that
+            no fold judges.
+        tried: everything that has an outcome, by number.
+        journal: of the search, see `oof_of`.
+        n_resumed: of ``tried``, those that an earlier run of the same search had done.
+    """
 
     best: Tried
     oof: NDArray[np.float32]
     tried: tuple[Tried, ...]
+    journal: Journal
+    n_resumed: int = 0
+
+    def oof_of(self, number: int) -> NDArray[np.float32] | None:
+        """The out-of-fold scores of a configuration that was tried, like ``oof``; read-only, mapped
+        from the search's journal, which lives until the training has published.
+
+        Args:
+            number: ``tried[i].config.number``.
+
+        Returns:
+            None where it failed, or is too far behind to be kept.
+        """
+        return self.journal.oof_of(number)
 
 
-def _result(board: Board) -> SearchResult:
-    best = board.best
-    if best is None or board.best_oof is None:
-        reasons = {tried.outcome.error for tried in board.tried}
-        raise OurError(
-            f"a search must end with one model, {len(board.tried)} configurations failed: "
-            f"{sorted(str(reason) for reason in reasons)}; run again with -v"
-        )
-    return SearchResult(best, board.best_oof, tuple(board.tried))
+def _result(
+    question: Question, tried: list[Tried], journal: Journal, *, n_resumed: int
+) -> SearchResult:
+    """The best of those whose scores can be read back."""
+    left = list(tried)
+    while (best := best_of(question, left)) is not None:
+        oof = journal.oof_of(best.config.number)
+        if oof is not None:
+            ordered = tuple(sorted(tried, key=lambda t: t.config.number))
+            return SearchResult(best, oof, ordered, journal, n_resumed)
+        left.remove(best)
+    reasons = sorted({str(one.outcome.error) for one in tried})
+    raise OurError(
+        f"a search must end with one model, {len(tried)} configurations failed: {reasons}; "
+        "run again with -v"
+    )
+
+
+class _Clock:
+    """Seconds that are left, and what a configuration may use of them."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float | None:
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
 
 def search_inline(
-    material: Material, limits: Limits, *, on_result: OnResult | None = None
+    material: Material,
+    limits: Limits,
+    *,
+    journal: Journal | None = None,
+    on_tried: OnTried | None = None,
 ) -> SearchResult:
     """The same search in this process, one configuration after another: equal trials, equal result.
 
+    Args:
+        material: rows and question.
+        limits: how long; the width is one.
+        journal: of an earlier run, or to be written; in memory by default.
+        on_tried: is told of what ended.
+
     Raises:
         OurError: every configuration failed.
+        StoreError: the journal cannot be written.
     """
-    board = Board(material.question, trials=limits.trials)
-    work, began = material.workspace(), time.monotonic()
-
-    def is_over() -> bool:
-        return limits.seconds is not None and time.monotonic() - began >= limits.seconds
-
-    while True:
-        board.time_is_up = is_over()
-        config = board.ask("inline")
-        if not isinstance(config, Config):
-            return _result(board)
-        outcome = evaluate(work, config, stop=is_over)
-        board.tell(outcome)
-        if on_result is not None:
-            on_result(_report(config, outcome))
+    kept = MemoryJournal() if journal is None else journal
+    board = limits.board(material.question, kept)
+    n_resumed = len(board.tried)
+    clock = _Clock(_seconds_left(board, limits))
+    _run(board, material.workspace(), clock, on_tried=on_tried)
+    return _result(material.question, board.tried, kept, n_resumed=n_resumed)
 
 
 def search(
-    material: Material, limits: Limits, *, storage: Path, on_result: OnResult | None = None
+    material: Material, limits: Limits, *, storage: Path, on_tried: OnTried | None = None
 ) -> SearchResult:
     """Search on the connected Ray.
 
     Args:
         material: rows and question.
         limits: how long, how wide.
-        storage: a folder for Tune's own files, reachable from every node.
-        on_result: called in this thread for each outcome, with number, family, score, seconds.
+        storage: of this search, reachable from every node: Tune's own files and the journal. What
+            an earlier run left there is gone on with; its seconds count.
+        on_tried: is told of what ended, not of what an earlier run did.
 
     Raises:
         OurError: every configuration failed, or no session could run.
+        StoreError: the journal cannot be written.
     """
-    import ray
+    from tenfold.training.sessions import run_sessions
 
-    board = _actor().remote(material.question, limits.trials, limits.seconds)
-    try:
-        _tune(material, limits, storage=storage, board=board, on_result=on_result)
-        state: Board = ray.get(board.state.remote())
-        return _result(state)
-    finally:
-        ray.kill(board)
-
-
-def _tune(
-    material: Material, limits: Limits, *, storage: Path, board: Any, on_result: OnResult | None
-) -> None:
-    from ray import tune
-
-    sessions = max(1, min(limits.sessions, LAG))
-    trainable = tune.with_resources(
-        tune.with_parameters(_session, material=material, board=board),
-        {"cpu": limits.cpus},
-    )
-    tuner = tune.Tuner(
-        trainable,
-        param_space={"session": tune.grid_search(list(range(sessions)))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=sessions),
-        run_config=tune.RunConfig(
-            name="search",
-            storage_path=str(storage),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=MAX_SESSION_FAILURES),
-            callbacks=[_callback(board, on_result)],
-        ),
-    )
-    tuner.fit()
-
-
-def _session(config: Mapping[str, Any], *, material: Material, board: Any) -> None:
-    """One long-lived Tune trial."""
-    import ray
-    from ray import tune
-
+    journal = FolderJournal(storage / "journal")
+    board = limits.board(material.question, journal)
+    n_resumed = len(board.tried)
+    clock = _Clock(_seconds_left(board, limits))
+    tried, heard = board.tried, on_tried or (lambda _tried: None)
     work = material.workspace()
-    name = _session_name(config)
-    while True:
-        asked, seconds = ray.get(board.ask.remote(name), timeout=BOARD_CALL_TIMEOUT_S)
-        if asked is None:
+    _run(board, work, clock, on_tried=heard, only_baseline=True)
+    left = clock.left_s
+    if left is not None and left < INLINE_S:
+        _run(board, work, clock, on_tried=heard)
+    else:
+        del work
+        tried = run_sessions(
+            material, limits, left_s=left, storage=storage, journal=journal, on_tried=heard
+        )
+    return _result(material.question, tried, journal, n_resumed=n_resumed)
+
+
+def _seconds_left(board: Board, limits: Limits) -> float | None:
+    """The budget less what earlier runs of the search used of it."""
+    if limits.seconds is None:
+        return None
+    used = sum(tried.outcome.seconds for tried in board.tried) / max(1, limits.sessions)
+    return max(0.0, limits.seconds - used)
+
+
+def _run(
+    board: Board,
+    work: Workspace,
+    clock: _Clock,
+    *,
+    on_tried: OnTried | None,
+    only_baseline: bool = False,
+) -> None:
+    """Work on the board as one session: to its end, or as long as nothing was handed out yet."""
+    while not (only_baseline and board.has_begun):
+        board.left_s = clock.left_s
+        config = board.ask(DRIVER)
+        if not isinstance(config, Config):
             return
-        outcome = evaluate(work, asked, stop=_until(seconds))
-        ray.get(board.tell.remote(outcome), timeout=BOARD_CALL_TIMEOUT_S)
-        tune.report(_report(asked, outcome))
+        outcome = evaluate(work, config, stop=until(allowed_s(board.search_left_s, config)))
+        board.tell(outcome)
+        if on_tried is not None:
+            on_tried(Tried(config, outcome))
 
 
-def _session_name(config: Mapping[str, Any]) -> str:
-    return f"session-{config['session']}"
+def allowed_s(left_s: float | None, config: Config) -> float | None:
+    """Seconds after which a configuration is asked to stop; None for never.
+
+    >>> allowed_s(3.0, Config(9, "linear", {})), allowed_s(0.0, Config(1, "linear", {}, must=True))
+    (3.0, 5.0)
+    """
+    if left_s is None or config.family == "dummy":
+        return None
+    return max(0.0, left_s) + (FIRST_MODEL_S if config.must else 0.0)
 
 
-def _until(seconds: float | None) -> Callable[[], bool] | None:
+def until(seconds: float | None) -> Callable[[], bool] | None:
+    """A question that is answered with yes from so many seconds on."""
     if seconds is None:
         return None
-    end = time.monotonic() + seconds
+    end = time.monotonic() + (seconds if math.isfinite(seconds) else 1e9)
     return lambda: time.monotonic() >= end
-
-
-def _report(config: Config, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "number": config.number,
-        "family": config.family,
-        "score": outcome.score,
-        "seconds": outcome.seconds,
-        "error": outcome.error or "",
-    }
-
-
-def _callback(board: Any, on_result: OnResult | None) -> Any:
-    from ray import tune
-
-    class Told(tune.Callback):  # type: ignore[misc, unused-ignore]
-        """Passes each outcome on, in the driver's thread, and gives up a dead session."""
-
-        def on_trial_result(
-            self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
-        ) -> None:
-            if on_result is not None and "number" in result:
-                on_result(result)
-
-        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            board.drop.remote(_session_name(trial.config))
-
-    return Told()
-
-
-class BoardActor:
-    """The board behind Ray: an ask waits until there is something to do.
-
-    Asynchronous methods of one event loop, so `Board` has one owner.
-    """
-
-    def __init__(self, question: Question, trials: int | None, seconds: float | None) -> None:
-        self._board = Board(question, trials=trials)
-        self._changed = asyncio.Condition()
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def _left(self) -> float | None:
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
-
-    async def ask(self, session: str) -> tuple[Config | None, float | None]:
-        """The next configuration and the seconds left, or None when the search is over."""
-        async with self._changed:
-            while True:
-                left = self._left()
-                self._board.time_is_up = left == 0.0
-                config = self._board.ask(session)
-                if config is None or isinstance(config, Config):
-                    return config, left
-                assert config == WAIT  # noqa: S101
-                try:
-                    await asyncio.wait_for(self._changed.wait(), left)
-                except TimeoutError:
-                    continue
-
-    async def tell(self, outcome: Outcome) -> None:
-        """Takes an outcome and wakes whoever waits."""
-        async with self._changed:
-            self._board.tell(outcome)
-            self._changed.notify_all()
-
-    async def drop(self, session: str) -> None:
-        """Gives up a session that will not come back."""
-        async with self._changed:
-            self._board.drop(session)
-            self._changed.notify_all()
-
-    async def state(self) -> Board:
-        """The board as it is."""
-        return self._board
-
-
-def _actor() -> Any:
-    import ray
-
-    return ray.remote(num_cpus=0, max_concurrency=1000)(BoardActor)

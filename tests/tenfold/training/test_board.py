@@ -14,6 +14,7 @@ from tenfold.models import Traits
 from tenfold.project.measures import Task
 from tenfold.training.board import LAG, WAIT, Board
 from tenfold.training.evaluate import Config, Outcome
+from tenfold.training.portfolio import portfolio
 from tenfold.training.question import Question
 
 
@@ -76,22 +77,10 @@ def test_a_table_without_traits_is_searched_as_before() -> None:
         assert not {"many", "numbers"} & config.params.keys()
 
 
-def test_other_preparations_come_after_the_defaults_one_at_a_time_and_are_then_drawn() -> None:
+def test_preparations_are_drawn_when_the_table_calls_for_them() -> None:
     asked = replace(question("linear", "boosting"), traits=Traits(70, skewed=True))
-    configs = play(Board(asked, trials=30), sessions=1, seed=0)
-    ways = [(c.family, c.params.get("many"), c.params.get("numbers")) for c in configs[1:7]]
-    assert ways == [
-        ("linear", "onehot", "standard"),
-        ("boosting", "target", None),
-        ("linear", "target", "standard"),
-        ("boosting", "target", None),
-        ("linear", "onehot", "power"),
-        ("boosting", "ordinal", None),
-    ]
-    fits = [{k: v for k, v in c.params.items() if k not in ("many", "numbers")} for c in configs]
-    assert fits[1] == fits[3] == fits[5]
-    assert fits[2] == fits[6] != fits[4]
-    drawn = {(c.family, c.params["many"]) for c in configs[7:]}
+    configs = play(Board(asked, trials=50), sessions=1, seed=0)
+    drawn = {(c.family, c.params["many"]) for c in configs[len(portfolio(asked)) :]}
     assert {("boosting", "target"), ("boosting", "ordinal")} <= drawn
 
 
@@ -107,8 +96,8 @@ def test_at_most_lag_are_under_way() -> None:
 
 
 def test_time_up_still_gives_the_baseline_and_one_model() -> None:
-    board = Board(question(), trials=None)
-    board.time_is_up = True
+    board = Board(question(), trials=None, timed=True)
+    board.left_s = 0.0
     configs = play(board, sessions=3, seed=0)
     assert [config.family for config in configs] == ["dummy", "linear"]
     assert board.best is not None

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from tenfold.evaluation import best_threshold, measure
 from tenfold.features import Recipe
-from tenfold.models import FAMILIES, Fit
+from tenfold.models import FAMILIES, Fit, Model
 from tenfold.profile import Profile
 from tenfold.project.measures import Task
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.training.evaluate import (
+    Bar,
     Config,
+    Fate,
     Workspace,
     evaluate,
     n_classes_of,
@@ -29,6 +31,7 @@ from tenfold.training.folds import FoldUse
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows, encode_rows
 from tenfold.training.search import Material
+from tests.tenfold.training.faulty import registered
 
 MakeMaterial = Callable[..., Material]
 
@@ -374,14 +377,66 @@ def test_weights_reach_the_fit(make_material: MakeMaterial) -> None:
         assert found == pytest.approx(share, abs=1e-6)
 
 
-def test_the_time_ends_a_configuration_unless_it_must_run(make_material: MakeMaterial) -> None:
+def test_the_time_ends_a_configuration(make_material: MakeMaterial) -> None:
     work = make_material().workspace()
     stopped = evaluate(work, Config(4, "linear", {"c": 1.0}), stop=lambda: True)
     assert (stopped.number, stopped.error, stopped.oof) == (4, "the time was up", None)
+    assert stopped.fate is Fate.STOPPED
     assert math.isnan(stopped.score)
-    must = evaluate(work, Config(4, "linear", {"c": 1.0}, must=True), stop=lambda: True)
-    assert must.error is None
-    assert must.score > 0.5
+    assert evaluate(work, Config(4, "linear", {"c": 1.0}), stop=lambda: False).error is None
+
+
+def test_a_bar_ends_a_configuration_that_is_behind(make_material: MakeMaterial) -> None:
+    work = make_material().workspace()
+    config = Config(4, "linear", {"c": 1.0})
+    whole = evaluate(work, config)
+    just = Bar(1, whole.early[0])
+    assert evaluate(work, replace(config, bars=(just,))).fate is Fate.SCORED
+    pruned = evaluate(work, replace(config, bars=(Bar(1, 0.0), Bar(2, 1.0))))
+    assert pruned.fate is Fate.PRUNED
+    assert pruned.error == "behind after 2 of 3 folds"
+    assert pruned.early == whole.early[:2]
+    assert pruned.oof is None
+    assert math.isnan(pruned.score)
+
+
+def test_a_curve_is_that_of_the_first_fit(make_material: MakeMaterial) -> None:
+    config = Config(1, "boosting", {"eta": 0.3, "max_depth": 2, "rounds": 70})
+    outcome = evaluate(make_material().workspace(), config)
+    rounds = [n for n, _ in outcome.curve]
+    assert rounds[0] == 1
+    assert rounds == sorted(rounds)
+    assert len(rounds) <= 50
+    assert outcome.curve[-1][1] < outcome.curve[0][1]
+    assert evaluate(make_material().workspace(), Config(1, "linear", {"c": 1.0})).curve == ()
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("no"), MemoryError(), KeyError("x")])
+def test_whatever_a_family_raises_is_an_outcome(
+    make_material: MakeMaterial, fault: Exception
+) -> None:
+    def fit(_fit: Fit) -> Model:
+        raise fault
+
+    broken = replace(FAMILIES["linear"], name="broken", fit=fit)
+    with registered(broken):
+        outcome = evaluate(make_material().workspace(), Config(3, "broken", {"c": 1.0}))
+    assert outcome.fate is Fate.FAILED
+    assert outcome.error is not None
+    assert outcome.error.startswith(
+        "out of memory" if isinstance(fault, MemoryError) else type(fault).__name__
+    )
+
+
+def test_scores_that_are_not_finite_are_a_fate_of_their_own(make_material: MakeMaterial) -> None:
+    def fit(fit: Fit) -> Model:
+        model = FAMILIES["linear"].fit(fit)
+        return replace(model, arrays={k: v * np.nan for k, v in model.arrays.items()})  # type: ignore[type-var, attr-defined]
+
+    with registered(replace(FAMILIES["linear"], name="broken", fit=fit)):
+        outcome = evaluate(make_material().workspace(), Config(3, "broken", {"c": 1.0}))
+    assert (outcome.fate, outcome.oof) == (Fate.DIVERGED, None)
+    assert outcome.error == "the scores of fold 0 are not finite"
 
 
 def test_what_a_family_refuses_is_an_outcome_in_its_own_words(make_material: MakeMaterial) -> None:

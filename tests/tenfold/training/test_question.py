@@ -149,11 +149,12 @@ def test_traits_are_read_from_domains_and_a_training_fold() -> None:
         table = pa.table({"x": x, "shop": ["shop 1"] * len(x), "y": tail[: len(x)]})
         return traits_of(schema, {fold: Profile.from_table(table, schema)})
 
-    assert traits(even) == Traits(90, skewed=False)  # the target leans, which is no feature
-    assert traits(tail) == Traits(90, skewed=True)
+    known = Traits(90, n_rows=400, n_columns=2, category_share=0.5)
+    assert traits(even) == known  # the target leans, which is no feature
+    assert traits(tail) == replace(known, skewed=True)
     assert traits(np.round(tail / 50)).skewed is False  # counts
     assert traits(tail, fold=-1).skewed is False  # the sealed rows
-    assert traits_of(Schema((Column("x", Kind.NUMBER),)), {}) == Traits()
+    assert traits_of(Schema((Column("x", Kind.NUMBER),)), {}) == Traits(n_columns=1)
 
 
 def test_a_named_positive_class_goes_before_the_rarer_one() -> None:

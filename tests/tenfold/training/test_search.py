@@ -118,7 +118,7 @@ def test_on_ray_with_two_sessions_as_alone(make_material: MakeMaterial, tmp_path
     heard: list[int] = []
     limits = Limits(trials=5, seconds=None, sessions=2, cpus=1.0)
     found = search(
-        material, limits, storage=tmp_path, on_result=lambda r: heard.append(r["number"])
+        material, limits, storage=tmp_path, on_tried=lambda t: heard.append(t.config.number)
     )
     same(found, search_inline(material, limits))
     assert sorted(heard) == [0, 1, 2, 3, 4, 5]
