@@ -10,7 +10,8 @@ from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.registry import Version
 from tenfold.settings import Settings
-from tenfold.training.evaluate import Config, evaluate
+from tenfold.training.answer import Answer
+from tenfold.training.ensemble import recalibrated
 from tenfold.training.finish import Finished, finish
 from tenfold.training.making import Making, fit_stages
 from tenfold.training.question import question_of
@@ -40,7 +41,8 @@ def refit_artifact(
         project: gates and costs.
         snapshot: of the newer rows, with the parent's schema.
         settings: where things live.
-        parent: the version whose family and parameters are used.
+        parent: the version whose recipe is used: its parts, weights and seeds; the temperature is
+            chosen anew.
         threads: of the fit; one by default, because a refit runs beside replicas that answer, and
             on two cores one thread leaves them theirs.
         progress: is told of steps.
@@ -66,16 +68,13 @@ def refit_artifact(
             threads=threads,
         )
         material = Material(training, profiles, snapshot.schema, question, threads, stages)
-        outcome = evaluate(
-            material.workspace(), Config(0, lineage["family"], lineage["params"], must=True)
-        )
+        answer = Answer.from_lineage(lineage["family"], lineage["params"])
+        answer, oof = recalibrated(material, answer)
         finished = finish(
             material,
             rows.test,
-            family=lineage["family"],
-            params=lineage["params"],
-            rounds=0,
-            oof=outcome.oof,
+            answer,
+            oof=oof,
             block_rows=project.monitor.block_rows,
         )
         origin = Origin(snapshot, question, time.monotonic() - began, parent=parent.model_digest)

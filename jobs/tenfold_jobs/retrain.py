@@ -35,6 +35,7 @@ from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts
+from tenfold.training.answer import Answer
 from tenfold.training.making import Making
 from tenfold.training.question import make_question
 from tenfold_jobs.mirror import tell_mlflow
@@ -244,6 +245,8 @@ def _choose(
         _thinned(snapshot), schema, markers=rules.missing_markers, trim=rules.trim
     )
     windows = windows_of(base, live)
+    lineage = manifest.lineage
+    heaviest = Answer.from_lineage(lineage.family, lineage.params).parts[0]
     with progress.step("choosing the window", total=len(windows)):
         return choose_window(
             windows,
@@ -252,8 +255,8 @@ def _choose(
                 project, schema, ordered=snapshot.ordered, positive=manifest.positive_class
             ),
             schema=schema,
-            family=manifest.lineage.family,
-            params=manifest.lineage.params,
+            family=heaviest.family,
+            params=heaviest.params,
             threads=REFIT_THREADS,
             making=Making(construct=project.train.construct_columns),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,10 @@ from tenfold.project import Project
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker
 from tenfold.training.distributed import fit_distributed
-from tenfold.training.finish import Finished, LastFit, finish, fit_in_process
-from tenfold.training.finish import Plan as FitPlan
+from tenfold.training.ensemble import choose_answer
+from tenfold.training.finish import Finished, finish
+from tenfold.training.fitter import Fitter, LastFit, fit_in_process
+from tenfold.training.fitter import Plan as FitPlan
 from tenfold.training.gate import leakage_gate
 from tenfold.training.making import Making, fit_stages, is_due
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
@@ -31,6 +34,7 @@ from tenfold_jobs.packing import Origin, Packed, pack, staging_folder
 from tenfold_jobs.promotion import Promotion, promote_if_better
 from tenfold_jobs.ray_rim import start_ray
 from tenfold_jobs.searching import (
+    ARTIFACT_S,
     limits_of,
     run_search,
     search_folder,
@@ -39,6 +43,11 @@ from tenfold_jobs.searching import (
 )
 
 __all__ = ["TrainRecord", "run_train"]
+
+WITHIN = {"balanced": 1.0, "accuracy": 0.0}
+"""Standard errors behind the best score that a faster answer may be, by ``train.prefer``."""
+MEDIAN_SHARE = 0.5
+"""Of a latency gate, for the median row: the slowest of a hundred takes about twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,12 @@ class TrainRecord:
         metrics: name to value, lower, upper, on the sealed test rows; bounds may be None.
         gates: gate, value, holds.
         family: of the model.
-        params: of the last fit.
+        params: of the last fits.
         engine: that answers.
+        answer: who answers, in words.
+        choice: why, in words.
+        front: what else could have answered: members, score, us_per_row, bytes, behind (standard
+            errors of the best score).
         report: path of the exploration report, or None.
         card: path of the model card.
         seconds: wall time.
@@ -72,6 +85,9 @@ class TrainRecord:
     family: str
     params: dict[str, Any]
     engine: str
+    answer: str
+    choice: str
+    front: list[dict[str, Any]]
     report: str | None
     card: str
     seconds: float
@@ -132,7 +148,7 @@ def run_train(
             found = _search(job, seconds, storage=until_published.enter_context(folder))
             notes += _tell_best(job, found)
             with progress.step("last fit"):
-                finished = _finish(job, found)
+                finished = _finish(job, found, _left(project, budget_s, began))
         spent = time.monotonic() - began
         origin = Origin(snapshot, job.question, spent, found.tried, notes=notes)
         return _publish(job, finished, origin, tracker=tracker, began=began)
@@ -241,26 +257,56 @@ def _tell_best(job: _Job, found: SearchResult) -> list[str]:
     return [note]
 
 
-def _finish(job: _Job, found: SearchResult) -> Finished:
-    config, outcome = found.best.config, found.best.outcome
+def _left(project: Project, budget_s: float | None, began: float) -> Callable[[], float] | None:
+    """The clock of the last fits; None where only the number of trials counts."""
+    if budget_s is None and project.train.trials is not None:
+        return None
+    return lambda: (_seconds(project, budget_s, began) or 0.0) - ARTIFACT_S
+
+
+def _finish(job: _Job, found: SearchResult, left_s: Callable[[], float] | None) -> Finished:
+    """Choose who answers, and fit it on all training rows."""
+    fitter = Fitter(job.material, last_fit=_last_fit(job))
+    chosen = choose_answer(
+        job.material,
+        found.best,
+        found.tried,
+        found.oof_of,
+        fitter=fitter,
+        left_s=left_s,
+        single=_is_distributed(job, found.best.config.family),
+        within=WITHIN[job.project.train.prefer],
+        most_micros=_most_micros(job.project),
+    )
+    if chosen.pick is not None:
+        job.progress.say(f"answers: {chosen.answer.words}, {chosen.reason}")
     return finish(
         job.material,
         job.rows.test,
-        family=config.family,
-        params=config.params,
-        rounds=outcome.rounds,
-        oof=found.oof,
+        chosen.answer,
+        oof=chosen.oof,
         block_rows=job.project.monitor.block_rows,
-        last_fit=_last_fit(job, config.family),
+        fitter=fitter,
+        chosen=chosen,
     )
 
 
-def _last_fit(job: _Job, family: str) -> LastFit:
+def _most_micros(project: Project) -> float | None:
+    """Microseconds a row that the project's latency gates leave to preparation and engine."""
+    limits = [
+        gate.threshold * 1000.0
+        for gate in project.problem.gates
+        if gate.metric.startswith("latency") and gate.op in ("<", "<=")
+    ]
+    return min(limits) * MEDIAN_SHARE if limits else None
+
+
+def _last_fit(job: _Job) -> LastFit:
     """In this process, or by Ray Train where the plan asks for workers and the family can."""
-    if not _is_distributed(job, family):
-        return fit_in_process
 
     def fit(plan: FitPlan, rows: TrainingRows) -> Model:
+        if not _is_distributed(job, plan.family):
+            return fit_in_process(plan, rows)
         storage = staging_folder(job.settings, "fit")
         try:
             return fit_distributed(
@@ -333,6 +379,9 @@ def _record(
         family=finished.family,
         params=finished.params,
         engine=finished.engine.name,
+        answer=finished.answer.words,
+        choice="" if finished.chosen is None else finished.chosen.reason,
+        front=[] if finished.chosen is None else finished.chosen.front_dicts(),
         report=str(report) if report.exists() else None,
         card=str(packed.version.path / "card.html"),
         seconds=time.monotonic() - began,
@@ -344,7 +393,12 @@ def _run_facts(record: TrainRecord, packed: Packed, origin: Origin) -> RunFacts:
     return RunFacts(
         project=record.project,
         version=record.version,
-        params={"family": record.family, "engine": record.engine, **record.params},
+        params={
+            "family": record.family,
+            "engine": record.engine,
+            "answer": record.answer,
+            **{k: v for k, v in record.params.items() if not isinstance(v, list)},
+        },
         metrics={name: e.value for name, e in packed.metrics.items()},
         tags={
             "tenfold.digest": record.digest,

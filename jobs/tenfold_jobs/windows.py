@@ -27,7 +27,7 @@ from tenfold.features.codes import encode_table
 from tenfold.models import FAMILIES
 from tenfold.profile import Profile
 from tenfold.schema import Schema
-from tenfold.training.finish import Plan, fit_in_process
+from tenfold.training.fitter import Plan, fit_in_process
 from tenfold.training.making import Making, fit_stage
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows, truth_of

@@ -11,6 +11,7 @@ from tenfold.data import Snapshot, prepare
 from tenfold.models import FAMILIES
 from tenfold.project import Project
 from tenfold.settings import Settings
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import Finished, finish
 from tenfold.training.question import Question, make_question
@@ -68,7 +69,7 @@ def make_case(folder: Path) -> Case:
         params = dict(FAMILIES[family].defaults("binary")[0])
         outcome = evaluate(material.workspace(), Config(0, family, params))
         finished[family] = finish(
-            material, rows.test, family=family, params=params, rounds=0, oof=outcome.oof,
+            material, rows.test, Answer.single(family, params),    oof=outcome.oof,
             block_rows=20,
         )  # fmt: skip
     return Case(project, snapshot, question, rows.test, finished)

@@ -19,6 +19,7 @@ from tenfold.live import log_tables
 from tenfold.project import Project
 from tenfold.registry import CHAMPION, Registry
 from tenfold.settings import Settings
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import Finished, finish
 from tenfold.training.making import SELECT_FROM, Making, fit_stages
@@ -90,9 +91,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Wide:
     )
     material = Material(rows.training, profiles, snapshot.schema, question, 1, stages)
     outcome = evaluate(material.workspace(), Config(0, "boosting", PARAMS))
-    finished = finish(
-        material, rows.test, family="boosting", params=PARAMS, rounds=0, oof=outcome.oof
-    )
+    finished = finish(material, rows.test, Answer.single("boosting", PARAMS), oof=outcome.oof)
     packed = pack(project, settings, finished, Origin(snapshot, question, 1.0))
     return Wide(project, settings, snapshot, question, rows.test, finished, packed)
 

@@ -16,6 +16,7 @@ from tenfold.models import FAMILIES
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import finish
 from tenfold.training.question import question_of
@@ -73,9 +74,7 @@ def train(
     finished = finish(
         material,
         rows.test,
-        family=family,
-        params=params,
-        rounds=outcome.rounds,
+        Answer.single(family, params, rounds=outcome.rounds),
         oof=outcome.oof,
         block_rows=20,
     )

@@ -20,6 +20,7 @@ from tenfold.live import log_tables
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import finish
 from tenfold.training.question import make_question
@@ -56,9 +57,7 @@ def made_project(
     loaded = load_rows(snapshot, question, max_rows=None)
     material = Material(loaded.training, snapshot.profiles(), snapshot.schema, question, 1)
     outcome = evaluate(material.workspace(), Config(0, "linear", {"c": 1.0}, must=True))
-    finished = finish(
-        material, loaded.test, family="linear", params={"c": 1.0}, rounds=0, oof=outcome.oof
-    )
+    finished = finish(material, loaded.test, Answer.single("linear", {"c": 1.0}), oof=outcome.oof)
     packed = pack(project, settings, finished, Origin(snapshot, question, 1.0))
     Registry(settings).promote("flip", packed.version.version, expected=None)
     return project

@@ -36,6 +36,7 @@ ENGINE_FILES: dict[str, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "xgboost": ("arch.json", "model.ubj"),
     "arrays": ("arch.json", "weights.safetensors"),
+    "blend": ("arch.json", "members.safetensors"),
 }
 """The files that each scoring engine reads; the first entry is the default choice."""
 

@@ -95,6 +95,7 @@ ENGINES: dict[str, Callable[[Mapping[str, bytes], str], Engine]] = {
     "onnx": _load_onnx,
     "xgboost": _load_native,
     "arrays": _load_native,
+    "blend": _load_native,
 }
 """By the name in the manifest: (files, model family) to an engine."""
 

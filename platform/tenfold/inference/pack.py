@@ -15,7 +15,7 @@ from tenfold.artifact import (
     file_entries,
     write_artifact,
 )
-from tenfold.features import Preprocessor
+from tenfold.features.joined import read_preprocessor
 from tenfold.inference.engines import load_engine
 from tenfold.inference.golden import build_golden
 from tenfold.inference.predictor import Predictor
@@ -36,7 +36,7 @@ def draft_predictor(files: Mapping[str, bytes], manifest: ManifestDraft) -> Pred
     scorer = {name: files[name] for name in sealed.engine_files}
     return Predictor(
         sealed,
-        preprocessor=Preprocessor.from_dict(json.loads(files[PREPROCESS_FILE])),
+        preprocessor=read_preprocessor(json.loads(files[PREPROCESS_FILE])),
         engine=load_engine(sealed.engine, files=scorer, family=sealed.lineage.family),
     )
 

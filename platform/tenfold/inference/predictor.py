@@ -19,8 +19,9 @@ from tenfold.artifact import (
     read_artifact,
 )
 from tenfold.errors import ArtifactError
-from tenfold.features import Preprocessor, RowEncoder, encode_table
+from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import Codes
+from tenfold.features.joined import Prepares, read_preprocessor
 from tenfold.inference.engines import Engine, Scores, load_engine
 from tenfold.inference.golden import check_golden
 from tenfold.schema import Column, Schema
@@ -71,7 +72,7 @@ class Predictor:
         self,
         manifest: Manifest,
         *,
-        preprocessor: Preprocessor,
+        preprocessor: Prepares,
         engine: Engine,
         files: Mapping[str, bytes] | None = None,
     ) -> None:
@@ -108,7 +109,7 @@ class Predictor:
     def from_artifact(cls, artifact: Artifact) -> Predictor:
         """Load verified bytes. Nothing of the artifact is kept but what answers need."""
         manifest = artifact.manifest
-        preprocessor = Preprocessor.from_dict(artifact.json(PREPROCESS_FILE))
+        preprocessor = read_preprocessor(artifact.json(PREPROCESS_FILE))
         files = {name: artifact.files[name] for name in manifest.engine_files}
         engine = load_engine(manifest.engine, files=files, family=manifest.lineage.family)
         kept = {name: artifact.files[name] for name in _KEPT_FILES if name in artifact.files}

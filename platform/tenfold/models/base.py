@@ -176,7 +176,7 @@ class Fit:
     weights: NDArray[np.float64] | None = None
     stop: Callable[[], bool] | None = None
     device: str = "cpu"
-    """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU whatever this is."""
+    """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU all the same."""
     cache: dict[Any, Any] | None = None
     """Where a family may keep what depends on matrix, target and valid only, between two fits of
     the same rows; the caller owns it and drops it with the matrix."""
@@ -284,5 +284,7 @@ class Family:
     """Preparations to try for a table of some traits, beside the parameters of ``space``."""
     distributed: bool = False
     """Whether Ray Train fits it on many workers."""
+    random: bool = False
+    """Whether another seed gives another model, so that a mean over seeds is worth its fits."""
     devices: frozenset[str] = frozenset({"cpu"})
     """Kinds of device that it fits on: ``cpu``, ``cuda``."""

@@ -335,5 +335,6 @@ BOOSTING = Family(
     stops_early=True,
     choices=_choices,
     distributed=True,
+    random=True,
     devices=frozenset({"cpu", "cuda"}),
 )

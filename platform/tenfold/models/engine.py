@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.models.base import Matrix, Model
+from tenfold.models.blend import BLEND
 
 __all__ = ["NATIVE_ENGINES", "EngineChoice", "choose_engine"]
 
 ONNX_FILE = "model.onnx"
-NATIVE_ENGINES = {"boosting": "xgboost"}
+NATIVE_ENGINES = {"boosting": "xgboost", BLEND: "blend"}
 """By family; every other family is arrays."""
 NOISE = 1e-5
 """Largest difference that float32 sums in another order explain, as a share of the score or of the
@@ -27,7 +28,7 @@ class EngineChoice:
     """The engine of an artifact.
 
     Attributes:
-        name: ``onnx``, ``xgboost`` or ``arrays``.
+        name: ``onnx``, ``xgboost``, ``arrays`` or ``blend``.
         files: the native files, and ``model.onnx`` if it answers.
         score: what that engine answers, float64 (n_rows, k), with one thread.
         difference: largest difference between ONNX and native on the compared rows, None if there

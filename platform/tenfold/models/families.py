@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tenfold.errors import ArtifactError
 from tenfold.models.base import Family, Model
+from tenfold.models.blend import BLEND, load_blend
 from tenfold.models.boosting import BOOSTING
 from tenfold.models.clusters import KMEANS
 from tenfold.models.dummy import DUMMY
@@ -24,9 +25,11 @@ def load_model(family: str, files: Mapping[str, bytes]) -> Model:
 
     The caller verifies digests first: XGBoost does not validate what it loads.
     """
+    if family == BLEND:
+        return load_blend(files, load_model)
     if family not in FAMILIES:
         raise ArtifactError(
-            f"a model's family must be one of {sorted(FAMILIES)}, not {family!r}; "
+            f"a model's family must be one of {sorted([*FAMILIES, BLEND])}, not {family!r}; "
             "upgrade tenfold or publish it again"
         )
     return FAMILIES[family].load(files)

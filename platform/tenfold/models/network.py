@@ -233,5 +233,6 @@ NETWORK = Family(
     stops_early=True,
     choices=_choices,
     distributed=True,
+    random=True,
     devices=frozenset({"cpu", "cuda"}),
 )

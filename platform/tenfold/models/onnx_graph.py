@@ -53,6 +53,40 @@ class Graph:
 
         return self.op("Cast", name, to=TensorProto.DOUBLE)
 
+    def columns(self, name: str, first: int, last: int) -> str:
+        """Columns ``first .. last - 1`` of a matrix."""
+        if (first, last) == (0, self.n_features):
+            return name
+        starts, ends, axes = (
+            self.constant(np.array([value], dtype=np.int64)) for value in (first, last, 1)
+        )
+        return self.op("Slice", name, starts, ends, axes)
+
+    def include(self, model: bytes, x: str) -> str:
+        """Adds another graph of this kind with ``x`` as its input; gives its ``scores``.
+
+        Args:
+            model: bytes that `finish` gave.
+            x: name of a float32 matrix as wide as that graph's input.
+        """
+        import onnx
+
+        inner = onnx.load_model_from_string(model).graph
+        prefix = f"g{len(self._nodes)}."
+        known = {"x": x}
+        for array in inner.initializer:
+            known[array.name] = f"{prefix}{array.name}"
+            array.name = known[array.name]
+            self._constants.append(array)
+        for node in inner.node:
+            for index, name in enumerate(node.output):
+                known[name] = f"{prefix}{name}"
+                node.output[index] = known[name]
+            for index, name in enumerate(node.input):
+                node.input[index] = known[name]
+            self._nodes.append(node)
+        return known["scores"]
+
     def backward(self, name: str, target: TargetMap) -> str:
         """``TargetMap.backward`` on a double value."""
         if target.scale != 1.0:

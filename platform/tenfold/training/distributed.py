@@ -22,7 +22,7 @@ from tenfold.models.arrays import ArrayModel
 from tenfold.models.boosting import MAX_ROUNDS, BoostedModel, booster_params
 from tenfold.models.network import MAX_EPOCHS, build_network, network_arrays, network_loss
 from tenfold.training.evaluate import n_classes_of
-from tenfold.training.finish import Plan
+from tenfold.training.fitter import Plan
 from tenfold.training.rows import TrainingRows, encode_rows
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""From the best configuration to a model: the last fit, the threshold, the engine, the test rows.
+"""From a recipe to a model: the last fits, the threshold, the engine, the test rows.
 
 The threshold comes from out-of-fold rows, the engine from a comparison on all training rows; the
 sealed test rows are touched once, at the end, by the engine that will answer.
@@ -6,7 +6,6 @@ sealed test rows are touched once, at the end, by the engine that will answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,39 +21,22 @@ from tenfold.evaluation import (
     measure_all,
     silhouette,
 )
-from tenfold.features import CrossFit, Preprocessor, Recipe
+from tenfold.features import Preprocessor
+from tenfold.features.joined import Joined
 from tenfold.features.second import Stage
-from tenfold.models import COLUMNS, FAMILIES, EngineChoice, Fit, Model, choose_engine, fitting
+from tenfold.models import FAMILIES, EngineChoice, Fit, choose_engine
 from tenfold.monitor import FrozenBins, LossRule, build_reference
-from tenfold.profile import Profile, merge_profiles
+from tenfold.profile import Profile
 from tenfold.project.measures import Task, measures_for
 from tenfold.schema import Schema
-from tenfold.training.evaluate import n_classes_of
-from tenfold.training.folds import TEST_FOLD
-from tenfold.training.narrow import narrowed
+from tenfold.training.answer import Answer
+from tenfold.training.ensemble import Chosen
+from tenfold.training.fitter import Fitter
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 from tenfold.training.search import Material
 
-__all__ = ["Finished", "LastFit", "Plan", "class_names", "finish", "fit_in_process", "judge_rows"]
-
-ROUNDS_FOR_ALL_ROWS = 1.1
-"""The last fit has more rows than a fold's: it may keep a tenth more rounds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the last fit is to do: everything a fit in process or on many workers needs."""
-
-    family: str
-    params: Mapping[str, Any]
-    prepared: CrossFit
-    question: Question
-    threads: int
-
-
-LastFit = Callable[[Plan, TrainingRows], Model]
-"""Fits the plan; gets the training rows at hand (a sample when the table is large)."""
+__all__ = ["Finished", "class_names", "finish", "judge_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +44,7 @@ class Finished:
     """A model with everything that its artifact and card say about it.
 
     Attributes:
-        family: name in the table of families.
-        params: of the last fit.
+        answer: the recipe.
         preprocessor: fitted on all training rows.
         engine: the scoring engine with the files.
         classes: names of the score columns, () for regression.
@@ -77,11 +58,11 @@ class Finished:
         stage: what was constructed and selected.
         n_training: rows the last fit's statistics come from.
         n_test: sealed rows judged.
+        chosen: why this answer; None where it was given, as in a refit.
     """
 
-    family: str
-    params: dict[str, Any]
-    preprocessor: Preprocessor
+    answer: Answer
+    preprocessor: Preprocessor | Joined
     engine: EngineChoice
     classes: tuple[str, ...]
     threshold: float | None
@@ -94,88 +75,74 @@ class Finished:
     stage: Stage
     n_training: int
     n_test: int
+    chosen: Chosen | None = None
 
+    @property
+    def family(self) -> str:
+        """Of the model: a name in the table of families, or ``blend``."""
+        return self.answer.family
 
-def fit_in_process(plan: Plan, rows: TrainingRows) -> Model:
-    """The last fit on rows at hand."""
-    return FAMILIES[plan.family].fit(
-        Fit(
-            matrix=plan.prepared.transform_training(rows.codes, rows.fold),
-            target=rows.truth,
-            task=plan.question.task.value,
-            n_classes=n_classes_of(plan.question, plan.params),
-            params=plan.params,
-            seed=plan.question.seed,
-            threads=plan.threads,
-            weights=rows.weights,
-        )
-    )
+    @property
+    def params(self) -> dict[str, Any]:
+        """Of the last fits, JSON values."""
+        return self.answer.params
 
 
 def finish(
     material: Material,
     test: TrainingRows,
+    answer: Answer,
     *,
-    family: str,
-    params: Mapping[str, Any],
-    rounds: int,
     oof: NDArray[np.float32] | None,
     block_rows: int = 500,
-    last_fit: LastFit = fit_in_process,
+    fitter: Fitter | None = None,
+    chosen: Chosen | None = None,
 ) -> Finished:
     """Make the model.
 
     Args:
         material: training rows in hash order, profiles, question.
         test: the sealed rows.
-        family: name in the table of families.
-        params: of the best configuration.
-        rounds: mean rounds of its folds, 0 if ``params`` are those of a last fit already.
-        oof: its out-of-fold scores (n_rows, k), NaN where no fold judged; None keeps .5.
+        answer: the recipe.
+        oof: its out-of-fold scores (n_rows, k), mixed and calibrated, NaN where no fold judged;
+            None keeps .5.
         block_rows: of the monitor's reference.
-        last_fit: in this process, or on many workers.
+        fitter: what was fitted already; fits in this process by default.
+        chosen: why this answer, for the card.
     """
-    question, rows = material.question, material.rows
-    chosen = FAMILIES[family]
-    final = dict(params)
-    if rounds and chosen.stops_early:
-        final = dict(chosen.freeze(params, round(rounds * ROUNDS_FOR_ALL_ROWS)))
-    folds = [fold for fold in sorted(material.profiles) if fold != TEST_FOLD]
-    profile = merge_profiles([material.profiles[fold] for fold in folds])
-    plain = Stage(material.schema, {fold: material.profiles[fold] for fold in folds})
-    stage = narrowed(material.stages.get(tuple(folds), plain), float(final.get(COLUMNS, 1.0)))
+    question, fits = material.question, fitter or Fitter(material)
+    built = fits.build(answer)
+    prep, profile = built.preprocessor, fits.profile()
     # From here on a row is what a request is: the columns that the model asks for.
-    rows, test = (replace(some, codes=stage.narrow(some.codes)) for some in (rows, test))
-    prepared = stage.crossfit(Recipe(**chosen.recipe(final)), ordered=question.ordered)
-    prep = prepared.served
-    plan = Plan(family, fitting(final), prepared, question, material.threads)
-    engine = choose_engine(last_fit(plan, rows), prep.transform_codes(rows.codes))
+    rows, test = (replace(some, codes=built.narrow(some.codes)) for some in (material.rows, test))
+    engine = choose_engine(built.model, prep.transform_codes(rows.codes))
     threshold, cross = _from_oof(question, rows, oof)
     scores = engine.score(prep.transform_codes(test.codes))
     judged = question.judge(test.truth, scores, threshold)
     return Finished(
-        family=family,
-        params=final,
+        answer=answer,
         preprocessor=prep,
         engine=engine,
-        classes=class_names(question, final),
+        classes=class_names(question, answer),
         threshold=threshold,
         metrics=judge_rows(judged, prep.transform_codes(test.codes), seed=question.seed),
         baseline=_baseline(question, rows, test),
         cross_validation=cross,
         calibration=_calibration(judged),
         profile=profile,
-        reference=_reference(rows, profile, test, judged, stage.schema, block_rows=block_rows),
-        stage=stage,
+        reference=_reference(rows, profile, test, judged, built.schema, block_rows=block_rows),
+        stage=built.stage,
         n_training=profile.n_rows,
         n_test=test.n_rows,
+        chosen=chosen,
     )
 
 
-def class_names(question: Question, params: Mapping[str, Any]) -> tuple[str, ...]:
+def class_names(question: Question, answer: Answer) -> tuple[str, ...]:
     """Names of the score columns: classes, or segments numbered by size."""
     if question.task is Task.CLUSTERING:
-        return tuple(f"segment-{number + 1}" for number in range(int(params["k"])))
+        k = int(answer.parts[0].params["k"])
+        return tuple(f"segment-{number + 1}" for number in range(k))
     return question.classes
 
 

@@ -17,7 +17,7 @@ def test_the_table_of_engines_is_the_manifests() -> None:
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ArtifactError, match="is one of onnx, xgboost, arrays, not 'torch'"):
+    with pytest.raises(ArtifactError, match="is one of onnx, xgboost, arrays, blend, not 'torch'"):
         load_engine("torch", files={}, family="network")
 
 

@@ -14,15 +14,10 @@ from tenfold.models import Model
 from tenfold.monitor import Reference
 from tenfold.profile import merge_profiles
 from tenfold.project.measures import Task, measures_for
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
-from tenfold.training.finish import (
-    Finished,
-    Plan,
-    class_names,
-    finish,
-    fit_in_process,
-    judge_rows,
-)
+from tenfold.training.finish import Finished, class_names, finish, judge_rows
+from tenfold.training.fitter import Fitter, Plan, fit_in_process
 from tenfold.training.rows import TrainingRows
 from tenfold.training.search import Material
 
@@ -43,9 +38,7 @@ def finished(material: Material, test: TrainingRows, family: str = "linear") -> 
     return finish(
         material,
         test,
-        family=family,
-        params=params,
-        rounds=outcome.rounds,
+        Answer.single(family, params, rounds=outcome.rounds),
         oof=outcome.oof if supervised else None,
         block_rows=20,
     )
@@ -130,7 +123,7 @@ def test_without_out_of_fold_rows_a_half_is_the_threshold(
 ) -> None:
     material, test = make_case(task, n_rows=200)
     params = PARAMS["ridge" if task is Task.REGRESSION else "linear"]
-    made = finish(material, test, family="linear", params=params, rounds=0, oof=None)
+    made = finish(material, test, Answer.single("linear", params), oof=None)
     assert made.threshold == threshold
     assert made.cross_validation == {}
 
@@ -143,7 +136,7 @@ def test_the_last_fit_keeps_a_tenth_more_rounds_than_the_folds(
 ) -> None:
     material, test = make_case(n_rows=200)
     params = PARAMS[family] | ({"rounds": 4} if kept == 4 else {})
-    made = finish(material, test, family=family, params=params, rounds=rounds, oof=None)
+    made = finish(material, test, Answer.single(family, params, rounds=rounds), oof=None)
     assert made.params == params | ({} if kept is None else {"rounds": kept})
 
 
@@ -156,7 +149,11 @@ def test_another_last_fit_gets_the_plan_and_no_sealed_row(make_case: MakeCase) -
         return fit_in_process(plan, rows)
 
     made = finish(
-        material, test, family="linear", params={"c": 0.5}, rounds=0, oof=None, last_fit=elsewhere
+        material,
+        test,
+        Answer.single("linear", {"c": 0.5}),
+        oof=None,
+        fitter=Fitter(material, last_fit=elsewhere),
     )
     ((plan, rows),) = seen
     assert (plan.family, plan.params, plan.threads) == ("linear", {"c": 0.5}, 1)
@@ -167,10 +164,10 @@ def test_another_last_fit_gets_the_plan_and_no_sealed_row(make_case: MakeCase) -
 
 def test_weights_move_the_last_fit(make_case: MakeCase) -> None:
     material, test = make_case(n_rows=300)
-    light = finish(material, test, family="linear", params={"c": 1.0}, rounds=0, oof=None)
+    light = finish(material, test, Answer.single("linear", {"c": 1.0}), oof=None)
     rows = replace(material.rows, weights=np.where(material.rows.truth == 1, 20.0, 1.0))
     heavy = finish(
-        replace(material, rows=rows), test, family="linear", params={"c": 1.0}, rounds=0, oof=None
+        replace(material, rows=rows), test, Answer.single("linear", {"c": 1.0}), oof=None
     )
     assert heavy.metrics["recall"].value > light.metrics["recall"].value
 
@@ -191,9 +188,9 @@ def test_segments_have_names_by_size_and_no_labels(make_case: MakeCase) -> None:
 
 def test_names_of_score_columns(make_case: MakeCase) -> None:
     binary, _ = make_case()
-    assert class_names(binary.question, {"k": 7}) == ("no", "yes")
+    assert class_names(binary.question, Answer.single("linear", {"k": 7})) == ("no", "yes")
     regression, _ = make_case(Task.REGRESSION, n_rows=100)
-    assert class_names(regression.question, {}) == ()
+    assert class_names(regression.question, Answer.single("linear", {})) == ()
 
 
 def test_judging_segments_needs_the_matrix_and_judging_classes_does_not() -> None:

@@ -24,6 +24,7 @@ from tenfold.project.measures import Task, default_metric
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
 from tenfold.testing.preprocessing import same_bits
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import Finished, finish
 from tenfold.training.making import MIN_ROWS, SELECT_FROM, Making, fit_stage, fit_stages
@@ -179,9 +180,7 @@ def test_a_text_stays_for_any_of_its_words() -> None:
 def finished(material: Material) -> Finished:
     outcome = evaluate(material.workspace(), BOOSTING)
     test = material.rows.take(np.arange(0, material.rows.n_rows, 5))
-    return finish(
-        material, test, family="boosting", params=BOOSTING.params, rounds=0, oof=outcome.oof
-    )
+    return finish(material, test, Answer.single("boosting", BOOSTING.params), oof=outcome.oof)
 
 
 def test_the_model_and_its_monitor_know_only_the_kept_columns() -> None:
@@ -407,9 +406,9 @@ def test_a_whole_fit_reads_the_rows_at_most_twice(tmp_path: Path) -> None:
     done = finish(
         material,
         rows.test,
-        family=found.best.config.family,
-        params=found.best.config.params,
-        rounds=found.best.outcome.rounds,
+        Answer.single(
+            found.best.config.family, found.best.config.params, rounds=found.best.outcome.rounds
+        ),
         oof=found.oof,
     )
     assert "price / size" in done.stage.made
