@@ -166,8 +166,7 @@ class Board:
             elif event.number in self._open:
                 self._take(event)
             events.append(event)
-        if events:
-            self.journal.rewrite(events)  # a line that was cut must not stay before the next one
+        self.journal.rewrite(events)  # a line that was cut must not stay before the next one
         return True
 
     def _asks_again(self, config: Config) -> bool:
