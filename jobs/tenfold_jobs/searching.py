@@ -22,6 +22,7 @@ from tenfold.project import Project
 from tenfold.settings import Settings
 from tenfold.training.board import LastFits, Tried, best_of
 from tenfold.training.evaluate import Fate
+from tenfold.training.folds import TEST_FOLD
 from tenfold.training.question import Question
 from tenfold.training.search import Limits, Material, OnTried, SearchResult, search
 
@@ -46,7 +47,6 @@ def limits_of(
     material: Material,
     *,
     seconds: float | None,
-    n_rows: int,
     beside_serving: bool,
 ) -> Limits:
     """How long and how wide the search of a project runs.
@@ -56,9 +56,10 @@ def limits_of(
         plan: its width.
         material: what the search works on.
         seconds: that are left of the budget now, or None where only trials count.
-        n_rows: of the snapshot: the last fit sees them all, the search perhaps a sample.
         beside_serving: an endpoint runs on the same cluster.
     """
+    # The last fit sees all rows, the search perhaps a sample.
+    n_rows = sum(p.n_rows for fold, p in material.profiles.items() if fold != TEST_FOLD)
     more_rows = max(1.0, n_rows / max(1, material.rows.n_rows) / plan.n_workers)
     return Limits(
         trials=project.train.trials,

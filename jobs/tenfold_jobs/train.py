@@ -241,7 +241,6 @@ def _search(job: _Job, seconds: float | None, *, storage: Path, log: TrialLog) -
         job.plan,
         job.material,
         seconds=seconds,
-        n_rows=job.snapshot.n_rows,
         beside_serving=keeper_address(job.settings) is not None,
     )
 
