@@ -154,7 +154,7 @@ def bench_search(form: Form, folder: Path, *, trials: int) -> None:
     settings = settings_at(folder)
     material = material_of(project, prepare(project, settings=settings))
     with start_ray(settings, num_cpus=2):
-        searched(material, folder / "warm", trials=2, sessions=2)
+        searched(material, folder / "warm", trials=8, sessions=2)
         two, wall_two = searched(material, folder / "two", trials=trials, sessions=2)
         one, wall_one = searched(material, folder / "one", trials=trials, sessions=1)
     fits = sum(tried.outcome.seconds for tried in two)

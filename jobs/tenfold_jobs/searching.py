@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -66,7 +67,11 @@ def limits_of(
         seconds=None if seconds is None else max(MIN_SEARCH_S, seconds - ARTIFACT_S),
         sessions=plan.retrain_trials_at_once if beside_serving else plan.trials_at_once,
         cpus=plan.trial_cpus,
-        last_fits=LastFits(material.last_fit_share * more_rows, N_LAST_FITS),
+        last_fits=LastFits(
+            material.last_fit_share * more_rows,
+            N_LAST_FITS,
+            most_s=math.inf if seconds is None else MAX_LAST_SHARE * seconds,
+        ),
     )
 
 

@@ -123,7 +123,9 @@ def test_time_for_what_follows_is_kept(case: Case, settings: Settings) -> None:
     # Of two folds each is fitted once: a fit on all rows is as long as both.
     fits = found.last_fits
     assert fits.per_second == pytest.approx(1.0)
-    assert fits.seconds(Outcome(1, 0.9, seconds=10.0)) == pytest.approx(10.0 * fits.n_fits)
+    assert fits.seconds(1.0) == pytest.approx(fits.n_fits)
+    assert fits.seconds(10.0) == pytest.approx(0.35 * 60.0)
+    assert fits.seconds(50.0) == pytest.approx(50.0)
     sample = replace(material, rows=material.rows.take(np.arange(32)))
     assert limits(60.0, sample).last_fits.per_second == pytest.approx(10.0, rel=0.2)
 
