@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -22,6 +23,7 @@ from tenfold.project import Project
 from tenfold.settings import Settings
 from tenfold.training.board import LastFits, Tried, best_of
 from tenfold.training.evaluate import Fate
+from tenfold.training.folds import TEST_FOLD
 from tenfold.training.question import Question
 from tenfold.training.search import Limits, Material, OnTried, SearchResult, search
 
@@ -46,7 +48,6 @@ def limits_of(
     material: Material,
     *,
     seconds: float | None,
-    n_rows: int,
     beside_serving: bool,
 ) -> Limits:
     """How long and how wide the search of a project runs.
@@ -56,16 +57,21 @@ def limits_of(
         plan: its width.
         material: what the search works on.
         seconds: that are left of the budget now, or None where only trials count.
-        n_rows: of the snapshot: the last fit sees them all, the search perhaps a sample.
         beside_serving: an endpoint runs on the same cluster.
     """
+    # The last fit sees all rows, the search perhaps a sample.
+    n_rows = sum(p.n_rows for fold, p in material.profiles.items() if fold != TEST_FOLD)
     more_rows = max(1.0, n_rows / max(1, material.rows.n_rows) / plan.n_workers)
     return Limits(
         trials=project.train.trials,
         seconds=None if seconds is None else max(MIN_SEARCH_S, seconds - ARTIFACT_S),
         sessions=plan.retrain_trials_at_once if beside_serving else plan.trials_at_once,
         cpus=plan.trial_cpus,
-        last_fits=LastFits(material.last_fit_share * more_rows, N_LAST_FITS),
+        last_fits=LastFits(
+            material.last_fit_share * more_rows,
+            N_LAST_FITS,
+            most_s=math.inf if seconds is None else MAX_LAST_SHARE * seconds,
+        ),
     )
 
 

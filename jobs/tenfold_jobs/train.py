@@ -18,7 +18,8 @@ from tenfold.models import FAMILIES, Model
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.settings import Settings
-from tenfold.tracking import RunFacts, Tracker
+from tenfold.tracking import RunFacts, Tracker, TrialLog
+from tenfold.training.board import Tried
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.ensemble import choose_answer
 from tenfold.training.finish import Finished, finish
@@ -41,6 +42,7 @@ from tenfold_jobs.searching import (
     search_key,
     too_small,
 )
+from tenfold_jobs.trials import trial_facts
 
 __all__ = ["TrainRecord", "run_train"]
 
@@ -144,14 +146,16 @@ def run_train(
             notes = [*_notes(job), *_leakage(job)]
             seconds = _seconds(project, budget_s, began)
             key = search_key(project, snapshot, job.material, timed=seconds is not None)
-            folder = search_folder(settings, project.name, key)
-            found = _search(job, seconds, storage=until_published.enter_context(folder))
+            storage = until_published.enter_context(search_folder(settings, project.name, key))
+            log = TrialLog(tracker, project.name, memory=storage / "mlflow-run")
+            until_published.callback(log.close)
+            found = _search(job, seconds, storage=storage, log=log)
             notes += _tell_best(job, found)
             with progress.step("last fit"):
                 finished = _finish(job, found, _left(project, budget_s, began))
         spent = time.monotonic() - began
         origin = Origin(snapshot, job.question, spent, found.tried, notes=notes)
-        return _publish(job, finished, origin, tracker=tracker, began=began)
+        return _publish(job, finished, origin, tracker=tracker, log=log, began=began)
 
 
 def _leakage(job: _Job) -> list[str]:
@@ -231,16 +235,25 @@ def _seconds(project: Project, budget_s: float | None, began: float) -> float | 
     return budget - (time.monotonic() - began)
 
 
-def _search(job: _Job, seconds: float | None, *, storage: Path) -> SearchResult:
+def _search(job: _Job, seconds: float | None, *, storage: Path, log: TrialLog) -> SearchResult:
     limits = limits_of(
         job.project,
         job.plan,
         job.material,
         seconds=seconds,
-        n_rows=job.snapshot.n_rows,
         beside_serving=keeper_address(job.settings) is not None,
     )
-    return run_search(job.material, limits, storage=storage, progress=job.progress)
+
+    def mirror(tried: Tried) -> None:
+        metric, journal = job.question.metric, storage / "journal"
+        log.add(trial_facts(tried, metric=metric, journal=journal))
+
+    found = run_search(
+        job.material, limits, storage=storage, progress=job.progress, on_tried=mirror
+    )
+    for tried in found.tried:  # those that died, and those of an earlier run
+        mirror(tried)
+    return found
 
 
 def _tell_best(job: _Job, found: SearchResult) -> list[str]:
@@ -338,7 +351,13 @@ def _notes(job: _Job) -> list[str]:
 
 
 def _publish(
-    job: _Job, finished: Finished, origin: Origin, *, tracker: Tracker, began: float
+    job: _Job,
+    finished: Finished,
+    origin: Origin,
+    *,
+    tracker: Tracker,
+    log: TrialLog,
+    began: float,
 ) -> TrainRecord:
     settings, project = job.settings, job.project
     with job.progress.step("artifact"):
@@ -353,7 +372,10 @@ def _publish(
         )
     job.progress.say(f"version {packed.version.version}: {promotion.reason}")
     record = _record(job, finished, packed, promotion, origin=origin, began=began)
-    facts = _run_facts(record, packed, origin)
+    left_out = log.close()
+    if left_out is not None:
+        job.progress.say(f"MLflow was not told of every trial ({left_out})")
+    facts = replace(_run_facts(record, packed, origin), run_id=log.run_id)
     tell_mlflow(project.name, settings, run=facts, tracker=tracker, progress=job.progress)
     return record
 

@@ -12,8 +12,9 @@ def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with SILENT.step("search", total=3) as advance:
         advance(1)
         advance(2)
-    with SILENT.step("of unknown length") as advance:
+    with SILENT.step("of unknown length", seconds=2.0) as advance:
         advance(0)
+        SILENT.show("one tried", worth_a_line=True)
     assert capfd.readouterr() == ("", "")
 
 

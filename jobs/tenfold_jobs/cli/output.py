@@ -57,7 +57,7 @@ class ConsoleProgress:
         """Beside the innermost bar if one is drawn, else a line if it is worth one."""
         if self._bars is not None and self._tasks:
             task, name = self._tasks[-1]
-            self._bars.update(task, description=f"{name}: {text}")
+            self._bars.update(task, description=f"{name}: {text}", refresh=True)
         elif worth_a_line:
             self.say(text)
 

@@ -78,18 +78,21 @@ class LastFits:
         per_second: seconds of one last fit for each second of a configuration: the last fit sees
             all rows once, a configuration sees some of them in every fold.
         n_fits: last fits in the time of one after another: seeds, members of a blend.
+        most_s: seconds that are kept at most; one fit is always kept.
     """
 
     per_second: float = 0.0
     n_fits: float = 1.0
+    most_s: float = math.inf
 
-    def seconds(self, outcome: Outcome | None) -> float:
-        """For a configuration with this outcome.
+    def seconds(self, config_s: float) -> float:
+        """After a configuration that took so many seconds.
 
-        >>> LastFits(0.25, 2.0).seconds(Outcome(1, 0.9, seconds=10.0))
-        5.0
+        >>> LastFits(0.25, 2.0).seconds(10.0), LastFits(0.25, 9.0, most_s=4.0).seconds(10.0)
+        (5.0, 4.0)
         """
-        return 0.0 if outcome is None else self.per_second * self.n_fits * outcome.seconds
+        one = self.per_second * config_s
+        return max(one, min(one * self.n_fits, self.most_s))
 
 
 class Board:
@@ -166,8 +169,7 @@ class Board:
             elif event.number in self._open:
                 self._take(event)
             events.append(event)
-        if events:
-            self.journal.rewrite(events)  # a line that was cut must not stay before the next one
+        self.journal.rewrite(events)  # a line that was cut must not stay before the next one
         return True
 
     def _asks_again(self, config: Config) -> bool:
@@ -204,7 +206,7 @@ class Board:
         if self.left_s is None:
             return None
         best = self.best
-        return self.left_s - self._last_fits.seconds(None if best is None else best.outcome)
+        return self.left_s - self._last_fits.seconds(0.0 if best is None else best.outcome.seconds)
 
     def owed_by(self, session: str) -> list[int]:
         """Numbers of the configurations that a session works on: one at most."""
@@ -307,9 +309,8 @@ class Board:
         """Whether a configuration and, should it be the best, its last fits end in time."""
         if self.left_s is None:
             return True
-        share = 1.0 if self._clock.knows(family) else UNSEEN_SHARE
-        fits = self._last_fits.per_second * self._last_fits.n_fits
-        return share * seconds * (1.0 + fits) <= self.left_s
+        likely = seconds * (1.0 if self._clock.knows(family) else UNSEEN_SHARE)
+        return likely + self._last_fits.seconds(likely) <= self.left_s
 
     def _seconds(self) -> Callable[[str], float]:
         """What a configuration of a family costs; where time is no measure, all cost the same."""

@@ -88,3 +88,27 @@ def test_a_terminal_gets_a_bar() -> None:
     with progress.step("outer", total=2) as advance, progress.step("inner"):
         advance(1)
     assert "outer" in stream.getvalue()
+
+
+def test_how_a_step_stands_is_a_line_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    progress = ConsoleProgress(stream)
+    with progress.step("search", seconds=60.0):
+        progress.show("1 tried", worth_a_line=False)
+        progress.show("2 tried, best 0.9", worth_a_line=True)
+    assert stream.getvalue() == "2 tried, best 0.9\n"
+
+
+def test_how_a_step_stands_is_drawn_beside_its_bar_with_the_time_left() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    progress = ConsoleProgress(stream)
+    with progress.step("all"), progress.step("search", seconds=60.0) as advance:
+        progress.show("2 tried, best [0.9]", worth_a_line=False)
+        advance(1)
+    shown = stream.getvalue()
+    assert "search: 2 tried, best [0.9]" in shown
+    assert "60 s left" in shown

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class RunFacts:
     tags: Mapping[str, str]
     folder: Path
     """The published artifact; its files are logged as they are."""
+    run_id: str | None = None
+    """A run that was begun while the training ran, see `tenfold.tracking.TrialLog`."""
 
 
 class Tracker:
@@ -87,10 +90,19 @@ class Tracker:
         """
         return self._guarded(lambda: self._mirror_aliases(project, aliases))
 
-    def _guarded(self, work: Callable[[], None]) -> str | None:
+    def client(self) -> Any:
+        """MLflow's client, when its database is open; None where it cannot be reached."""
         if self._opening.ident is not None:
             self._opening.join()
-        if self._client is None:
+        return self._client
+
+    @property
+    def fault(self) -> str | None:
+        """Why there is no client."""
+        return self._fault
+
+    def _guarded(self, work: Callable[[], None]) -> str | None:
+        if self.client() is None:
             return self._fault
         try:
             work()
@@ -113,10 +125,13 @@ class Tracker:
     def _log(self, facts: RunFacts) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        client = self._client
-        run = client.create_run(self._experiment(facts.project), run_name=f"v{facts.version}")
-        run_id = run.info.run_id
-        stamp = run.info.start_time
+        client, name = self._client, f"v{facts.version}"
+        if facts.run_id is None:
+            run = client.create_run(self.experiment(facts.project), run_name=name)
+        else:
+            client.update_run(facts.run_id, name=name)
+            run = client.get_run(facts.run_id)
+        run_id, stamp = run.info.run_id, int(time.time() * 1000)
         client.log_batch(
             run_id,
             metrics=[
@@ -131,7 +146,8 @@ class Tracker:
         client.set_terminated(run_id)
         self._register(facts, run_id)
 
-    def _experiment(self, project: str) -> str:
+    def experiment(self, project: str) -> str:
+        """The id of a project's experiment, made when it is not there. Needs a client."""
         found = self._client.get_experiment_by_name(project)
         if found is not None:
             return str(found.experiment_id)
