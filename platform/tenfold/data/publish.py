@@ -71,7 +71,7 @@ def publish(
         "fold_rows": {str(fold): profiles[fold].n_rows for fold in folds},
         "profiles_sha256": sha256_hex(data),
         "survey_sha256": sha256_hex(survey),
-        "blocks": [read_json(fact_file(work.folder, p)) for p in range(work.n_pieces)],
+        "blocks": [_block(work, piece) for piece in range(work.n_pieces)],
     }
     blocks = (block["name"] for block in manifest["blocks"])
     _sweep(work.target, keep={PROFILES, QUARANTINE, SURVEY, *blocks})
@@ -85,6 +85,11 @@ def publish(
     except OSError as error:
         raise StoreError(f"{final} could not be put in place: {error.strerror}") from error
     return Snapshot.open(final)
+
+
+def _block(work: Work, piece: int) -> dict[str, Any]:
+    facts = read_json(fact_file(work.folder, piece))
+    return {name: facts[name] for name in ("name", "n_rows", "size_bytes", "sha256")}
 
 
 def _sweep(folder: Path, *, keep: set[str]) -> None:
