@@ -50,6 +50,8 @@ __all__ = [
 
 MAX_CLASSES = 1000
 """More classes than that are no classes: a number, a text or an identifier is the target."""
+MERGED_SCANS = 32
+"""At once; a scan is below 1 MB for each column of texts."""
 MOST_TOLD = 3
 """Kinds of fault that a message lists; the quarantine summary is not the quarantine table."""
 
@@ -63,11 +65,13 @@ def collect_scan(work: Work, options: Options, *, source: str) -> tuple[Schema, 
     Raises:
         DataError: no rows, or a named column that is not there.
     """
-    total: TableScan | None = None
+    waiting: list[TableScan] = []
     for piece in range(work.n_pieces):
-        scan = TableScan.from_bytes(scan_file(work.folder, piece).read_bytes())
-        total = scan if total is None else total.merge(scan)
-    if total is None or not total.columns or total.columns[0].n_rows == 0:
+        waiting.append(TableScan.from_bytes(scan_file(work.folder, piece).read_bytes()))
+        if len(waiting) > MERGED_SCANS:
+            waiting = [TableScan.merge_all(waiting)]
+    total = TableScan.merge_all(waiting)
+    if not total.columns or total.columns[0].n_rows == 0:
         raise DataError(f"source {source!r} has no rows; give at least one row")
     return decide_schema(total, options.hints), cleaning_facts(total, options.rules)
 
