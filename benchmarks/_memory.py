@@ -29,9 +29,13 @@ class Peak:
         return self.size_bytes / 1e9
 
 
-def private_bytes() -> int:
-    """Unique set size of this process; Linux."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+def private_bytes(pid: int | None = None) -> int:
+    """Unique set size of a process, this one if None; Linux.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    lines = Path(f"/proc/{pid or 'self'}/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 

@@ -74,7 +74,7 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> None:
     """Write a file whole: temporary name, fsync, rename, fsync of the folder.
 
     A reader sees the old file or the new one; a crash leaves the old one.

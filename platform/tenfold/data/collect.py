@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from tenfold.canonical import sha256_hex, write_atomic
-from tenfold.data.arrow_file import read_arrow, read_facts
+from tenfold.canonical import read_json, sha256_hex, write_atomic
+from tenfold.data.arrow_file import read_facts
 from tenfold.data.clean import Rules
 from tenfold.data.duplicates import DROPPED, KEPT, REPLACED
-from tenfold.data.hashing import from_binary, mix, sum_128, text_hashes
 from tenfold.data.infer import decide_schema
-from tenfold.data.jobs import KEY, clean_file, near_file, placed_problems, scan_file
-from tenfold.data.near import NearRows, NearSums, find_near, near_parts
+from tenfold.data.jobs import (
+    AxisJob,
+    axis_file,
+    clean_file,
+    fact_file,
+    key_file,
+    placed_problems,
+    scan_file,
+)
+from tenfold.data.keys import KeyFiles, KeyForm, buckets_for
+from tenfold.data.label import FindNear, label_rows
+from tenfold.data.near import near_parts
+from tenfold.data.near_jobs import NearGroups, NearPlan, find_near_rows
 from tenfold.data.options import Options
+from tenfold.data.ranked import from_sortable, order_statistics
 from tenfold.data.scan import TableScan
-from tenfold.data.snapshot import HASH, ROW
-from tenfold.data.split import TEST, SplitKeys, SplitRule, assign_labels, kept_rows
-from tenfold.data.text import to_text, whole
+from tenfold.data.split import TEST, SplitRule
 from tenfold.data.work import Work
 from tenfold.errors import DataError
 from tenfold.profile.columns import NUMBER_KINDS
@@ -37,10 +45,13 @@ __all__ = [
     "cleaning_facts",
     "collect_scan",
     "collect_split",
+    "digest_rows",
 ]
 
 MAX_CLASSES = 1000
 """More classes than that are no classes: a number, a text or an identifier is the target."""
+MERGED_SCANS = 32
+"""At once; a scan is below 1 MB for each column of texts."""
 MOST_TOLD = 3
 """Kinds of fault that a message lists; the quarantine summary is not the quarantine table."""
 
@@ -54,11 +65,13 @@ def collect_scan(work: Work, options: Options, *, source: str) -> tuple[Schema, 
     Raises:
         DataError: no rows, or a named column that is not there.
     """
-    total: TableScan | None = None
+    waiting: list[TableScan] = []
     for piece in range(work.n_pieces):
-        scan = TableScan.from_bytes(scan_file(work.folder, piece).read_bytes())
-        total = scan if total is None else total.merge(scan)
-    if total is None or not total.columns or total.columns[0].n_rows == 0:
+        waiting.append(TableScan.from_bytes(scan_file(work.folder, piece).read_bytes()))
+        if len(waiting) > MERGED_SCANS:
+            waiting = [TableScan.merge_all(waiting)]
+    total = TableScan.merge_all(waiting)
+    if not total.columns or total.columns[0].n_rows == 0:
         raise DataError(f"source {source!r} has no rows; give at least one row")
     return decide_schema(total, options.hints), cleaning_facts(total, options.rules)
 
@@ -183,7 +196,7 @@ def _fault_words(group: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Split:
-    """Labels and digests of all rows.
+    """Labels of all rows.
 
     Attributes:
         labels: file with one int8 label a clean row.
@@ -191,7 +204,7 @@ class Split:
         records: records of the source before each piece.
         n_train: rows that are neither sealed nor left out.
         axis: what the survey of the training rows goes along: the time, else the source's order.
-        facts: the manifest's numbers and digests.
+        facts: the manifest's numbers.
     """
 
     labels: Path
@@ -203,143 +216,88 @@ class Split:
 
 
 def collect_split(work: Work, schema: Schema, options: Options) -> Split:
-    """Label every row by its hash, class, group and time; compute the digests.
+    """Label every row by its hash, class, group and time.
 
     Raises:
         DataError: too few rows for the folds.
     """
-    parts = [_keys(clean_file(work.folder, p), schema) for p in range(work.n_pieces)]
     facts = _clean_facts(work)
-    keys = SplitKeys(
-        hashes=np.concatenate([part.hashes for part in parts]),
-        classes=np.concatenate([part.classes for part in parts]),
-        groups=_joined([part.groups for part in parts]),
-        time=_joined([part.time for part in parts]),
-        positions=_positions(work, facts) if options.split.sealed_after is not None else None,
-        named=_joined([part.named for part in parts]),
+    n_rows = [fact["n_rows"] for fact in facts]
+    n_records = sum(fact["n_records"] for fact in facts)
+    starts, records = _before(n_rows), _before([fact["n_records"] for fact in facts])
+    files = KeyFiles(
+        files=[key_file(work.folder, piece) for piece in range(work.n_pieces)],
+        starts=starts,
+        records=records,
+        form=KeyForm.of(schema, placed=options.split.sealed_after is not None),
+        n_buckets=buckets_for(sum(n_rows)),
     )
-    del parts
-    kept_or_why = kept_rows(keys, options.split)
-    near = _near(work, schema, options.split, kept_or_why == KEPT, [f["n_rows"] for f in facts])
-    if near is not None and options.split.near == "group":
-        keys = replace(keys, near=near.leader)
-    labels = assign_labels(keys, options.split, kept=kept_or_why)
+    target = schema.target
+    labels, near = label_rows(
+        work,
+        files,
+        options.split,
+        n_classes=1 if target is None else max(1, len(target.domain or ())),
+        find_near=_find_near(work, schema, options.split, n_rows),
+    )
     path = work.folder / "labels.bin"
-    write_atomic(path, labels.tobytes())
-    axis = _axis(schema, keys, labels, n_records=sum(fact["n_records"] for fact in facts))
-    kept = labels >= TEST
-    hashes, n_rows = keys.hashes[kept], int(kept.sum())
+    write_atomic(path, labels.data)
     return Split(
         labels=path,
-        starts=_before([fact["n_rows"] for fact in facts]),
-        records=_before([fact["n_records"] for fact in facts]),
+        starts=starts,
+        records=records,
         n_train=int((labels > TEST).sum()),
-        axis=axis,
+        axis=_axis(work, schema, path, starts, n_records),
         facts={
-            "digest": _digest(schema.digest(), sum_128(hashes), n_rows),
-            "folds_digest": _folds_digest(hashes, labels[kept], n_rows),
-            "n_rows": n_rows,
+            "n_rows": int((labels >= TEST).sum()),
             "n_duplicates": int((labels == DROPPED).sum()),
             "n_replaced": int((labels == REPLACED).sum()),
-            "near_duplicates": None if near is None else near.facts | _across(near.leader, labels),
+            "near_duplicates": None
+            if near is None
+            else near.facts | near.across(labels, lowest=TEST),
             "n_quarantined": sum(fact["n_bad"] for fact in facts),
-            "n_records": sum(fact["n_records"] for fact in facts),
+            "n_records": n_records,
         },
     )
 
 
-def _axis(schema: Schema, keys: SplitKeys, labels: NDArray[np.int8], *, n_records: int) -> Axis:
-    column = next((column for column in schema.columns if column.role is Role.TIME), None)
-    if column is None or column.kind not in NUMBER_KINDS or keys.time is None:
-        return Axis.of_rows(n_records)
-    unit = 1e6 if column.kind is Kind.DATETIME else 1.0
-    return Axis.of_times(column.name, keys.time[labels >= 0] / unit)
+def digest_rows(work: Work, schema: Schema, n_rows: int) -> dict[str, str]:
+    """The digests of the rows and of who has which fold, from the sums of the finished pieces."""
+    found = [read_json(fact_file(work.folder, piece))["sums"] for piece in range(work.n_pieces)]
+    rows, folds = (sum(int(sums[i], 16) for sums in found) % 2**128 for i in (0, 1))
+    head = f"tenfold snapshot 1\n{schema.digest()}"
+    return {
+        "digest": sha256_hex(f"{head}\n{rows:032x}\n{n_rows}".encode()),
+        "folds_digest": sha256_hex(f"tenfold folds 1\n{folds:032x}\n{n_rows}".encode()),
+    }
 
 
-def _near(
-    work: Work, schema: Schema, rule: SplitRule, kept: NDArray[np.bool_], n_rows: list[int]
-) -> NearRows | None:
-    """Near duplicates among the rows that are kept, by their places among all rows."""
-    parts = near_parts(schema)
-    if rule.near == "off" or not parts:
+def _find_near(
+    work: Work, schema: Schema, rule: SplitRule, n_rows: Sequence[int]
+) -> FindNear | None:
+    if rule.near == "off" or not near_parts(schema):
         return None
-    files = [near_file(work.folder, piece) for piece in range(work.n_pieces)]
-    places = np.flatnonzero(kept)
-    near = find_near(parts, NearSums(files, n_rows, kept), n_rows=len(places))
-    leader = np.arange(len(kept))
-    leader[places] = places[near.leader]
-    return NearRows(leader, near.facts)
+    tables = [clean_file(work.folder, piece) for piece in range(work.n_pieces)]
+
+    def find(marks: Path) -> NearGroups | None:
+        return find_near_rows(work, schema, NearPlan(tables, n_rows, marks, (KEPT, TEST)))
+
+    return find
 
 
-def _across(leader: NDArray[np.int64], labels: NDArray[np.int8]) -> dict[str, int]:
-    """How many groups of near duplicates the split has torn, and of these, out of the test set."""
-    low, high = np.full(len(labels), 127, dtype=np.int8), np.full(len(labels), -127, dtype=np.int8)
-    kept = np.flatnonzero(labels >= TEST)
-    np.minimum.at(low, leader[kept], labels[kept])
-    np.maximum.at(high, leader[kept], labels[kept])
-    torn = low < high
-    return {"n_torn": int(torn.sum()), "n_torn_from_test": int((torn & (low == TEST)).sum())}
-
-
-def _positions(work: Work, facts: list[dict[str, Any]]) -> NDArray[np.int64]:
-    """Where every clean row stood in the source."""
-    before = _before([fact["n_records"] for fact in facts])
-    found = [
-        read_arrow(clean_file(work.folder, piece)).column(ROW).to_numpy() + before[piece]
-        for piece in range(work.n_pieces)
-    ]
-    return np.concatenate(found)
-
-
-def _keys(path: Path, schema: Schema) -> SplitKeys:
-    table = read_arrow(path)
-    hashes = from_binary(table.column(HASH))
-    roles = {column.role: column for column in schema.columns}
-    group, time = roles.get(Role.GROUP), roles.get(Role.TIME)
-    return SplitKeys(
-        hashes=hashes,
-        classes=_classes(table, schema.target),
-        groups=None if group is None else _groups(table.column(group.name), hashes),
-        time=None if time is None else _times(table.column(time.name)),
-        named=from_binary(table.column(KEY)) if KEY in table.column_names else None,
-    )
-
-
-def _classes(table: pa.Table, target: Column | None) -> NDArray[np.int32]:
-    if target is None or target.domain is None:
-        return np.zeros(table.num_rows, dtype=np.int32)
-    codes = pc.index_in(whole(table.column(target.name)), pa.array(target.domain, pa.string()))
-    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
-
-
-def _groups(column: pa.ChunkedArray, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A row without a group is a group of its own."""
-    array = whole(column)
-    lanes = text_hashes(to_text(array))[:, 0]
-    null = pc.is_null(array).to_numpy(zero_copy_only=False)
-    return np.where(null, hashes[:, 0], lanes)
-
-
-def _times(column: pa.ChunkedArray) -> NDArray[np.int64] | NDArray[np.float64]:
-    array = whole(column)
-    if pa.types.is_floating(array.type):
-        return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
-    return np.asarray(array.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _joined(parts: list[Any]) -> Any:
-    return None if parts[0] is None else np.concatenate(parts)
+def _axis(work: Work, schema: Schema, labels: Path, starts: Sequence[int], n_records: int) -> Axis:
+    """Along the time; of rows without a time that is a number, along the source."""
+    column = next((column for column in schema.columns if column.role is Role.TIME), None)
+    if column is None or column.kind not in NUMBER_KINDS:
+        return Axis.of_rows(n_records)
+    work.run("order times", AxisJob(work.folder, labels, starts, column.name), axis_file)
+    files = [axis_file(work.folder, piece) for piece in range(work.n_pieces)]
+    times = [np.memmap(f, dtype=np.uint64, mode="r") for f in files if f.stat().st_size]
+    n_times = sum(len(part) for part in times)
+    words = order_statistics(times, Axis.places(n_times))
+    ranked = from_sortable(words, np.float64 if column.kind is Kind.NUMBER else np.int64)
+    return Axis.of_ranked(column.name, ranked / (1e6 if column.kind is Kind.DATETIME else 1.0))
 
 
 def _before(counts: list[int]) -> tuple[int, ...]:
     return (0, *np.cumsum(counts, dtype=np.int64)[:-1].tolist())
-
-
-def _digest(schema_digest: str, total: int, n_rows: int) -> str:
-    return sha256_hex(f"tenfold snapshot 1\n{schema_digest}\n{total:032x}\n{n_rows}".encode())
-
-
-def _folds_digest(hashes: NDArray[np.uint64], labels: NDArray[np.int8], n_rows: int) -> str:
-    """Which row has which label, in no order."""
-    stamped = mix(hashes ^ mix(labels.astype(np.int64).view(np.uint64))[:, None])
-    return sha256_hex(f"tenfold folds 1\n{sum_128(stamped):032x}\n{n_rows}".encode())

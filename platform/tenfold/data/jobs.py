@@ -10,39 +10,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
 from tenfold.data.arrow_file import read_arrow, read_facts, write_arrow
 from tenfold.data.clean import PROBLEMS, Rules, clean_block
-from tenfold.data.hashing import from_binary, key_hashes, row_hashes, to_binary
-from tenfold.data.near import write_near
+from tenfold.data.hashing import (
+    from_binary,
+    key_hashes,
+    mix,
+    row_hashes,
+    sum_128,
+    text_hashes,
+    to_binary,
+)
+from tenfold.data.keys import KeyForm, SplitKeys, write_keys
+from tenfold.data.ranked import to_sortable
 from tenfold.data.scan import scan_table
 from tenfold.data.snapshot import FOLD, HASH, ROW, block_name
 from tenfold.data.source import Shard
-from tenfold.data.split import TEST
+from tenfold.data.split import TEST, SplitRule
+from tenfold.data.text import to_text, whole
 from tenfold.profile.course import Axis
-from tenfold.schema import Schema
+from tenfold.schema import Column, Role, Schema
 
 if TYPE_CHECKING:
     from tenfold.profile.survey import Survey
 
 __all__ = [
-    "KEY",
+    "AxisJob",
     "CleanJob",
     "FinishJob",
     "ScanJob",
+    "axis_file",
     "clean_file",
     "fact_file",
-    "near_file",
+    "key_file",
     "placed_problems",
     "problem_file",
     "profile_file",
     "scan_file",
     "survey_file",
 ]
-
-KEY = "__key"
-"""Column of a clean piece with the hash of a row's key; it does not reach the snapshot."""
 
 
 def scan_file(folder: Path, piece: int) -> Path:
@@ -55,9 +64,14 @@ def clean_file(folder: Path, piece: int) -> Path:
     return folder / f"clean-{piece:05d}.arrow"
 
 
-def near_file(folder: Path, piece: int) -> Path:
-    """Where the sums of a piece lie that near duplicates are found by."""
-    return folder / f"near-{piece:05d}.bin"
+def key_file(folder: Path, piece: int) -> Path:
+    """Where the keys of a piece lie that its rows are parted by."""
+    return folder / f"key-{piece:05d}.bin"
+
+
+def axis_file(folder: Path, piece: int) -> Path:
+    """Where the times of a piece's training rows lie, sorted."""
+    return folder / f"axis-{piece:05d}.bin"
 
 
 def problem_file(folder: Path, piece: int) -> Path:
@@ -97,14 +111,23 @@ class ScanJob:
 
 @dataclass(frozen=True)
 class CleanJob:
-    """Second pass: rows as the schema's types with their hashes, bad cells apart."""
+    """Second pass: rows as the schema's types with their hashes, bad cells apart.
+
+    Attributes:
+        folder: the work folder.
+        shards: of the source.
+        rules: how cells are read.
+        schema: of the rows.
+        source: its name.
+        split: how the rows will be parted; their keys are kept for that.
+    """
 
     folder: Path
     shards: Sequence[Shard]
     rules: Rules
     schema: Schema
     source: str
-    near: bool = False
+    split: SplitRule
 
     def __call__(self, piece: int) -> None:
         """Clean one piece."""
@@ -114,11 +137,10 @@ class CleanJob:
         table = clean.table.append_column(ROW, pa.array(clean.positions, pa.int64()))
         hashes = row_hashes(clean.table, self.schema)
         table = table.append_column(HASH, to_binary(hashes))
-        named = key_hashes(clean.table, self.schema, hashes)
-        if named is not None:
-            table = table.append_column(KEY, to_binary(named))
-        if self.near:
-            write_near(near_file(self.folder, piece), clean.table, self.schema)
+        placed = self.split.sealed_after is not None
+        keys = _keys(clean.table, self.schema, hashes, clean.positions if placed else None)
+        form = KeyForm.of(self.schema, placed=placed)
+        write_keys(key_file(self.folder, piece), keys, form, seed=self.split.seed)
         write_arrow(problem_file(self.folder, piece), clean.problems)
         facts = {"n_records": clean.n_records, "n_bad": clean.n_bad, "n_rows": table.num_rows}
         facts |= {"source": source}
@@ -174,8 +196,6 @@ class FinishJob:
         table = table.set_column(table.schema.get_field_index(ROW), ROW, rows)
         table = table.append_column(FOLD, pa.array(labels, pa.int8()))
         kept = labels >= TEST
-        if KEY in table.column_names:
-            table = table.drop_columns([KEY])
         table = table.filter(pa.array(kept))
         folds = sorted(set(labels[kept].tolist()))
         profiles = [
@@ -194,6 +214,7 @@ class FinishJob:
             "n_rows": table.num_rows,
             "size_bytes": len(data),
             "sha256": sha256_hex(data),
+            "sums": _sums(from_binary(table.column(HASH)), labels[kept]),
         }
         write_atomic(fact_file(self.folder, piece), canonical_json(facts))
 
@@ -209,3 +230,74 @@ class FinishJob:
             positions=rows.column(ROW).to_numpy(),
             limit=self.limit,
         )
+
+
+@dataclass(frozen=True)
+class AxisJob:
+    """The times of a piece's training rows, as sortable words.
+
+    Attributes:
+        folder: the work folder.
+        labels: as in `FinishJob`.
+        starts: as in `FinishJob`.
+        column: of the time.
+    """
+
+    folder: Path
+    labels: Path
+    starts: Sequence[int]
+    column: str
+
+    def __call__(self, piece: int) -> None:
+        """Sort one piece."""
+        times = _times(read_arrow(clean_file(self.folder, piece)).column(self.column))
+        start = self.starts[piece]
+        labels = np.fromfile(self.labels, dtype=np.int8, count=len(times), offset=start)
+        found = np.sort(to_sortable(times[labels > TEST]))
+        write_atomic(axis_file(self.folder, piece), found.tobytes())
+
+
+def _sums(hashes: NDArray[np.uint64], labels: NDArray[np.int8]) -> list[str]:
+    """What the digests of the rows and of the folds are made of: sums, so in no order."""
+    stamped = mix(hashes ^ mix(labels.astype(np.int64).view(np.uint64))[:, None])
+    return [f"{sum_128(hashes):032x}", f"{sum_128(stamped):032x}"]
+
+
+def _keys(
+    table: pa.Table,
+    schema: Schema,
+    hashes: NDArray[np.uint64],
+    positions: NDArray[np.int64] | None,
+) -> SplitKeys:
+    roles = {column.role: column for column in schema.columns}
+    group, time = roles.get(Role.GROUP), roles.get(Role.TIME)
+    return SplitKeys(
+        hashes=hashes,
+        classes=_classes(table, schema.target),
+        groups=None if group is None else _groups(table.column(group.name), hashes),
+        time=None if time is None else _times(table.column(time.name)),
+        positions=positions,
+        named=key_hashes(table, schema, hashes),
+    )
+
+
+def _classes(table: pa.Table, target: Column | None) -> NDArray[np.int32]:
+    if target is None or target.domain is None:
+        return np.zeros(table.num_rows, dtype=np.int32)
+    codes = pc.index_in(whole(table.column(target.name)), pa.array(target.domain, pa.string()))
+    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def _groups(column: pa.ChunkedArray, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A row without a group is a group of its own."""
+    array = whole(column)
+    lanes = text_hashes(to_text(array))[:, 0]
+    null = pc.is_null(array).to_numpy(zero_copy_only=False)
+    return np.where(null, hashes[:, 0], lanes)
+
+
+def _times(column: pa.ChunkedArray) -> NDArray[np.int64] | NDArray[np.float64]:
+    array = whole(column)
+    if pa.types.is_floating(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(array.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)

@@ -3,10 +3,9 @@
 The features and the target are dealt into parts: one column each up to `MAX_PARTS` columns, above
 that so many parts of neighbors. A part has one 64-bit sum of its columns' value hashes, so a row
 without one part is the sum of the others: two rows are near if they agree without some part. Each
-part left out is one sort over the rows: 65 bytes a row at the peak, up to 95 where every row is
-near another (measured: the sum, what is left of it, the part, their order, the leader so far,
-links); on disk, 8 bytes a row and part while preparing. Above `MAX_SORTED` entries parts are put
-together, so the cost is bounded: what is left out is then several columns at once.
+part left out is one sort over the rows. Above `MAX_SORTED` entries parts are put together, so the
+cost is bounded: what is left out is then several columns at once. `find_near` has all rows in
+memory (65 to 95 bytes a row); `tenfold.data.near_jobs` does the same by buckets.
 
 Nothing is random, and neither the order nor the cut of the rows changes who is near whom. Nearness
 goes on from row to row: a group is all rows that are linked through others.
@@ -34,10 +33,12 @@ __all__ = [
     "MIN_COLUMNS",
     "NearRows",
     "NearSums",
+    "differing",
     "find_near",
     "merge_groups",
     "near_parts",
     "near_sums",
+    "parts_left_out",
     "write_near",
 ]
 
@@ -147,31 +148,52 @@ def find_near(
     total = np.zeros(n_rows, dtype=np.uint64)
     for part in range(len(parts)):
         total += sums(part)
-    differ: list[dict[str, Any]] = []
-    for together in _runs(len(parts), n_rows):
+    runs = parts_left_out(len(parts), n_rows)
+    n_differing = []
+    for together in runs:
         left = total.copy()
         for part in together:
             left -= sums(part)
-        order = np.argsort(left, kind="stable")
-        same = left[order[1:]] == left[order[:-1]]
-        if not same.any():
+        ranked = np.sort(left)  # cheaper than their order, which few tables need
+        if not (ranked[1:] == ranked[:-1]).any():
+            n_differing.append(0)
             continue
-        n_differing = _n_in_mixed_runs(total[order], same)
-        if n_differing:
-            names = [name for part in together for name in parts[part]]
-            differ.append({"columns": names, "n_rows": n_differing})
+        order = np.argsort(left, kind="stable")
+        same = ranked[1:] == ranked[:-1]
+        n_differing.append(_n_in_mixed_runs(total[order], same))
         leader = merge_groups(leader, order[:-1][same], order[1:][same])
     sizes = np.bincount(leader, minlength=n_rows)
-    differ.sort(key=lambda each: (-each["n_rows"], each["columns"]))
     return NearRows(
         leader,
         {
             "n_rows": int(sizes[sizes > 1].sum()),
             "n_groups": int((sizes > 1).sum()),
             "largest": int(sizes.max()),
-            "differ_in": differ[:MAX_PARTS],
+            "differ_in": differing(parts, runs, n_differing),
         },
     )
+
+
+def differing(
+    parts: Sequence[tuple[str, ...]], runs: Sequence[range], n_differing: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Which columns tell near rows apart, those of most rows first; at most `MAX_PARTS`.
+
+    Args:
+        parts: columns of each part.
+        runs: the parts that were left out together.
+        n_differing: rows that agree with another without each run, and not with it.
+
+    >>> differing([("a",), ("b", "c")], [range(0, 1), range(1, 2)], [0, 2])
+    [{'columns': ['b', 'c'], 'n_rows': 2}]
+    """
+    found: list[dict[str, Any]] = [
+        {"columns": [name for part in run for name in parts[part]], "n_rows": n_rows}
+        for run, n_rows in zip(runs, n_differing, strict=True)
+        if n_rows
+    ]
+    found.sort(key=lambda each: (-each["n_rows"], each["columns"]))
+    return found[:MAX_PARTS]
 
 
 def _n_in_mixed_runs(total: Sums, same: NDArray[np.bool_]) -> int:
@@ -198,8 +220,12 @@ def merge_groups(
     return np.asarray(place[group[leader]], dtype=np.int64)
 
 
-def _runs(n_parts: int, n_rows: int) -> list[range]:
-    """Parts left out together: one each, or fewer and larger runs where rows are many."""
+def parts_left_out(n_parts: int, n_rows: int) -> list[range]:
+    """Parts left out together: one each, or fewer and larger runs where rows are many.
+
+    >>> parts_left_out(3, 100), len(parts_left_out(25, 50_000_000))
+    ([range(0, 1), range(1, 2), range(2, 3)], 4)
+    """
     most = min(n_parts, max(MIN_PARTS, MAX_SORTED // n_rows))
     bounds = [n_parts * run // most for run in range(most + 1)]
     return [range(a, b) for a, b in pairwise(bounds)]

@@ -1,8 +1,9 @@
-"""Parquet files: pieces are runs of row groups, read as the types that the file declares."""
+"""Parquet files: pieces are runs of row groups, or slices of a large one, in the file's types."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ from tenfold.data.reasons import reason_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock
 from tenfold.errors import DataError
 
-__all__ = ["ParquetShard", "parquet_schema", "parquet_shards"]
+__all__ = ["SLICE_BYTES", "ParquetShard", "parquet_schema", "parquet_shards"]
+
+SLICE_BYTES = 32 * 1024 * 1024
+"""A group of a million rows, as most writers leave it, would cost a worker gigabytes: a piece takes
+about ten times its size. Its last slice has to be decoded from the group's start on, so slices are
+not as small as blocks may be."""
+_BATCH_ROWS = 65_536
+_BUFFER_BYTES = 1024 * 1024
+"""Read at once of a column, instead of all that a group has of it."""
 
 
 def parquet_schema(path: Path, *, source: str) -> pa.Schema:
@@ -32,11 +41,19 @@ def parquet_schema(path: Path, *, source: str) -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class ParquetShard:
-    """A run of row groups of one file."""
+    """A run of row groups of one file, or rows of one group.
+
+    Attributes:
+        source: the name in messages.
+        path: of the file.
+        groups: numbers of the row groups, in order.
+        rows: the first row within the one group, and the one behind the last; None for all.
+    """
 
     source: str
     path: str
     groups: tuple[int, ...]
+    rows: tuple[int, int] | None = None
 
     def read(self) -> RawBlock:
         """The rows with the file's own types.
@@ -46,7 +63,7 @@ class ParquetShard:
         """
         try:
             with _open(Path(self.path), self.source) as file:
-                table = file.read_row_groups(list(self.groups))
+                table = self._slice(file) if self.rows else file.read_row_groups([*self.groups])
             table.validate(full=True)  # texts that are no UTF-8 would fail much later
         except BROKEN as error:
             raise DataError(
@@ -57,25 +74,51 @@ class ParquetShard:
         n_rows = table.num_rows
         return RawBlock(table.rename_columns(names), np.arange(n_rows, dtype=np.int64), n_rows)
 
+    def _slice(self, file: pq.ParquetFile) -> pa.Table:
+        """Rows of a group, decoded up to the last and held from the first on."""
+        start, end = self.rows or (0, 0)
+        parts: list[pa.RecordBatch] = []
+        n_before = 0
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[*self.groups]):
+            low, high = max(start - n_before, 0), min(end - n_before, batch.num_rows)
+            if low < high:
+                parts.append(batch.slice(low, high - low))
+            n_before += batch.num_rows
+            if n_before >= end:
+                break
+        return pa.Table.from_batches(parts, file.schema_arrow).combine_chunks()
+
 
 def parquet_shards(path: Path, *, source: str) -> list[ParquetShard]:
-    """Runs of row groups of at least `BLOCK_BYTES` (uncompressed), the last one shorter."""
+    """Runs of row groups of at least `BLOCK_BYTES` (uncompressed), the last one shorter.
+
+    A group of twice `SLICE_BYTES` or more is cut into slices of rows.
+    """
     with _open(path, source) as file:
         metadata = file.metadata
-    runs: list[list[int]] = []
-    filled = BLOCK_BYTES
-    for group in range(metadata.num_row_groups):
-        if filled >= BLOCK_BYTES:
-            runs.append([])
-            filled = 0
-        runs[-1].append(group)
-        filled += metadata.row_group(group).total_byte_size
-    return [ParquetShard(source, str(path), tuple(run)) for run in runs]
+    shards: list[ParquetShard] = []
+    run: list[int] = []
+    filled = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        n_slices = min(group.num_rows, group.total_byte_size // SLICE_BYTES)
+        if run and (filled >= BLOCK_BYTES or n_slices > 1):
+            shards.append(ParquetShard(source, str(path), tuple(run)))
+            run, filled = [], 0
+        if n_slices > 1:
+            bounds = [group.num_rows * place // n_slices for place in range(n_slices + 1)]
+            shards += [
+                ParquetShard(source, str(path), (number,), pair) for pair in pairwise(bounds)
+            ]
+            continue
+        run.append(number)
+        filled += group.total_byte_size
+    return [*shards, ParquetShard(source, str(path), tuple(run))] if run else shards
 
 
 def _open(path: Path, source: str) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES)
         refuse_extensions(file.schema_arrow, path, source=source)
     except BROKEN as error:
         raise DataError(

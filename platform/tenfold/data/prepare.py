@@ -2,9 +2,9 @@
 
 1. *Scan* every piece; merge; infer the schema.
 2. *Clean* every piece by the schema; bad rows to quarantine; row hashes.
-3. *Split* by the hashes (the one step that needs something of every row in one process: about
-   106 bytes a row at its peak, see `tenfold.data.split` and `tenfold.data.near`), then *finish*
-   every piece: the block, and its profiles by fold, merged in order of the blocks.
+3. *Split* by the hashes, bucket by bucket (what one process holds of all rows is a byte each, see
+   `tenfold.data.label`), then *finish* every piece: the block, and its profiles by fold, merged in
+   order of the blocks.
 
 Each piece is written whole to a work folder and found again after a kill; the snapshot's folder
 is renamed into place at the end. A plan (source fingerprint, options, format) is done once: asked
@@ -22,11 +22,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tenfold.canonical import canonical_json, sha256_hex, write_atomic
-from tenfold.data.collect import check_fraction, check_schema, collect_scan, collect_split
+from tenfold.data.collect import (
+    check_fraction,
+    check_schema,
+    collect_scan,
+    collect_split,
+    digest_rows,
+)
 from tenfold.data.drivers import Driver, InProcess, choose_driver
 from tenfold.data.gather import Drivers, Gathered, base_names, file_source, gather, remote_files
 from tenfold.data.jobs import CleanJob, FinishJob, ScanJob, clean_file, fact_file, scan_file
-from tenfold.data.near import near_parts
 from tenfold.data.options import Options
 from tenfold.data.places import place_of
 from tenfold.data.publish import publish
@@ -242,8 +247,7 @@ def _carry_out(
         work.run("read", ScanJob(work.folder, shards, options.rules), scan_file)
         schema, cleaning = collect_scan(work, options, source=source.name)
     check_schema(schema, options)
-    near = options.split.near != "off" and bool(near_parts(schema))
-    clean = CleanJob(work.folder, shards, options.rules, schema, source.name, near=near)
+    clean = CleanJob(work.folder, shards, options.rules, schema, source.name, options.split)
     work.run("clean", clean, clean_file)
     check_fraction(work, options.max_bad_fraction, source=source.name)
     split = collect_split(work, schema, options)
@@ -267,6 +271,7 @@ def _carry_out(
         "source": source.name,
         "cleaning": cleaning,
         **split.facts,
+        **digest_rows(work, schema, split.facts["n_rows"]),
     }
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenfold.canonical import canonical_json, fsync_folder, read_json, sha256_hex, write_atomic
-from tenfold.data.arrow_file import read_arrow, write_arrow
+from tenfold.canonical import (
+    canonical_json,
+    fsync_folder,
+    read_json,
+    sha256_hex,
+    store_error,
+    write_atomic,
+)
+from tenfold.data.arrow_file import read_arrow
 from tenfold.data.clean import PROBLEMS
 from tenfold.data.jobs import fact_file, placed_problems, profile_file, survey_file
 from tenfold.data.rejects import Rejected
@@ -23,7 +34,7 @@ if TYPE_CHECKING:
     from tenfold.profile import Profile
     from tenfold.profile.survey import Survey
 
-__all__ = ["merge_by_fold", "publish"]
+__all__ = ["MergeJob", "merge_in_order", "publish"]
 
 MERGE_BLOCKS = 16
 """Block profiles held in memory at once; the left fold over them is the same for any number."""
@@ -49,16 +60,7 @@ def publish(
     Raises:
         StoreError: the disk refuses; nothing is in place then.
     """
-    profiles = merge_by_fold(_profiles(work))
-    folds = sorted(profiles)
-    stored = pa.table(
-        [
-            pa.array(folds, pa.int8()),
-            pa.array([profiles[fold].to_bytes() for fold in folds], pa.binary()),
-        ],
-        names=["fold", "profile"],
-    )
-    data = write_arrow(work.target / PROFILES, stored)
+    fold_rows, profiles_sha256 = _merge_profiles(work)
     survey = _survey(work).to_bytes()
     write_atomic(work.target / SURVEY, survey)
     n_problems = _write_quarantine(work, rejected)
@@ -68,10 +70,10 @@ def publish(
         "n_records": made["n_records"] + sum(rejected.n_bad.values()),
         "plan": plan,
         "n_problems": n_problems,
-        "fold_rows": {str(fold): profiles[fold].n_rows for fold in folds},
-        "profiles_sha256": sha256_hex(data),
+        "fold_rows": {str(fold): n_rows for fold, n_rows in fold_rows.items()},
+        "profiles_sha256": profiles_sha256,
         "survey_sha256": sha256_hex(survey),
-        "blocks": [read_json(fact_file(work.folder, p)) for p in range(work.n_pieces)],
+        "blocks": [_block(work, piece) for piece in range(work.n_pieces)],
     }
     blocks = (block["name"] for block in manifest["blocks"])
     _sweep(work.target, keep={PROFILES, QUARANTINE, SURVEY, *blocks})
@@ -87,6 +89,11 @@ def publish(
     return Snapshot.open(final)
 
 
+def _block(work: Work, piece: int) -> dict[str, Any]:
+    facts = read_json(fact_file(work.folder, piece))
+    return {name: facts[name] for name in ("name", "n_rows", "size_bytes", "sha256")}
+
+
 def _sweep(folder: Path, *, keep: set[str]) -> None:
     """Remove what a killed writer left under a temporary name."""
     for file in folder.iterdir():
@@ -94,37 +101,95 @@ def _sweep(folder: Path, *, keep: set[str]) -> None:
             file.unlink()
 
 
-def _profiles(work: Work) -> Iterator[tuple[int, Profile]]:
-    """(fold, profile) of all blocks in their order."""
-    from tenfold.profile import Profile
-
-    with work.progress.step("merge profiles", total=work.n_pieces) as advance:
-        for piece in range(work.n_pieces):
-            stored = read_arrow(profile_file(work.folder, piece))
-            pairs = zip(stored["fold"].to_pylist(), stored["profile"].to_pylist(), strict=True)
-            for fold, data in pairs:
-                yield fold, Profile.from_bytes(data)
-            advance(1)
+def _fold_file(folder: Path, place: int) -> Path:
+    """Where the merged profile of a fold lies, in order of the folds."""
+    return folder / f"fold-{place:05d}.bin"
 
 
-def merge_by_fold(
-    parts: Iterable[tuple[int, Profile]], *, held: int = MERGE_BLOCKS
-) -> dict[int, Profile]:
-    """One profile a fold: a left fold over the parts in the given order.
+@dataclass(frozen=True)
+class MergeJob:
+    """The profile of a fold: those of all pieces, merged in their order.
+
+    Attributes:
+        folder: the work folder.
+        n_pieces: pieces of the source.
+        folds: the folds that there are; the job's pieces are the places among them.
+    """
+
+    folder: Path
+    n_pieces: int
+    folds: Sequence[int]
+
+    def __call__(self, place: int) -> None:
+        """Merge one fold."""
+        merged = merge_in_order(self._parts(self.folds[place]))
+        write_atomic(_fold_file(self.folder, place), merged.to_bytes())
+
+    def _parts(self, fold: int) -> Iterator[Profile]:
+        from tenfold.profile import Profile
+
+        for piece in range(self.n_pieces):
+            stored = read_arrow(profile_file(self.folder, piece))
+            folds = stored["fold"].to_pylist()
+            if fold in folds:
+                yield Profile.from_bytes(stored["profile"][folds.index(fold)].as_py())
+
+
+def merge_in_order(parts: Iterable[Profile], *, held: int = MERGE_BLOCKS) -> Profile:
+    """A left fold over at least one profile.
 
     Args:
-        parts: (fold, profile of some rows of it).
-        held: profiles of a fold kept unmerged at most; it changes memory, not one bit.
+        parts: profiles of one schema.
+        held: kept unmerged at most; it changes memory, not one bit.
     """
     from tenfold.profile import merge_profiles
 
-    waiting: dict[int, list[Profile]] = {}
-    for fold, profile in parts:
-        row = waiting.setdefault(fold, [])
-        row.append(profile)
-        if len(row) > held:
-            waiting[fold] = [merge_profiles(row)]
-    return {fold: merge_profiles(row) for fold, row in waiting.items()}
+    waiting: list[Profile] = []
+    for part in parts:
+        waiting.append(part)
+        if len(waiting) > held:
+            waiting = [merge_profiles(waiting)]
+    return merge_profiles(waiting)
+
+
+def _merge_profiles(work: Work) -> tuple[dict[int, int], str]:
+    """Write the profiles of all folds, a batch each, never more than one of them in memory.
+
+    Returns:
+        Rows by fold, and the SHA-256 of the file.
+    """
+    from tenfold.profile.stored import n_rows_of
+
+    found: set[int] = set()
+    for piece in range(work.n_pieces):
+        found.update(read_arrow(profile_file(work.folder, piece))["fold"].to_pylist())
+    folds = sorted(found)
+    job = MergeJob(work.folder, work.n_pieces, folds)
+    work.run("merge profiles", job, _fold_file, len(folds))
+    path = work.target / PROFILES
+    rows: dict[int, int] = {}
+    try:
+        with path.open("wb") as stream:
+            with pa.ipc.new_file(stream, _STORED) as writer:
+                for place, fold in enumerate(folds):
+                    data = _fold_file(work.folder, place).read_bytes()
+                    rows[fold] = n_rows_of(data)
+                    writer.write_batch(_one_profile(fold, data))
+            stream.flush()
+            os.fsync(stream.fileno())
+        with path.open("rb") as stream:
+            return rows, hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise store_error(path, error) from error
+
+
+_STORED = pa.schema([("fold", pa.int8()), ("profile", pa.large_binary())])
+
+
+def _one_profile(fold: int, data: bytes) -> pa.RecordBatch:
+    offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int64))
+    profile = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(data)])
+    return pa.record_batch([pa.array([fold], pa.int8()), profile], schema=_STORED)
 
 
 def _survey(work: Work) -> Survey:

@@ -164,12 +164,12 @@ class Snapshot:
         return pa.concat_tables(list(self.blocks()))
 
     def profiles(self) -> dict[int, Profile]:
-        """One profile a fold label; -1 is the sealed test set."""
+        """One profile a fold label; -1 is the sealed test set. Their values stay mapped."""
         from tenfold.profile import Profile
 
         stored = read_arrow(self.path / PROFILES)
-        pairs = zip(stored["fold"].to_pylist(), stored["profile"].to_pylist(), strict=True)
-        return {fold: Profile.from_bytes(data) for fold, data in pairs}
+        pairs = zip(stored["fold"].to_pylist(), stored["profile"], strict=True)
+        return {fold: Profile.from_bytes(memoryview(data.as_buffer())) for fold, data in pairs}
 
     def survey(self) -> Survey:
         """The survey of the training rows.

@@ -3,28 +3,44 @@
 Labels: -1 is the sealed test set; without an order, 0..k-1 are folds; with an order, 0..k are time
 slices, oldest first. The label of a row hangs on its content (or its time), never on the order
 in which blocks were read. Where rows have a key the label hangs on that alone, so that a corrected
-row keeps its fold (as long as its class and the set of keys stand). Needs about 90 bytes a row at
-its peak, 106 with keys: 16 of row hash, 16 of key hash, 8 of group hash, 4 of class, 8 of time, and
-sorting.
+row keeps its fold (as long as its class and the set of keys stand).
+
+Pure kernels, each for one bucket of `tenfold.data.keys` or for what is known of all buckets
+together; `tenfold.data.label` puts them to work. A *run* is all rows of one class and one hash:
+they share a label.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.data.duplicates import KEPT, first_of_equals, mark_duplicates
+from tenfold.data.duplicates import mark_duplicates
 from tenfold.data.hashing import mix
+from tenfold.data.keys import SplitKeys, rank_rows
 from tenfold.errors import DataError
 
-__all__ = ["TEST", "SplitKeys", "SplitRule", "assign_labels", "kept_rows"]
+__all__ = [
+    "TEST",
+    "Groups",
+    "Runs",
+    "SplitRule",
+    "Strata",
+    "deal_groups",
+    "demand_all",
+    "find_runs",
+    "kept_rows",
+    "slice_ranks",
+]
 
 TEST = -1
 """Label of the sealed test set."""
 
 Labels = NDArray[np.int8]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,66 +69,6 @@ class SplitRule:
     sealed_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SplitKeys:
-    """What a label may depend on, one entry a row.
-
-    Attributes:
-        hashes: row hashes, shape (n_rows, 2).
-        classes: class index to stratify by, shape (n_rows,); zeros without classes.
-        groups: hash of the group, shape (n_rows,), or None.
-        time: what is in order, shape (n_rows,), or None for the order of the rows.
-        positions: of the rows in their source, shape (n_rows,); needed for ``sealed_after``.
-        named: hash of the row's key (its own where it has none), shape (n_rows, 2), or None.
-        near: a row of each row's group of near duplicates (itself alone), shape (n_rows,), or None.
-    """
-
-    hashes: NDArray[np.uint64]
-    classes: NDArray[np.int32]
-    groups: NDArray[np.uint64] | None = None
-    time: NDArray[np.int64] | NDArray[np.float64] | None = None
-    positions: NDArray[np.int64] | None = None
-    named: NDArray[np.uint64] | None = None
-    near: NDArray[np.int64] | None = None
-
-
-def assign_labels(keys: SplitKeys, rule: SplitRule, *, kept: Labels | None = None) -> Labels:
-    """One label a row; of rows that are not kept, why.
-
-    Args:
-        keys: what it may depend on.
-        rule: how rows are parted.
-        kept: what `kept_rows` gave, where it was asked before.
-
-    Raises:
-        DataError: too few different rows, times or groups for the folds and a test set.
-
-    >>> hashes = mix(np.arange(200, dtype=np.uint64)).reshape(100, 2)
-    >>> labels = assign_labels(SplitKeys(hashes, np.zeros(100, np.int32)), SplitRule(4, 0.2))
-    >>> np.unique(labels, return_counts=True)[1].tolist()
-    [20, 20, 20, 20, 20]
-    """
-    labels = kept_rows(keys, rule) if kept is None else kept.copy()
-    rows = np.flatnonzero(labels == KEPT)
-    if rule.sealed_after is not None and keys.positions is not None:
-        sealed = keys.positions[rows] >= rule.sealed_after
-        labels[rows[sealed]] = TEST
-        rows = rows[~sealed]
-        rule = replace(rule, test_fraction=0.0)
-    base = (keys.hashes if keys.named is None else keys.named)[rows]
-    if rule.ordered:
-        time = first_of_equals(keys.hashes) if keys.time is None else keys.time
-        labels[rows] = _slices(time[rows], rule)
-    elif keys.near is not None:
-        labels[rows] = _near_together(base, rows, keys, rule)
-    elif keys.groups is not None:
-        labels[rows] = _grouped(keys.groups[rows], keys.classes[rows], rule)
-    else:
-        labels[rows] = _stratified(base, keys.classes[rows], rule)
-    _demand_all(labels, rule, n_rows=len(rows))
-    return labels
-
-
 def kept_rows(keys: SplitKeys, rule: SplitRule) -> Labels:
     """`KEPT`, or why a row is not; shape (n_rows,)."""
     return mark_duplicates(
@@ -123,109 +79,215 @@ def kept_rows(keys: SplitKeys, rule: SplitRule) -> Labels:
     )
 
 
-def _near_together(
-    base: NDArray[np.uint64], rows: NDArray[np.int64], keys: SplitKeys, rule: SplitRule
-) -> Labels:
-    """Near duplicates in one part: the row of a group with the least hash speaks for all of it."""
-    assert keys.near is not None  # noqa: S101  (the caller's condition)
-    _, group = np.unique(keys.near[rows], return_inverse=True)
-    if keys.groups is not None:
-        _, owner = np.unique(keys.groups[rows], return_inverse=True)
-        group = _linked(group, owner)
-    order = np.lexsort((base[:, 1], base[:, 0], group))
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Rows of one class and one hash, in order of class, then rank.
+
+    Attributes:
+        classes: of each run, shape (n_runs,).
+        base: hash of its rows, shape (n_runs, 2).
+        counts: its rows, shape (n_runs,).
+    """
+
+    classes: NDArray[np.int32]
+    base: NDArray[np.uint64]
+    counts: Counts
+
+    def tally(self, n_classes: int) -> tuple[Counts, Counts]:
+        """Rows and runs of each class; shapes (n_classes,)."""
+        n_runs = np.bincount(self.classes, minlength=n_classes)
+        begins = np.append(0, np.cumsum(n_runs))
+        total = np.append(0, np.cumsum(self.counts))
+        return np.diff(total[begins]), n_runs.astype(np.int64)
+
+
+def find_runs(
+    classes: NDArray[np.int32],
+    base: NDArray[np.uint64],
+    *,
+    seed: int,
+    counts: Counts | None = None,
+) -> tuple[Runs, NDArray[np.int64]]:
+    """The runs of some rows, and the run of each row.
+
+    Args:
+        classes: of each row, shape (n_rows,).
+        base: hash of each row, shape (n_rows, 2).
+        seed: of the split.
+        counts: how many rows each row stands for; one each if None.
+
+    >>> base = np.array([[7, 0], [9, 0], [7, 0]], dtype=np.uint64)
+    >>> runs, member = find_runs(np.zeros(3, np.int32), base, seed=0)
+    >>> sorted(runs.counts.tolist()), bool(member[0] == member[2] != member[1])
+    ([1, 2], True)
+    """
+    ranks = rank_rows(base, seed)
+    order = np.argsort(ranks, kind="stable")
+    if len(order) and bool((ranks[order[1:]] == ranks[order[:-1]]).any()):
+        order = np.lexsort((base[:, 1], ranks))
+    if len(classes) and bool((classes != classes[0]).any()):
+        order = order[np.argsort(classes[order].astype(np.uint16), kind="stable")]  # a radix sort
+    ranked, sorted_classes = base[order], classes[order]
     start = np.ones(len(order), dtype=bool)
-    start[1:] = group[order[1:]] != group[order[:-1]]
-    speakers = order[start]  # in order of the groups
-    largest = int(np.bincount(group).max(initial=0))
-    fold = (1 - rule.test_fraction) / rule.n_folds
-    if largest > max(1.0, fold * len(rows)):
-        raise DataError(
-            f"a group of near duplicates must fit into one fold ({fold:.0%} of {len(rows)} rows), "
-            f"and one has {largest} rows: rows of so few different values are alike by chance; "
-            "set prepare.near_duplicates: report, or lower train.folds"
-        )
-    if keys.groups is not None:
-        return _grouped(base[speakers, 0][group], keys.classes[rows], rule)
-    return _stratified(base[speakers], keys.classes[rows[speakers]], rule)[group]
-
-
-def _linked(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Groups of rows that share either number; numbered from 0; shape (n_rows,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n_first, n_second = int(first.max(initial=-1)) + 1, int(second.max(initial=-1)) + 1
-    size = n_first + n_second
-    links = coo_array((np.ones(len(first), np.int8), (first, n_first + second)), shape=(size, size))
-    _, group = connected_components(links, directed=False)
-    return np.asarray(np.unique(group[first], return_inverse=True)[1], dtype=np.int64)
-
-
-def _stratified(hashes: NDArray[np.uint64], classes: NDArray[np.int32], rule: SplitRule) -> Labels:
-    """Within each class, rank by seeded hash: the first ranks are the test, then round robin."""
-    salt = mix(np.array([rule.seed], dtype=np.uint64))
-    ranks = mix(hashes[:, 0] ^ salt)
-    order = np.lexsort((hashes[:, 1], ranks, classes))
-    labels = np.empty(len(order), dtype=np.int8)
-    bounds = np.flatnonzero(np.diff(classes[order])) + 1
-    n_turns = 0  # goes on from class to class, so that small classes do not all land in fold 0
-    for rows in np.split(order, bounds):
-        start = _run_starts(hashes[rows])
-        n_test = int(len(rows) * rule.test_fraction + 0.5)
-        place = np.maximum.accumulate(np.where(start, np.arange(len(rows)), 0))
-        in_test = place < n_test
-        turn = np.cumsum(start & ~in_test) - 1 + n_turns
-        labels[rows] = np.where(in_test, TEST, turn % rule.n_folds)
-        n_turns += int((start & ~in_test).sum())
-    return labels
-
-
-def _run_starts(ranked: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    start = np.ones(len(ranked), dtype=bool)
     start[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-    return start
+    start[1:] |= sorted_classes[1:] != sorted_classes[:-1]
+    begins = np.flatnonzero(start)
+    member = np.empty(len(order), dtype=np.int64)
+    member[order] = np.cumsum(start) - 1
+    if counts is None:
+        sizes = np.diff(begins, append=len(order))
+    else:
+        sizes = np.add.reduceat(counts[order], begins) if len(begins) else counts
+    return Runs(sorted_classes[begins], ranked[begins], sizes.astype(np.int64)), member
 
 
-def _slices(time: NDArray[np.int64] | NDArray[np.float64], rule: SplitRule) -> Labels:
-    """The last share is the test, the rest k+1 slices of equal counts; equal times together."""
-    order = np.argsort(time, kind="stable")
-    ranked = time[order]
-    n_rows = len(order)
-    start = np.ones(n_rows, dtype=bool)
-    start[1:] = ranked[1:] != ranked[:-1]
-    place = np.maximum.accumulate(np.where(start, np.arange(n_rows), 0))
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """Stratified: within each class the first ranks are the test, then rows are dealt round.
+
+    Ranks go from bucket to bucket, so all that a bucket needs of the others is two counts a class.
+    The turn goes on from class to class, so that small classes do not all land in fold 0.
+
+    Attributes:
+        n_test: rows of each class to seal, shape (n_classes,).
+        rows_before: rows of each class in earlier buckets, shape (n_buckets, n_classes).
+        turns_before: runs dealt before a bucket's of each class, of the class or of earlier ones.
+        n_folds: k.
+    """
+
+    n_test: Counts
+    rows_before: Counts
+    turns_before: Counts
+    n_folds: int
+
+    def labels(self, bucket: int, runs: Runs) -> Labels:
+        """The label of each run of a bucket; shape (n_runs,)."""
+        in_test = self._in_test(bucket, runs)
+        turn = _before_in_class(runs.classes, (~in_test).astype(np.int64))
+        turn += self.turns_before[bucket][runs.classes]
+        return np.where(in_test, TEST, turn % self.n_folds).astype(np.int8)
+
+    def _in_test(self, bucket: int, runs: Runs) -> NDArray[np.bool_]:
+        place = _before_in_class(runs.classes, runs.counts)
+        place += self.rows_before[bucket][runs.classes]
+        return np.asarray(place < self.n_test[runs.classes], dtype=bool)
+
+    @classmethod
+    def of(
+        cls,
+        rows: Counts,
+        runs: Counts,
+        rule: SplitRule,
+        *,
+        load: Callable[[int], Runs],
+    ) -> Strata:
+        """From what each bucket holds.
+
+        Args:
+            rows: of each bucket and class, shape (n_buckets, n_classes).
+            runs: of each bucket and class, same shape.
+            rule: how rows are parted.
+            load: gives the runs of a bucket; asked only where the end of the test set falls into
+                a bucket whose runs are not all single rows.
+        """
+        n_test = (rows.sum(axis=0) * rule.test_fraction + 0.5).astype(np.int64)
+        before = np.cumsum(rows, axis=0) - rows
+        made = cls(n_test, before, np.zeros_like(before), rule.n_folds)
+        tested = np.where(before + rows <= n_test, runs, np.clip(n_test - before, 0, None))
+        torn = (before < n_test) & (n_test < before + rows) & (runs < rows)
+        for bucket in np.flatnonzero(torn.any(axis=1)):
+            held = load(int(bucket))
+            in_test = held.classes[made._in_test(int(bucket), held)]
+            found = np.bincount(in_test, minlength=rows.shape[1])
+            tested[bucket] = np.where(torn[bucket], found, tested[bucket])
+        turns = runs - tested
+        of_class = turns.sum(axis=0)
+        earlier = np.cumsum(of_class) - of_class + np.cumsum(turns, axis=0) - turns
+        return cls(n_test, before, earlier, rule.n_folds)
+
+
+def _before_in_class(classes: NDArray[np.int32], counts: Counts) -> Counts:
+    """The sum of the earlier entries of the same class; classes in order; shape (n,)."""
+    before = np.cumsum(counts) - counts
+    begins = np.searchsorted(classes, np.arange(int(classes.max(initial=0)) + 1))
+    return before - before[begins[classes]] if len(classes) else before
+
+
+def slice_ranks(n_rows: int, rule: SplitRule) -> NDArray[np.int64]:
+    """Where time slices end: a row later than so many others is of a later slice.
+
+    The last share is the test, the rest k+1 slices of equal counts; equal times together.
+
+    Returns:
+        For each of the k slices after the first and for the test, how many rows must be earlier.
+
+    >>> slice_ranks(120, SplitRule(4, 1 / 6)).tolist()
+    [20, 40, 60, 80, 100]
+    """
     n_train = n_rows - int(n_rows * rule.test_fraction + 0.5)
-    label = np.where(place < n_train, place * (rule.n_folds + 1) // max(n_train, 1), TEST)
-    labels = np.empty(n_rows, dtype=np.int8)
-    labels[order] = label
-    return labels
+    parts = rule.n_folds + 1
+    return -(-np.arange(1, parts + 1, dtype=np.int64) * n_train // parts)
 
 
-def _grouped(groups: NDArray[np.uint64], classes: NDArray[np.int32], rule: SplitRule) -> Labels:
-    """Whole groups, largest first, each to the part that its classes fill least."""
-    unique, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    n_classes = int(classes.max(initial=0)) + 1
-    counts = np.bincount(member * n_classes + classes, minlength=len(unique) * n_classes)
-    table = counts.reshape(len(unique), n_classes).astype(np.float64)
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Whole groups and their rows.
+
+    Attributes:
+        names: hash of each group, increasing; shape (n_groups,).
+        counts: rows by class, shape (n_groups, n_classes).
+    """
+
+    names: NDArray[np.uint64]
+    counts: Counts
+
+    @classmethod
+    def of(cls, groups: NDArray[np.uint64], classes: NDArray[np.int32], n_rows: Counts) -> Groups:
+        """Add up rows of one group and class; shapes (n,)."""
+        names, member = np.unique(groups, return_inverse=True)
+        n_classes = int(classes.max(initial=0)) + 1
+        counts = np.zeros((len(names), n_classes), dtype=np.int64)
+        np.add.at(counts, (member, classes), n_rows)
+        return cls(names, counts)
+
+
+def deal_groups(groups: Groups, rule: SplitRule) -> Labels:
+    """Whole groups, largest first, each to the part that its classes fill least.
+
+    Returns:
+        The label of each group; shape (n_groups,).
+    """
+    table = groups.counts.astype(np.float64)
+    sizes = groups.counts.sum(axis=1)
     share = np.full(rule.n_folds + 1, (1 - rule.test_fraction) / rule.n_folds)
     share[-1] = rule.test_fraction
     # A part without a share (no test set is wanted) is full from the start, never divided by zero.
     wanted = np.maximum(share[:, None] * np.maximum(table.sum(axis=0), 1.0), np.finfo(float).tiny)
     filled = np.zeros_like(wanted)
     salt = mix(np.array([rule.seed], dtype=np.uint64))
-    part = np.empty(len(unique), dtype=np.int8)
-    for group in np.lexsort((mix(unique ^ salt), -sizes)):
+    part = np.empty(len(table), dtype=np.int8)
+    for group in np.lexsort((mix(groups.names ^ salt), -sizes)):
         weight = table[group] / sizes[group]
-        load = (((filled + table[group]) / wanted) * weight).sum(axis=1)
+        with np.errstate(over="ignore"):  # infinitely full
+            load = (((filled + table[group]) / wanted) * weight).sum(axis=1)
         best = int(np.argmin(load))
         filled[best] += table[group]
         part[group] = best if best < rule.n_folds else TEST
-    return part[member]
+    return part
 
 
-def _demand_all(labels: Labels, rule: SplitRule, *, n_rows: int) -> None:
+def demand_all(found: set[int], rule: SplitRule, *, n_rows: int) -> None:
+    """Every part has a row.
+
+    Args:
+        found: the labels that rows have.
+        rule: how rows are parted.
+        n_rows: rows that were parted.
+
+    Raises:
+        DataError: one has none.
+    """
     n_parts = rule.n_folds + (1 if rule.ordered else 0)
-    found = set(np.unique(labels).tolist())
     empty = [part for part in (TEST, *range(n_parts)) if part not in found]
     if empty:
         raise DataError(

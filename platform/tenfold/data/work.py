@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenfold.data.drivers import Driver, Job
+from tenfold.data.drivers import Driver, InProcess, Job
 from tenfold.errors import StoreError, UserError
 from tenfold.progress import Progress
 
 __all__ = ["Work", "locked", "open_work"]
 
 _PREFIX = ".work-"
+_FORMAT = 2
+"""Of the files in the folder: what another version left half done is not gone on with."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,31 @@ class Work:
     progress: Progress
     n_pieces: int
 
-    def run(self, name: str, job: Job, file: Callable[[Path, int], Path]) -> int:
-        """Run a job on the pieces whose file is not there yet.
+    def run(
+        self,
+        name: str,
+        job: Job,
+        file: Callable[[Path, int], Path],
+        n_pieces: int | None = None,
+    ) -> int:
+        """Run a job on the pieces whose file is not there yet; a single one runs in this process.
+
+        Args:
+            name: of the step.
+            job: what to run.
+            file: where the job leaves its result for a piece.
+            n_pieces: of another kind than the source's, such as buckets.
 
         Returns:
             How many pieces were found finished, by an earlier run that was killed.
         """
-        left = [p for p in range(self.n_pieces) if not file(self.folder, p).exists()]
-        n_found = self.n_pieces - len(left)
-        with self.progress.step(name, total=self.n_pieces) as advance:
+        n_pieces = self.n_pieces if n_pieces is None else n_pieces
+        left = [p for p in range(n_pieces) if not file(self.folder, p).exists()]
+        n_found = n_pieces - len(left)
+        driver = self.driver if len(left) > 1 else InProcess(n_threads=1)
+        with self.progress.step(name, total=n_pieces) as advance:
             advance(n_found)
-            for _ in self.driver.run(job, left):
+            for _ in driver.run(job, left):
                 advance(1)
         return n_found
 
@@ -63,7 +79,7 @@ def open_work(
     Raises:
         StoreError: the folder cannot be made.
     """
-    folder = project_folder / f"{_PREFIX}{plan[:16]}"
+    folder = project_folder / f"{_PREFIX}{_FORMAT}-{plan[:16]}"
     for other in project_folder.glob(f"{_PREFIX}*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tenfold.canonical import canonical_json
 from tenfold.errors import ArtifactError
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "decode_head", "encode"]
 
 _MAGIC = b"TFPROF01"
 _UNSIGNED = (np.uint8, np.uint16, np.uint32, np.uint64)
@@ -45,7 +45,7 @@ def encode(head: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> bytes:
     return b"".join(parts + [array.tobytes() for array in stored.values()])
 
 
-def decode(data: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+def decode(data: bytes | memoryview) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     """The inverse of `encode`; integers come back in the type they were stored in.
 
     Raises:
@@ -60,11 +60,29 @@ def decode(data: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         ) from error
 
 
-def _decode(data: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]]:
-    if data[:8] != _MAGIC:
-        raise ValueError(f"found {data[:8]!r}")
+def decode_head(data: bytes | memoryview) -> dict[str, Any]:
+    """The head alone.
+
+    Raises:
+        ArtifactError: the bytes do not begin as stored ones do.
+
+    >>> decode_head(encode({"n": 1}, {}))
+    {'n': 1}
+    """
+    if bytes(data[:8]) != _MAGIC:
+        raise ArtifactError(
+            f"a stored profile must start with {_MAGIC.decode()}, and this with "
+            f"{bytes(data[:8])!r}; prepare the data again"
+        )
     begin = 16 + int.from_bytes(data[8:16], "little")
-    content = json.loads(data[16:begin])
+    return dict(json.loads(bytes(data[16:begin]))["head"])
+
+
+def _decode(data: bytes | memoryview) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+    if bytes(data[:8]) != _MAGIC:
+        raise ValueError(f"found {bytes(data[:8])!r}")
+    begin = 16 + int.from_bytes(data[8:16], "little")
+    content = json.loads(bytes(data[16:begin]))
     arrays: dict[str, AnyArray] = {}
     for name, kind, shape in content["arrays"]:
         if kind not in _STORED or any(not isinstance(n, int) or n < 0 for n in shape):

@@ -185,17 +185,32 @@ def kolmogorov_smirnov(left: NumberProfile, right: NumberProfile) -> float:
 
 
 def _largest_gap(left: NumberProfile, right: NumberProfile) -> float:
-    points = np.union1d(left.values, right.values)
-    return float(np.abs(_below(left, points) - _below(right, points)).max())
+    values = np.concatenate([left.values, right.values])
+    order = np.argsort(values, kind="stable")  # a merge: both are sorted
+    ranked = values[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)
+    return float(np.abs(_below(left, right, order, last)).max())
 
 
 def _missing(part: NumberProfile | CategoryProfile) -> float:
     return part.nulls / max(1, part.count + part.nulls)
 
 
-def _below(number: NumberProfile, points: np.ndarray) -> np.ndarray:
-    ends = np.append(0, np.cumsum(number.counts)) / number.count
-    return np.asarray(ends[np.searchsorted(number.values, points, side="right")])
+def _below(
+    left: NumberProfile,
+    right: NumberProfile,
+    order: npt.NDArray[np.intp],
+    last: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """Share of ``left`` less that of ``right`` up to each value of both."""
+    n_left, n_right = len(left.values), len(right.values)
+    ours = np.concatenate([left.counts, np.zeros(n_right, dtype=np.int64)])
+    theirs = np.concatenate([np.zeros(n_left, dtype=np.int64), right.counts])
+    shares = [
+        np.cumsum(counts[order])[last] / part.count
+        for counts, part in ((ours, left), (theirs, right))
+    ]
+    return np.asarray(shares[0] - shares[1])
 
 
 def total_variation(left: CategoryProfile, right: CategoryProfile) -> float:

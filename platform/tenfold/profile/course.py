@@ -51,19 +51,43 @@ class Axis:
 
     @classmethod
     def of_times(cls, column: str, times: Floats, *, n_slices: int = N_SLICES) -> Axis:
-        """Slices of about equal counts; equal times share one, so there may be fewer.
+        """Slices of about equal counts of times in memory, see `of_ranked`.
 
         Args:
             column: the time column.
             times: of the rows that are followed, finite, shape (n_rows,).
+            n_slices: at most so many.
 
         >>> Axis.of_times("at", np.array([5.0, 1.0, 1.0, 9.0]), n_slices=2).edges
         (5.0,)
         """
-        if not len(times):
+        return cls.of_ranked(column, np.sort(times)[cls.places(len(times), n_slices=n_slices)])
+
+    @staticmethod
+    def places(n_rows: int, *, n_slices: int = N_SLICES) -> npt.NDArray[np.int64]:
+        """The ranks, from 0, of the times that `of_ranked` needs of so many rows.
+
+        >>> Axis.places(8, n_slices=4).tolist(), Axis.places(0).tolist()
+        ([0, 2, 4, 6], [])
+        """
+        if not n_rows:
+            return np.zeros(0, dtype=np.int64)
+        return np.arange(n_slices, dtype=np.int64) * n_rows // n_slices
+
+    @classmethod
+    def of_ranked(cls, column: str, ranked: Floats) -> Axis:
+        """Slices of about equal counts; equal times share one, so there may be fewer.
+
+        Args:
+            column: the time column.
+            ranked: the times of the rows that are followed at the ranks of `places`; finite.
+
+        >>> Axis.of_ranked("at", np.array([1.0, 5.0])).edges
+        (5.0,)
+        """
+        if not len(ranked):
             return cls(column, ())
-        ranked = np.sort(times)
-        edges = np.unique(ranked[np.arange(1, n_slices) * len(ranked) // n_slices])
+        edges = np.unique(ranked[1:])
         return cls(column, tuple(edges[edges > ranked[0]].tolist()))
 
     @property

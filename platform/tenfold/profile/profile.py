@@ -128,8 +128,8 @@ class Profile:
         return dump(self)
 
     @staticmethod
-    def from_bytes(data: bytes) -> Profile:
-        """The inverse of `to_bytes`.
+    def from_bytes(data: bytes | memoryview) -> Profile:
+        """The inverse of `to_bytes`; the arrays stay where the bytes are.
 
         Raises:
             ArtifactError: the bytes are not whole or not a profile.

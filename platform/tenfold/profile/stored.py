@@ -9,7 +9,7 @@ import numpy as np
 from tenfold.errors import ArtifactError
 from tenfold.profile.association import CategoryAssociation, NumberAssociation
 from tenfold.profile.categories import CategoryProfile
-from tenfold.profile.codec import AnyArray, decode, encode
+from tenfold.profile.codec import AnyArray, decode, decode_head, encode
 from tenfold.profile.comoments import CoMoments
 from tenfold.profile.numbers import Moments, NumberProfile
 from tenfold.profile.profile import Association, Profile
@@ -17,7 +17,7 @@ from tenfold.profile.target import ClassStats, NumberStats, TargetStats
 from tenfold.profile.texts import TextProfile
 from tenfold.schema import Schema
 
-__all__ = ["FORMAT", "dump", "load"]
+__all__ = ["FORMAT", "dump", "load", "n_rows_of"]
 
 FORMAT = 1
 """Raised when older readers could no longer read what is written."""
@@ -47,7 +47,12 @@ def dump(profile: Profile) -> bytes:
     return encode(head, arrays)
 
 
-def load(data: bytes) -> Profile:
+def n_rows_of(data: bytes) -> int:
+    """How many rows stored bytes are the profile of, without reading the arrays."""
+    return int(decode_head(data)["n_rows"])
+
+
+def load(data: bytes | memoryview) -> Profile:
     """The inverse of `dump`.
 
     Raises:
@@ -91,6 +96,8 @@ def _load(head: dict[str, Any], arrays: Arrays) -> Profile:
 
 
 def _ints(array: AnyArray) -> AnyArray:
+    if array.dtype == np.uint8 and array.size and bool((array == 1).all()):
+        return np.broadcast_to(np.int64(1), array.shape)  # all different: the common large case
     return array.astype(np.int64)
 
 

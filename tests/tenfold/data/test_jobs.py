@@ -12,6 +12,7 @@ import pyarrow as pa
 from tenfold.canonical import read_json, sha256_hex
 from tenfold.data.arrow_file import read_arrow, read_facts
 from tenfold.data.clean import Rules
+from tenfold.data.hashing import from_binary, sum_128
 from tenfold.data.infer import Hints, infer_schema
 from tenfold.data.jobs import (
     CleanJob,
@@ -19,14 +20,17 @@ from tenfold.data.jobs import (
     ScanJob,
     clean_file,
     fact_file,
+    key_file,
     problem_file,
     profile_file,
     scan_file,
     survey_file,
 )
+from tenfold.data.keys import KeyFiles, KeyForm
 from tenfold.data.scan import TableScan
-from tenfold.data.snapshot import FOLD, ROW
+from tenfold.data.snapshot import FOLD, HASH, ROW
 from tenfold.data.source import TableSource
+from tenfold.data.split import SplitRule
 from tenfold.profile import Profile
 from tenfold.profile.course import Axis
 from tenfold.profile.survey import Survey
@@ -47,7 +51,7 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
     _travelled(ScanJob(tmp_path, SHARDS, Rules()))(0)
     assert TableScan.from_bytes(scan_file(tmp_path, 0).read_bytes()).columns[0].n_rows == 20
 
-    clean = _travelled(CleanJob(tmp_path, SHARDS, Rules(), schema, "s"))
+    clean = _travelled(CleanJob(tmp_path, SHARDS, Rules(), schema, "s", SplitRule(2, 0.2)))
     for piece in (0, 1):
         clean(piece)
     assert read_facts(clean_file(tmp_path, 0)) == {
@@ -74,7 +78,12 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
         "n_rows": 17,
         "size_bytes": len(data),
         "sha256": sha256_hex(data),
+        "sums": [f"{sum_128(from_binary(first[HASH])):032x}", facts["sums"][1]],
     }
+    keys = KeyFiles([key_file(tmp_path, 0)], [0], [0], KeyForm())
+    (chunk,) = keys.chunks(0)
+    assert chunk.keys.hashes[:2].tolist() == from_binary(first[HASH])[:2].tolist()
+    assert chunk.keys.classes.tolist() == [0, 1, 1, *[0] * 15]
     stored = read_arrow(profile_file(tmp_path, 0))
     assert stored["fold"].to_pylist() == [-1, 0, 1]
     assert Profile.from_bytes(stored["profile"][2].as_py()).n_rows == 15

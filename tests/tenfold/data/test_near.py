@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenfold.data import FOLD, InProcess, RayData, Snapshot, prepare
+from tenfold.data.arrow_file import write_arrow
 from tenfold.data.hashing import mix
 from tenfold.data.near import MAX_PARTS, find_near, merge_groups, near_parts, near_sums
+from tenfold.data.near_jobs import NearPlan, find_near_rows
+from tenfold.data.work import Work
 from tenfold.errors import DataError
+from tenfold.progress import SILENT
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
 
@@ -76,6 +81,42 @@ def test_numbers_are_compared_to_three_digits_and_texts_as_they_are() -> None:
     assert sums[0, 0] != sums[0, 2] != sums[0, 3]
     assert sums[1, 1] != sums[1, 2]
     assert len(set(sums[3].tolist())) == 3
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 60, 1000]))
+def test_by_bucket_they_are_those_in_memory(seed: int, bucket_rows: int) -> None:
+    random = np.random.default_rng(seed)
+    schema = _schema(6)
+    n_rows = [0, *random.integers(0, 150, 4).tolist(), 3]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        files = [folder / f"clean-{piece}.arrow" for piece in range(len(n_rows))]
+        for file, n in zip(files, n_rows, strict=True):
+            columns = {f"x{i}": random.integers(0, 3, n).astype(float) for i in range(5)}
+            table = pa.table({**columns, "y": random.choice(["a", "b"], n).astype(str)})
+            write_arrow(file, table.cast(schema.arrow_schema()))
+        marks = random.choice(np.array([0, -1, -2, -3], dtype=np.int8), sum(n_rows))
+        (folder / "marks").write_bytes(marks.tobytes())
+        found = []
+        for name, size in (("memory", 10**9), ("buckets", bucket_rows)):
+            (folder / name).mkdir()
+            work = Work(folder / name, folder, InProcess(n_threads=1), SILENT, len(files))
+            plan = NearPlan(files, n_rows, folder / "marks", (0, -1), size)
+            found.append(find_near_rows(work, schema, plan))
+        assert found[0] is not None
+        assert found[1] is not None
+        assert found[1].leader.tolist() == found[0].leader.tolist()
+        assert found[1].facts == found[0].facts
+        labels = np.where(marks >= -1, random.integers(-1, 3, len(marks)), marks).astype(np.int8)
+        across = [near.across(labels, lowest=-1) for near in found if near is not None]
+        assert across[0] == across[1] == _torn(found[0].leader, labels)
+
+
+def _torn(leader: np.ndarray, labels: np.ndarray) -> dict[str, int]:
+    groups = [set(labels[(leader == root) & (labels >= -1)]) for root in np.unique(leader)]
+    torn = [group for group in groups if len(group) > 1]
+    return {"n_torn": len(torn), "n_torn_from_test": sum(-1 in group for group in torn)}
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tenfold.data.parquet_file import ParquetShard, parquet_schema, parquet_shards
+from tenfold.data.parquet_file import SLICE_BYTES, ParquetShard, parquet_schema, parquet_shards
 from tenfold.errors import DataError
 
 
@@ -30,3 +31,20 @@ def test_names_are_trimmed_alike_in_head_and_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({" a ": [1]}), path)
     assert parquet_schema(path, source="t").names == ["a"]
     assert ParquetShard("t", str(path), (0,)).read().table.column_names == ["a"]
+
+
+def test_a_large_row_group_is_cut_into_slices_of_rows(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    table = pa.table({f"x{i}": random.normal(size=300_000) for i in range(32)})
+    table = table.append_column("n", pa.array(np.arange(300_000)))
+    path = tmp_path / "t.parquet"
+    with pq.ParquetWriter(path, table.schema, compression="none") as writer:
+        writer.write_table(table.slice(0, 1000))
+        writer.write_table(table.slice(1000), row_group_size=2**20)
+    shards = parquet_shards(path, source="t")
+    assert [shard.groups for shard in shards] == [(0,), (1,), (1,)]
+    assert table.nbytes > 2 * SLICE_BYTES
+    read = [shard.read() for shard in shards]
+    assert pa.concat_tables(block.table for block in read).equals(table)
+    assert [block.n_records for block in read] == [1000, 149_500, 149_500]
+    assert all(block.positions[0] == 0 for block in read)

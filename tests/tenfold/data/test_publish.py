@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tenfold.data import InProcess, prepare
-from tenfold.data.publish import merge_by_fold
+from tenfold.data.publish import merge_in_order
 from tenfold.profile import Profile
 from tenfold.settings import Settings
 
@@ -51,10 +51,10 @@ def test_merged_profiles_do_not_depend_on_how_many_are_held_at_once(
     snapshot = prepare(project, settings=settings)
     schema = snapshot.schema
     parts = [
-        (0, Profile.from_table(table.slice(start, 2000), schema))
+        Profile.from_table(table.slice(start, 2000), schema)
         for table in snapshot.blocks()
         for start in range(0, table.num_rows, 2000)
     ]
-    few, many = (merge_by_fold(parts, held=held)[0].to_bytes() for held in (1, 99))
+    few, many = (merge_in_order(parts, held=held).to_bytes() for held in (1, 99))
     assert few == many
     assert Profile.from_bytes(few).n_rows == snapshot.n_rows

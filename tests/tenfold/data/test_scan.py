@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.data.scan import MAX_VALUES, TableScan, scan_table
+from tenfold.data.text import to_text
 from tenfold.errors import DataError
 
 CELLS = st.lists(
@@ -95,6 +98,41 @@ def test_typed_columns_say_what_they_are() -> None:
     assert scans["f"].n_missing == 1
     assert scans["t"].latest == 1.0
     assert scans["n"].n_values == 0
+
+
+FLOATS = st.lists(
+    st.none()
+    | st.sampled_from([0.0, -0.0, 1.0, 3.0, 2.5, 1e15, 2.0**53, 1e16, 1e300, 5e-324])
+    | st.floats(),
+    min_size=1,
+)
+
+
+@given(FLOATS, st.integers(1, 4), st.sampled_from([pa.float64(), pa.float32()]))
+def test_a_column_of_floats_is_scanned_as_its_texts_would_be(
+    cells: list[float | None], n_parts: int, kind: pa.DataType
+) -> None:
+    column = pa.array(cells, pa.float64()).cast(kind, safe=False)
+    known = [None if v is None or math.isnan(v) else v + 0.0 for v in column.to_pylist()]
+    texts = to_text(pa.array(known, pa.float64()))
+    scans = [scan_table(pa.table({"a": column[part::n_parts]})) for part in range(n_parts)]
+    floats = TableScan.from_bytes(TableScan.merge_all(scans).to_bytes())
+    wanted = scan_table(pa.table({"a": texts}))
+    found, as_text = floats.columns[0], wanted.columns[0]
+    assert (found.minimum, found.maximum) == (as_text.minimum, as_text.maximum)
+    assert _facts(floats)[:-1] == _facts(wanted)[:-1]
+    mixed = floats.merge(wanted).columns[0].value_counts()
+    assert mixed == {value: 2 * n for value, n in (as_text.value_counts() or {}).items()}
+
+
+def test_many_floats_are_estimated_within_their_error() -> None:
+    values = np.random.default_rng(3).normal(size=MAX_VALUES + 10_000)
+    whole = scan_table(pa.table({"a": values})).columns[0]
+    assert whole.value_counts() is None
+    assert whole.n_distinct == pytest.approx(len(values), rel=0.05)
+    parts = [scan_table(pa.table({"a": values[part::3]})) for part in range(3)]
+    merged = TableScan.merge_all(parts).columns[0]
+    assert np.array_equal(merged.sketch, whole.sketch)
 
 
 def test_nested_columns_are_refused_by_name() -> None:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from tenfold.data.duplicates import DROPPED
 from tenfold.data.hashing import mix
-from tenfold.data.split import TEST, SplitKeys, SplitRule, assign_labels
+from tenfold.data.keys import SplitKeys
+from tenfold.data.split import TEST, SplitRule
 from tenfold.errors import DataError
+from tests.tenfold.data.bucketed import label_in_buckets as assign_labels
 
 
 def _hashes(ids: np.ndarray) -> np.ndarray:
@@ -22,7 +24,7 @@ def _none(n_rows: int) -> np.ndarray:
     return np.zeros(n_rows, dtype=np.int32)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 10), st.sampled_from([0.1, 0.2, 0.5]))
 def test_labels_follow_the_rows_into_any_order(seed: int, n_folds: int, test: float) -> None:
     random = np.random.default_rng(seed)
@@ -59,7 +61,7 @@ def test_another_seed_is_another_split_and_the_same_seed_the_same() -> None:
     assert not np.array_equal(one, other)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_groups_stay_whole_and_parts_keep_their_size_and_classes(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -83,7 +85,7 @@ def test_order_of_rows_gives_equal_slices_and_the_newest_rows_to_the_test() -> N
     assert labels.tolist() == [slice_ for slice_ in range(6) for _ in range(80)] + [TEST] * 120
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_a_time_column_orders_slices_and_keeps_equal_times_together(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -117,7 +119,7 @@ def test_too_few_rows_say_what_is_missing() -> None:
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_with_a_key_a_corrected_row_keeps_its_label(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -136,7 +138,7 @@ def test_with_a_key_a_corrected_row_keeps_its_label(seed: int) -> None:
     assert np.array_equal(turned, labels[order])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_time_and_groups_give_the_same_labels_in_any_order(seed: int, ordered: bool) -> None:
     random = np.random.default_rng(seed)
@@ -152,15 +154,15 @@ def test_time_and_groups_give_the_same_labels_in_any_order(seed: int, ordered: b
     assert np.array_equal(one[order], other)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_near_duplicates_and_groups_share_a_label_in_any_order(seed: int, grouped: bool) -> None:
     random = np.random.default_rng(seed)
     ids, near = np.arange(500), random.integers(0, 300, 500)
     group = mix((near % 150).astype(np.uint64)) if grouped else None
     classes = (random.random(500) < 0.4).astype(np.int32)
-    rule = SplitRule(4, 0.2, seed=seed)
-    labels = assign_labels(SplitKeys(_hashes(ids), classes, groups=group, near=near), rule)
+    rule = SplitRule(4, 0.2, seed=seed, near="group")
+    labels = assign_labels(SplitKeys(_hashes(ids), classes, groups=group), rule, near=near)
     for value in np.unique(near % 150 if grouped else near):
         rows = (near % 150 if grouped else near) == value
         assert len(np.unique(labels[rows])) == 1
@@ -170,6 +172,5 @@ def test_near_duplicates_and_groups_share_a_label_in_any_order(seed: int, groupe
         _hashes(ids[order]),
         classes[order],
         groups=None if group is None else group[order],
-        near=near[order],
     )
-    assert np.array_equal(assign_labels(turned, rule), labels[order])
+    assert np.array_equal(assign_labels(turned, rule, near=near[order]), labels[order])
