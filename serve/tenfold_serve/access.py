@@ -18,10 +18,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tenfold.state import Key, KeySet
+from tenfold.settings import Settings
+from tenfold.state import Key, Keys, KeySet, open_state
 from tenfold_serve.http import Headers, HttpError
 
-__all__ = ["Access", "presented_key"]
+__all__ = ["Access", "KeyReader", "presented_key"]
 
 log = logging.getLogger("tenfold.serve")
 
@@ -33,6 +34,26 @@ _CHALLENGE: Final = (
     (b"connection", b"close"),
 )
 _CLOSE: Final = ((b"connection", b"close"),)
+
+
+class KeyReader:
+    """Reads a project's keys; connects when it is first asked, and again after a failure.
+
+    Args:
+        settings: where the state database is.
+        project: whose keys.
+    """
+
+    def __init__(self, settings: Settings, project: str) -> None:
+        self._settings = settings
+        self._project = project
+        self._keys: Keys | None = None
+
+    def __call__(self) -> Sequence[Key]:
+        """The keys, all that the project ever had."""
+        if self._keys is None:
+            self._keys = Keys(open_state(self._settings).engine)
+        return self._keys.list(self._project)
 
 
 class Access:
@@ -107,7 +128,7 @@ class Access:
                 headers=((b"retry-after", b"1"), *_CLOSE),
                 drain=True,
             )
-        if not len(keys) and not self._required:
+        if keys.empty and not self._required:
             return
         roles = keys.roles(presented_key(headers))
         if roles is None:

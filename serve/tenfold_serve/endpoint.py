@@ -41,9 +41,10 @@ from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.logs import RequestLog
 from tenfold_serve.media import require_json
-from tenfold_serve.pages import docs_page, openapi
+from tenfold_serve.openapi import openapi
+from tenfold_serve.pages import docs_page
 from tenfold_serve.recorder import Recorder
-from tenfold_serve.request_ids import request_id_of
+from tenfold_serve.request_ids import RequestIds
 
 __all__ = ["Endpoint", "EndpointLimits", "MetricsText"]
 
@@ -121,6 +122,7 @@ class Endpoint:
         self._limits = limits or EndpointLimits()
         self._access = access or Access()
         self._log = RequestLog()
+        self._request_ids = RequestIds()
         self._shown: tuple[Arm, bytes, bytes] | None = None
         self._scoring = Scoring(
             project,
@@ -159,7 +161,7 @@ class Endpoint:
             headers,
             receive,
             scope.get("query_string", b""),
-            request_id_of(headers),
+            self._request_ids.of(headers),
             limits.max_body_bytes,
             limits.body_timeout_s,
         )

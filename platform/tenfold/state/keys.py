@@ -76,6 +76,9 @@ class Key:
 class KeySet:
     """The keys of a project at one moment; a value that threads share.
 
+    Attributes:
+        empty: whether the project never had a key.
+
     >>> digest = hashlib.sha256(b"x" * 43).hexdigest()
     >>> keys = KeySet([Key("0123abcd", "adult", ("predict",), "", digest, "2031", None)])
     >>> keys.roles("tenfold_0123abcd_" + "x" * 43), keys.roles("tenfold_0123abcd_" + "y" * 43)
@@ -84,9 +87,7 @@ class KeySet:
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self._keys = {key.id: (key, bytes.fromhex(key.digest)) for key in keys}
-
-    def __len__(self) -> int:
-        return len(self._keys)
+        self.empty = not self._keys
 
     def roles(self, text: str) -> tuple[str, ...] | None:
         """What a presented key may do; None if it opens nothing.

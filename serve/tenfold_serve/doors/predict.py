@@ -45,7 +45,7 @@ class PredictDoor:
         scoring = self._scoring
         payload: Payload
         if is_json:
-            payload = read_payload(read_json(body, max_keys=self._max_keys()))
+            payload = read_payload(read_json(body, max_keys=scoring.max_keys()))
         else:
             payload = read_stream(body, max_rows=scoring.max_rows)
         answered = scoring.answer(payload, request, wants=wants)
@@ -54,9 +54,3 @@ class PredictDoor:
         if isinstance(payload, Columns):
             return Answer(200, render_columns(answered))
         return Answer(200, render_rows(answered))
-
-    def _max_keys(self) -> int:
-        """Keys that a body of the most rows may have, with room for columns that are not read."""
-        scoring = self._scoring
-        widths = [len(arm.schema.columns) for arm in scoring.lineup().arms]
-        return (max(widths) + 8) * scoring.max_rows + 8

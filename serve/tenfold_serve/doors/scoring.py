@@ -127,6 +127,7 @@ class Scoring:
         self._ids = ids
         self._recorder = recorder
         self._key_columns = key_columns
+        self._measured: tuple[Lineup | None, int] = (None, 0)
 
     def answer(
         self,
@@ -181,6 +182,18 @@ class Scoring:
             f"a request holds at most {self.max_rows} rows, not {n_rows}; "
             "send several requests, or use `tenfold predict` for whole tables",
         )
+
+    def max_keys(self) -> int:
+        """Keys that the JSON of a whole request may have; columns that are not read may be sent.
+
+        Raises:
+            HttpError: 503, no model answers.
+        """
+        lineup = self.lineup()
+        if lineup is not self._measured[0]:
+            width = max(len(arm.schema.columns) for arm in lineup.arms)
+            self._measured = (lineup, (width + 8) * self.max_rows + 8)
+        return self._measured[1]
 
     def lineup(self) -> Lineup:
         """The models that answer.
