@@ -207,7 +207,7 @@ class Endpoint:
         return found
 
     def _v2_route(self, path: str) -> _Route | None:
-        if not path.startswith("/v2"):
+        if path != "/v2" and not path.startswith("/v2/"):
             return None
         found = self._v2.find(path.split("/")[2:])
         if found is None:
