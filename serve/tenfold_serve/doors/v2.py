@@ -93,7 +93,9 @@ class V2Door:
         """``POST v2/models/{project}[/versions/{v}]/infer``."""
         length = request.headers.get(HEADER_LENGTH)
         kind = content_type(request.headers)
-        if kind not in (JSON, _BINARY) and not (length is not None and not kind):
+        # tritonclient says no type at all. A page in a browser can leave it out too, and would not
+        # be asked for permission first: but a browser says where the page is from.
+        if kind not in (JSON, _BINARY) and (kind or b"origin" in request.headers):
             raise wrong_type(kind, [JSON, _BINARY])
         wants = wants_of(request)
         body = await request.body()

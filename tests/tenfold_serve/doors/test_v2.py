@@ -201,6 +201,17 @@ def test_the_header_says_where_the_json_ends(door_rig: Rig, length: bytes) -> No
     assert reply.status == 400
 
 
+def test_a_type_may_be_left_out_but_not_by_a_page_in_a_browser(door_rig: Rig) -> None:
+    empty = (b"content-type", b"")
+    body = {"inputs": inputs()}
+    assert door_rig.ask("POST", INFER, body, headers=[empty]).status == 200
+    for more in ((b"origin", b"http://evil.example"), (b"origin", b"null")):
+        assert door_rig.ask("POST", INFER, body, headers=[empty, more]).status == 415
+    assert (
+        door_rig.ask("POST", INFER, body, headers=[(b"content-type", b"text/plain")]).status == 415
+    )
+
+
 def test_bytes_behind_the_last_tensor_are_refused() -> None:
     head = orjson.dumps({"inputs": inputs()})
     with pytest.raises(RequestError, match="3 bytes of the body belong to no tensor"):
