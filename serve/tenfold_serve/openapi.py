@@ -88,8 +88,9 @@ _WITH: Final[list[dict[str, Any]]] = [
     {
         "name": "X-Tenfold-Key",
         "in": "header",
-        "description": "whoever sends the same stays with one model during a canary",
-        "schema": {"type": "string", "maxLength": 256},
+        "description": "whoever sends the same stays with one model during a canary; the first "
+        "256 characters count",
+        "schema": {"type": "string"},
     },
 ]
 
@@ -189,6 +190,9 @@ def _v2_paths(project: str) -> dict[str, Any]:
     return paths
 
 
+_NULLABLE: Final[dict[str, Any]] = {"type": ["object", "null"]}
+
+
 def _v2_schemas(manifest: Manifest, project: str) -> dict[str, Any]:
     shape = {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2}
     tensor = _object(
@@ -196,20 +200,18 @@ def _v2_schemas(manifest: Manifest, project: str) -> dict[str, Any]:
             "name": {"type": "string", "description": "of the column, or {column}.missing"},
             "shape": shape,
             "datatype": {"enum": [*NUMBERS, "BYTES"]},
-            "parameters": {"type": "object"},
+            "parameters": _NULLABLE,
             "data": {"type": "array"},
         },
         required=["name", "shape", "datatype"],
     )
-    output = _object(
-        {"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}}, required=["name"]
-    )
+    output = _object({"name": {"enum": list(OUTPUTS)}, "parameters": _NULLABLE}, required=["name"])
     request = _object(
         {
-            "id": {"type": "string", "maxLength": 256},
-            "parameters": {"type": "object"},
+            "id": {"type": ["string", "null"], "maxLength": 256},
+            "parameters": _NULLABLE,
             "inputs": {"type": "array", "items": _ref("Tensor"), "minItems": 1},
-            "outputs": {"type": "array", "items": output, "maxItems": len(OUTPUTS)},
+            "outputs": {"type": ["array", "null"], "items": output, "maxItems": len(OUTPUTS)},
         },
         required=["inputs"],
     )
@@ -220,7 +222,7 @@ def _v2_schemas(manifest: Manifest, project: str) -> dict[str, Any]:
             "model_name": {"const": project},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
-            "parameters": {"type": "object"},
+            "parameters": _NULLABLE,
             "outputs": {"type": "array", "items": _ref("Tensor")},
         },
         required=["model_name", "model_version", "outputs"],

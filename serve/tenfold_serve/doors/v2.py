@@ -140,6 +140,7 @@ class V2Door:
         try:
             look()
         except HttpError as error:
-            answer = answer_json({**body, "ready": False}, status=error.status)
+            said = {**body, "ready": False, "error": error.message}
+            answer = answer_json(said, status=error.status)
             return replace(answer, headers=tuple(error.headers))
         return answer_json({**body, "ready": True})

@@ -78,9 +78,12 @@ def test_without_a_model_the_server_lives_and_is_not_ready(tmp_path: Any) -> Non
     rig = Rig(tmp_path / "live", ArmBoard())
     assert rig.ask("GET", "/v2/health/live").status == 200
     ready = rig.ask("GET", "/v2/health/ready")
-    assert (ready.status, ready.json()) == (503, {"live": True, "ready": False})
+    said = "no model answers: no model was configured yet"
+    assert ready.status == 503
+    assert ready.json() == {"live": True, "ready": False, "error": said}
     assert ready.headers[b"retry-after"] == b"1"
-    assert rig.ask("GET", "/v2/models/mixed/ready").json() == {"name": "mixed", "ready": False}
+    model = rig.ask("GET", "/v2/models/mixed/ready").json()
+    assert model == {"name": "mixed", "ready": False, "error": said}
     reply = rig.ask("POST", INFER, {"inputs": inputs()})
     assert (reply.status, type(reply.json()["error"])) == (503, str)
     rig.labels.close()
