@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ import httpx
 from tenfold.errors import ClusterError, DataError
 
 __all__ = ["EndpointClient", "Traffic"]
+
+KEY_VARIABLE = "TENFOLD_KEY"
+"""Environment variable with the key that commands use; needed where the project has keys."""
 
 REQUEST_TIMEOUT_S = 30.0
 """Longer than any answer of a healthy endpoint by three orders of magnitude."""
@@ -55,7 +59,9 @@ class EndpointClient:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.traffic = Traffic()
-        self._http = httpx.Client(timeout=REQUEST_TIMEOUT_S, trust_env=False)
+        key = os.environ.get(KEY_VARIABLE)
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(timeout=REQUEST_TIMEOUT_S, trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tenfold.cluster.connect import LOOPBACK
 from tenfold.cluster.keeper import forget_keeper, read_keeper, running_keeper
 from tenfold.cluster.sessions import SessionRecord, alive, end_session
 from tenfold.errors import ClusterError, UserError
@@ -37,7 +38,9 @@ _POLL_S = 0.1
 _LOG_LINES = 15
 
 
-def keeper_command(projects: Sequence[Path], *, port: int, mlflow_port: int | None) -> list[str]:
+def keeper_command(
+    projects: Sequence[Path], *, port: int, mlflow_port: int | None, host: str = LOOPBACK
+) -> list[str]:
     """The keeper's command line.
 
     >>> keeper_command([Path("a.yaml")], port=8000, mlflow_port=None)[1:]
@@ -47,6 +50,8 @@ def keeper_command(projects: Sequence[Path], *, port: int, mlflow_port: int | No
     for project in projects:
         words += ["--project", str(project)]
     words += ["--port", str(port)]
+    if host != LOOPBACK:
+        words += ["--host", host]
     if mlflow_port is not None:
         words += ["--mlflow-port", str(mlflow_port)]
     return words
@@ -58,9 +63,18 @@ def start_keeper(
     *,
     port: int,
     mlflow_port: int | None = None,
+    host: str = LOOPBACK,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Start endpoint, monitor and supervisor; return when requests are answered.
+
+    Args:
+        paths: project files.
+        settings: where everything lies.
+        port: of the endpoint.
+        mlflow_port: of MLflow's pages; None: they are not served.
+        host: the address that the endpoint listens on; beyond loopback every project needs a key.
+        progress: told about the steps.
 
     Returns:
         ``port``, ``pid``, ``urls`` (by project), ``mlflow_url`` (or None) and ``log``.
@@ -77,7 +91,7 @@ def start_keeper(
             _reap(left_over, settings)
         log = settings.keeper / "keeper.log"
         command = keeper_command(
-            [path.absolute() for path in paths], port=port, mlflow_port=mlflow_port
+            [path.absolute() for path in paths], port=port, mlflow_port=mlflow_port, host=host
         )
         with log.open("wb") as stream, progress.step("starting the endpoint"):
             record = _start(command, settings, stream, log)

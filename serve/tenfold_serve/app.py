@@ -7,12 +7,13 @@ Arguments (changing one restarts the replicas, so there are few)::
 
 Which models answer comes with ``user_config`` (see `tenfold_serve.arms`) and is swapped in place.
 ``standalone`` is for a Serve without a keeper (a RayService): the replica then starts with the
-registry's champion.
+registry's champion, and answers nobody without a key: pods listen beyond loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,12 +23,15 @@ import ray
 from tenfold.errors import UserError
 from tenfold.registry import CHAMPION, Registry
 from tenfold.settings import Settings
+from tenfold_serve.access import Access, KeyReader
 from tenfold_serve.aggregator import start_aggregator
 from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
+from tenfold_serve.exposure import keys_required
 from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.lineups import DEPLOYMENT
+from tenfold_serve.logs import log_as_json
 from tenfold_serve.ray_rim import import_serve
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.spool import new_app, spool_folder
@@ -91,6 +95,7 @@ class EndpointReplica:
     """One replica. Serve calls it from its event loop."""
 
     def __init__(self, args: Mapping[str, Any]) -> None:
+        log_as_json()
         settings = Settings.from_env()
         project = str(args["project"])
         context = serve.get_replica_context()
@@ -107,6 +112,10 @@ class EndpointReplica:
         recorder.start()
         self._recorder = recorder
         self._labels = LabelLog(folder, app=app)
+        self._access = Access(
+            KeyReader(settings, project), required=bool(args.get("standalone")) or keys_required()
+        )
+        self._access.start()
         self._endpoint = Endpoint(
             project,
             board=self._board,
@@ -115,7 +124,11 @@ class EndpointReplica:
             labels=self._labels,
             metrics=link.metrics,
             limits=limits_from(args.get("limits") or {}),
+            access=self._access,
         )
+        # What was loaded until here stays for good: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
 
     def __serve_build_asgi_app__(self) -> Endpoint:
         """What Serve calls for every request."""
@@ -131,6 +144,8 @@ class EndpointReplica:
             self._recorder.close()
         if hasattr(self, "_labels"):
             self._labels.close()
+        if hasattr(self, "_access"):
+            self._access.close()
 
 
 def build(args: dict[str, Any]) -> Any:
@@ -155,6 +170,7 @@ def limits_from(values: Mapping[str, Any]) -> EndpointLimits:
         max_rows=int(values.get("max_rows", known.max_rows)),
         max_body_bytes=int(values.get("max_body_bytes", known.max_body_bytes)),
         key_columns=tuple(values.get("key_columns", ())),
+        body_timeout_s=float(values.get("body_timeout_s", known.body_timeout_s)),
     )
 
 

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from tenfold.artifact import GOLDEN_FILE, REFERENCE_FILE, read_artifact
 from tenfold.errors import ArtifactError
 from tenfold.features.codes import RowEncoder
+from tenfold.features.columnpath import ColumnEncoder
 from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
 from tenfold.schema import Schema
@@ -59,6 +60,11 @@ class Arm:
     def encoder(self) -> RowEncoder:
         """Rows to codes, with the model's own columns."""
         return self.predictor.encoder
+
+    @cached_property
+    def column_encoder(self) -> ColumnEncoder:
+        """Columns to codes, by the same laws."""
+        return ColumnEncoder(self.predictor.schema)
 
     @cached_property
     def schema(self) -> Schema:

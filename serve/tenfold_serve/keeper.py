@@ -2,12 +2,12 @@
 
 ::
 
-    python -m tenfold_serve.keeper --project FILE… --port 8000 [--mlflow-port N]
+    python -m tenfold_serve.keeper --project FILE… --port 8000 [--host IP] [--mlflow-port N]
 
 It leads a process session of its own and writes down, before it starts anything, how to find it:
 ``{home}/keeper/keeper.json``. SIGTERM stops everything in order; whatever a SIGKILL leaves behind
 is found by the session (`tenfold.cluster.sessions`). ``{home}/keeper/status.json`` shows what the
-supervisor knows. Everything listens on loopback.
+supervisor knows. Everything listens on loopback, the endpoint elsewhere only if it has keys.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
 from tenfold.settings import Settings
 from tenfold_serve.aggregator import start_aggregator
+from tenfold_serve.exposure import EVERYWHERE, REQUIRE_KEYS, beyond_loopback, require_keys
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
 from tenfold_serve.ray_rim import (
     ServeHost,
@@ -64,6 +65,7 @@ class Keeper:
         settings: where everything lies.
         port: of the endpoint.
         mlflow_port: of MLflow's pages; None: they are not served.
+        host: the IPv4 address that the endpoint listens on; beyond loopback keys are needed.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Keeper:
         settings: Settings,
         port: int,
         mlflow_port: int | None = None,
+        host: str = LOOPBACK,
     ) -> None:
+        self._host = host
         self._projects = list(projects)
         self._settings = settings
         self._port = port
@@ -86,23 +90,28 @@ class Keeper:
         """Start, serve until SIGTERM or SIGINT, stop.
 
         Raises:
-            UserError: a port is taken, a keeper runs already, or MLflow's pages are asked for and
-                the runs are on a server.
+            UserError: a port is taken, a keeper runs already, a project without keys would listen
+                beyond loopback, or MLflow's pages are asked for and the runs are on a server.
             ClusterError: something did not start.
         """
         self._refuse_a_second()
         if self._mlflow_port is not None:
             require_database(self._settings.mlflow_uri)
-        for port in filter(None, (self._port, self._mlflow_port)):
-            require_free_port(port)
+        exposed = beyond_loopback(self._host)
+        if exposed:
+            require_keys([project.name for project, _ in self._projects], self._settings)
+        require_free_port(self._port, host=self._host)
+        if self._mlflow_port is not None:
+            require_free_port(self._mlflow_port)
         session = open_session()
         self._listen()
         folder = private_folder()
+        near = LOOPBACK if self._host == EVERYWHERE else self._host
         self._record = {
             **session.to_dict(),
             "port": self._port,
             "projects": [project.name for project, _ in self._projects],
-            "urls": {p.name: f"http://{LOOPBACK}:{self._port}/{p.name}" for p, _ in self._projects},
+            "urls": {p.name: f"http://{near}:{self._port}/{p.name}" for p, _ in self._projects},
             "folder": str(folder),
             "ray_address": None,
             "dashboard_url": None,
@@ -115,6 +124,7 @@ class Keeper:
             os.environ.update(auth_environment(self._settings))
             os.environ.update(self._settings.to_env())
             os.environ.update(serve_environment(folder))
+            os.environ[REQUIRE_KEYS] = "1" if exposed else "0"
             with self._mlflow():
                 self._serve()
         finally:
@@ -122,7 +132,7 @@ class Keeper:
 
     def _serve(self) -> None:
         dashboard = os.environ.get("TENFOLD_DASHBOARD", "1") != "0"
-        with start_serve(host=LOOPBACK, port=self._port, dashboard=dashboard) as host:
+        with start_serve(host=self._host, port=self._port, dashboard=dashboard) as host:
             self._listen()  # ray.init puts a handler of its own in place
             self._record |= host.addresses()
             self._write()
@@ -264,13 +274,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tenfold_serve.keeper")
     parser.add_argument("--project", action="append", required=True, type=Path)
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--mlflow-port", type=int)
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.from_env()
         projects = [(load_project(path), path.absolute()) for path in asked.project]
-        keeper = Keeper(projects, settings=settings, port=asked.port, mlflow_port=asked.mlflow_port)
+        keeper = Keeper(
+            projects,
+            settings=settings,
+            port=asked.port,
+            mlflow_port=asked.mlflow_port,
+            host=asked.host,
+        )
         keeper.run()
     except TenfoldError as error:
         sys.stderr.write(f"error: {error}\n")

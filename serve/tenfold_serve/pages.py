@@ -1,4 +1,4 @@
-"""The pages made from a model's schema: OpenAPI and a docs page that needs no network."""
+"""The page for people, made from the OpenAPI document alone; it needs no network."""
 
 from __future__ import annotations
 
@@ -6,118 +6,7 @@ import html
 import json
 from typing import Any, Final
 
-from tenfold.artifact import Manifest
-from tenfold.inference import openapi_components
-
-__all__ = ["docs_page", "openapi"]
-
-
-def openapi(manifest: Manifest, *, project: str, version: int, max_rows: int) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of one model, with its real column names and an example."""
-    schemas = openapi_components(manifest)
-    schemas["PredictRequest"]["properties"]["rows"]["maxItems"] = max_rows
-    schemas["Error"] = _ERROR
-    paths: dict[str, Any] = {
-        "/predict": {"post": _post("Predict", "PredictRequest", "200", "PredictResponse")},
-        "/healthz": {"get": _get("Whether the process lives")},
-        "/readyz": {"get": _get("Whether a model answers, and why not")},
-        "/metrics": {"get": _get("Totals of all replicas, for Prometheus")},
-    }
-    if manifest.schema.target is not None:
-        schemas |= _feedback_schemas(schemas["Prediction"]["properties"]["value"])
-        paths["/feedback"] = {
-            "post": _post("Send labels", "FeedbackRequest", "202", "FeedbackResponse")
-        }
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": project,
-            "version": str(version),
-            "description": f"Version {version}, model digest {manifest.model_digest}.",
-        },
-        "servers": [{"url": f"/{project}"}],
-        "paths": paths,
-        "components": {"schemas": schemas},
-    }
-
-
-def _feedback_schemas(value: dict[str, Any]) -> dict[str, Any]:
-    label = _object(
-        {
-            "id": {"type": "string"},
-            "label": value,
-            "observed_at": {"type": "string", "format": "date-time"},
-            "source": {"type": "string", "maxLength": 100},
-        },
-        required=["id", "label"],
-    )
-    item = _object(
-        {
-            "id": {"type": "string"},
-            "status": {"enum": ["accepted", "duplicate", "unknown", "malformed"]},
-            "reason": {"type": "string"},
-        },
-        required=["id", "status"],
-    )
-    return {
-        "Label": label,
-        "FeedbackRequest": _object({"labels": {"type": "array", "items": _ref("Label")}}),
-        "FeedbackResponse": _object(
-            {"accepted": {"type": "integer"}, "items": {"type": "array", "items": item}}
-        ),
-    }
-
-
-def _object(properties: dict[str, Any], *, required: list[str] | None = None) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": list(properties) if required is None else required,
-        "properties": properties,
-    }
-
-
-_ERROR: Final = _object(
-    {
-        "error": _object(
-            {
-                "law": {"type": "string"},
-                "message": {"type": "string"},
-                "items": {"type": "array", "items": {"type": "object"}},
-            },
-            required=["law", "message"],
-        )
-    }
-)
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _json(name: str) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": _ref(name)}}}
-
-
-def _post(summary: str, request: str, status: str, answer: str) -> dict[str, Any]:
-    responses: dict[str, Any] = {status: {"description": "Done", **_json(answer)}}
-    for code, reason in (
-        ("400", "The request breaks a law"),
-        ("413", "The body is too large"),
-        ("503", "Not ready or too busy"),
-        ("507", "Labels cannot be kept"),
-    ):
-        if code != "507" or request == "FeedbackRequest":
-            responses[code] = {"description": reason, **_json("Error")}
-    return {
-        "summary": summary,
-        "operationId": request.removesuffix("Request").lower(),
-        "requestBody": {"required": True, **_json(request)},
-        "responses": responses,
-    }
-
-
-def _get(summary: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": {"description": "OK"}}}
+__all__ = ["docs_page"]
 
 
 _PAGE: Final = """<!doctype html>
@@ -140,12 +29,25 @@ p, td {{ overflow-wrap: anywhere }}
 <h1>{title}</h1><p class="muted">{description}</p>
 <h2>POST /{project}/predict</h2>
 <textarea id="body" rows="14" spellcheck="false" aria-label="request body">{body}</textarea>
-<p><button id="go">Predict</button> <span id="status" class="muted"></span></p>
+<p><button id="go">Predict</button>
+<label><input type="checkbox" id="warn"> with warnings</label>
+<span id="status" class="muted"></span></p>
 <pre id="answer" hidden></pre>
 <h3>Columns</h3>
 <table><tr><th>Column</th><th>Type</th><th></th></tr>{rows}</table>
 <p>A missing value is <code>null</code>; a column left out is an error.</p>
 {feedback}
+<h2>The other doors</h2>
+<p>They take the same rows under the same laws and give the same numbers.</p>
+<h3>Columns: POST /{project}/predict</h3>
+<pre>{columns}</pre>
+<h3>Arrow: POST /{project}/predict</h3>
+<p>An uncompressed Arrow IPC stream as <code>application/vnd.apache.arrow.stream</code>; the answer
+is one too.</p>
+<h3>Open Inference Protocol: POST /{project}/v2/models/{project}/infer</h3>
+<p>One tensor per column. The protocol has no missing values: a NaN is one, a JSON null is one, and
+a BOOL tensor named like the column and <code>.missing</code> says which are.</p>
+<pre>{infer}</pre>
 <h2>More</h2>
 <ul><li><a href="openapi.json">openapi.json</a></li><li><a href="readyz">readyz</a></li>
 <li><a href="metrics">metrics</a></li></ul>
@@ -155,7 +57,8 @@ document.getElementById('go').onclick = async () => {{
   const status = field("status"), answer = field("answer"), bodyField = field("body");
   const start = performance.now();
   try {{
-    const reply = await fetch('predict', {{method: 'POST', body: bodyField.value,
+    const query = field('warn').checked ? '?with=warnings' : '';
+    const reply = await fetch('predict' + query, {{method: 'POST', body: bodyField.value,
       headers: {{'content-type': 'application/json'}}}});
     const text = await reply.text();
     status.textContent = reply.status + ' in ' + Math.round(performance.now() - start) + ' ms';
@@ -187,17 +90,23 @@ def docs_page(document: dict[str, Any]) -> bytes:
     if "/feedback" in document["paths"]:
         label = schemas["Label"]["properties"]["label"]
         shown = label["enum"][0] if "enum" in label else 1.0
-        body = json.dumps({"labels": [{"id": "…", "label": shown}]}, indent=2, ensure_ascii=False)
+        body = _shown({"labels": [{"id": "…", "label": shown}]})
         feedback = _FEEDBACK.format(project=html.escape(project), body=html.escape(body))
-    example = json.dumps(schemas["PredictRequest"]["example"], indent=2, ensure_ascii=False)
+    example = _shown(schemas["PredictRequest"]["example"])
     return _PAGE.format(
         title=html.escape(project),
         project=html.escape(project),
         description=html.escape(document["info"]["description"]),
         body=html.escape(example),
         rows=cells,
+        columns=html.escape(_shown(schemas["PredictColumnsRequest"]["example"])),
+        infer=html.escape(_shown(schemas["InferRequest"]["example"])),
         feedback=feedback,
     ).encode()
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _type(prop: dict[str, Any]) -> str:

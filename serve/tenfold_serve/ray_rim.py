@@ -251,7 +251,7 @@ def start_serve(
     """An embedded Ray with Serve on it, stopped at the end. The flags must be set before.
 
     Args:
-        host: address of the endpoint, the dashboard and the replicas' own ports.
+        host: address of the endpoint and of the replicas' own ports.
         port: of the endpoint.
         num_cpus: what Ray may plan with; all by default.
         dashboard: whether Ray's dashboard runs (some 0.6 GB in ten processes).
@@ -268,7 +268,7 @@ def start_serve(
             address="local",
             num_cpus=num_cpus,
             include_dashboard=dashboard,
-            dashboard_host=host,
+            dashboard_host=LOOPBACK,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level="warning",

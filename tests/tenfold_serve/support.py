@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from tenfold.features.codes import encode_table
 from tenfold.inference import pack_artifact
@@ -17,8 +19,13 @@ from tenfold.monitor import FrozenBins, LossRule, build_reference
 from tenfold.profile import Profile
 from tenfold.registry import Version
 from tenfold.testing.artifacts import small_files
-from tenfold.testing.mixed import mixed_table
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table, wide_table
+from tenfold_serve.access import Access
 from tenfold_serve.arms import ArmBoard, Lineup, arm_config
+from tenfold_serve.endpoint import Endpoint, EndpointLimits
+from tenfold_serve.ids import IdMaker
+from tenfold_serve.label_log import LabelLog
+from tenfold_serve.recorder import Recorder, Report
 
 PROJECT = {
     "name": "mixed",
@@ -32,12 +39,15 @@ PROJECT = {
 Publish = Callable[..., Version]
 
 
-def make_artifact(folder: Path, *, family: str = "boosting", seed: int = 0) -> None:
+def make_artifact(
+    folder: Path, *, family: str = "boosting", seed: int = 0, wide: bool = False
+) -> None:
     """An artifact folder as training leaves it: model, golden rows, reference."""
-    files, draft = small_files(family, seed=seed)
+    made_of = wide_table if wide else mixed_table
+    files, draft = small_files(family, seed=seed, wide=wide)
     draft = dataclasses.replace(draft, project=PROJECT)
     predictor = draft_predictor(files, draft)
-    table = mixed_table(3000, seed=99)
+    table = made_of(3000, seed=99)
     codes = encode_table(draft.schema, table)
     answer = predictor.predict_codes(codes)
     bins = FrozenBins.freeze(draft.schema, Profile.from_table(table, draft.schema))
@@ -55,7 +65,7 @@ def make_artifact(folder: Path, *, family: str = "boosting", seed: int = 0) -> N
         bins, codes, scores=answer.scores, losses=losses, rule=rule, block_rows=50
     )
     files["reference.json"] = reference.to_bytes()
-    pack_artifact(folder, files=files, manifest=draft, table=mixed_table(100, seed=seed))
+    pack_artifact(folder, files=files, manifest=draft, table=made_of(100, seed=seed))
 
 
 def config_of(*versions: Version, weights: tuple[float, ...] = (1.0,)) -> dict[str, object]:
@@ -114,7 +124,8 @@ async def call(
     scope = {
         "type": "http",
         "method": method,
-        "path": f"/mixed{path}",
+        "path": f"/mixed{path.partition('?')[0]}",
+        "query_string": path.partition("?")[2].encode(),
         "root_path": "/mixed",
         "headers": [(b"content-type", b"application/json"), *headers],
     }
@@ -123,3 +134,60 @@ async def call(
     assert [message.get("more_body", False) for message in sent[1:]][-1] is False
     whole = b"".join(message["body"] for message in sent[1:])
     return Reply(sent[0]["status"], dict(sent[0]["headers"]), whole)
+
+
+IDS = IdMaker(b"s" * 32, project="mixed")
+LIMITS = EndpointLimits(max_rows=50, max_body_bytes=65536, key_columns=("id",))
+
+
+async def _up() -> bytes:
+    return b"tenfold_up 1\n"
+
+
+class Rig:
+    """An endpoint with all its parts, and what the aggregator would have heard."""
+
+    def __init__(
+        self,
+        folder: Path,
+        board: ArmBoard,
+        *,
+        broken_log: bool = False,
+        limits: EndpointLimits = LIMITS,
+        access: Access | None = None,
+    ) -> None:
+        self.reports: list[Report] = []
+        self.metrics_text: Callable[[], Awaitable[bytes]] = _up
+        self.folder = folder / "spool"
+        if broken_log:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "file").touch()
+        self.labels = LabelLog(folder / "file" if broken_log else self.folder, app="r.1")
+        self.board = board
+        self.recorder = Recorder(
+            project="mixed", replica="r", app="r.1", folder=self.folder, sink=self.reports.append
+        )
+        self.app = Endpoint(
+            "mixed",
+            board=board,
+            ids=IDS,
+            recorder=self.recorder,
+            labels=self.labels,
+            metrics=self.metrics,
+            limits=limits,
+            access=access,
+        )
+
+    async def metrics(self) -> bytes:
+        return await self.metrics_text()
+
+    def ask(self, method: str, path: str, body: object = b"", **more: Any) -> Reply:
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        return self.run(call(self.app, method, path, data, **more))
+
+    def run(self, work: Coroutine[Any, Any, Reply]) -> Reply:
+        return asyncio.run(work)
+
+
+def rows(n_rows: int = 3) -> list[dict[str, Any]]:
+    return json_rows(mixed_schema(), mixed_table(n_rows))

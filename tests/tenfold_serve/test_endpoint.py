@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tenfold.testing.mixed import json_rows, mixed_table
 from tenfold_serve.arms import ArmBoard
-from tenfold_serve.endpoint import Endpoint, EndpointLimits
-from tenfold_serve.ids import IdMaker
-from tenfold_serve.label_log import LabelLog
-from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.spool import read_frames, segments
-from tests.tenfold_serve.support import Publish, Reply, board_with, call, config_of
-
-IDS = IdMaker(b"s" * 32, project="mixed")
-LIMITS = EndpointLimits(max_rows=50, max_body_bytes=65536, key_columns=("id",))
-
-
-async def _up() -> bytes:
-    return b"tenfold_up 1\n"
+from tests.tenfold_serve.support import IDS, LIMITS, Publish, Rig, board_with, call, config_of, rows
 
 
 class BrokenBoard(ArmBoard):
@@ -42,60 +30,11 @@ class BrokenBoard(ArmBoard):
         raise RuntimeError("a secret detail")
 
 
-class Rig:
-    """An endpoint with all its parts, and what the aggregator would have heard."""
-
-    def __init__(
-        self,
-        folder: Path,
-        board: ArmBoard,
-        *,
-        broken_log: bool = False,
-        limits: EndpointLimits = LIMITS,
-    ) -> None:
-        self.reports: list[Report] = []
-        self.metrics_text: Callable[[], Awaitable[bytes]] = _up
-        self.folder = folder / "spool"
-        if broken_log:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "file").touch()
-        self.labels = LabelLog(folder / "file" if broken_log else self.folder, app="r.1")
-        self.board = board
-        self.recorder = Recorder(
-            project="mixed", replica="r", app="r.1", folder=self.folder, sink=self.reports.append
-        )
-        self.app = Endpoint(
-            "mixed",
-            board=board,
-            ids=IDS,
-            recorder=self.recorder,
-            labels=self.labels,
-            metrics=self.metrics,
-            limits=limits,
-        )
-
-    async def metrics(self) -> bytes:
-        return await self.metrics_text()
-
-    def ask(self, method: str, path: str, body: object = b"", **more: Any) -> Reply:
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
-        return self.run(call(self.app, method, path, data, **more))
-
-    def run(self, work: Coroutine[Any, Any, Reply]) -> Reply:
-        return asyncio.run(work)
-
-
 @pytest.fixture
 def rig(tmp_path: Path, publish: Publish) -> Iterator[Rig]:
     made = Rig(tmp_path / "live", board_with(publish()))
     yield made
     made.labels.close()
-
-
-def rows(n_rows: int = 3) -> list[dict[str, Any]]:
-    from tenfold.testing.mixed import mixed_schema
-
-    return json_rows(mixed_schema(), mixed_table(n_rows))
 
 
 def test_predictions_carry_id_model_version_and_digest(rig: Rig) -> None:

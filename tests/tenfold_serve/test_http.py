@@ -29,11 +29,8 @@ from tenfold_serve.http import (
     answer_json,
     error_answer,
     read_body,
-    read_json_body,
     send_answer,
 )
-
-JSON_TYPE = {b"content-type": b"application/json; charset=utf-8"}
 
 
 class Wire:
@@ -110,6 +107,16 @@ def test_a_client_that_goes_away_has_sent_no_body(chunks: list[bytes]) -> None:
     assert found.message == "the client went away before the body was whole"
 
 
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async def receive() -> dict[str, Any]:
+        return await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(HttpError, match=r"a body arrives whole within 0.01 s") as caught:
+        asyncio.run(read_body({}, receive, max_bytes=10, timeout_s=0.01))
+    assert (caught.value.status, caught.value.law) == (408, "body-time")
+    assert (b"connection", b"close") in caught.value.headers
+
+
 @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"deflate, gzip", b""])
 def test_encoded_bodies_are_refused(encoding: bytes) -> None:
     found = read(Wire([b"x"]), headers={b"content-encoding": encoding})
@@ -122,45 +129,15 @@ def test_identity_is_no_encoding(encoding: bytes) -> None:
     assert read(Wire([b"x"]), headers={b"content-encoding": encoding}) == b"x"
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"NaN", b"[Infinity]", b'"\xff"', b"[" * 5000])
-def test_what_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(HttpError, match="the body must be JSON in UTF-8: ") as caught:
-        asyncio.run(read_json_body(JSON_TYPE, Wire([body]).receive, max_bytes=10_000))
-    assert (caught.value.status, caught.value.law, caught.value.drain) == (400, "json", False)
-
-
-@pytest.mark.parametrize(
-    "kind", [b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data", b""]
-)
-def test_a_body_must_say_that_it_is_json(kind: bytes) -> None:
-    """A browser sends these from any page to any address without asking first."""
-    headers = {b"content-type": kind} if kind else {}
-    with pytest.raises(HttpError, match="must say that it is application/json") as caught:
-        asyncio.run(read_json_body(headers, Wire([b"{}"]).receive, max_bytes=100))
-    assert (caught.value.status, caught.value.law) == (415, "content-type")
-    other = {b"content-type": b"application/vnd.x+json"}
-    assert asyncio.run(read_json_body(other, Wire([b"{}"]).receive, max_bytes=100)) == {}
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-
-
-@given(JSON_VALUES, st.integers(1, 5))
-def test_json_comes_back_whatever_the_chunks(value: object, size: int) -> None:
-    body = answer_json(value).body
-    chunks = [body[i : i + size] for i in range(0, len(body), size)]
-    found = asyncio.run(read_json_body(JSON_TYPE, Wire(chunks).receive, max_bytes=len(body)))
-    assert found == value
-
-
 def test_numpy_numbers_and_what_has_no_json() -> None:
     answer = answer_json({"a": np.float64(0.5), "b": np.arange(2), "c": float("inf")}, status=202)
     assert (answer.status, answer.content_type) == (202, JSON)
     assert answer.body == b'{"a":0.5,"b":[0,1],"c":null}'
+
+
+def test_the_open_protocol_wants_an_error_as_one_text() -> None:
+    error = HttpError(400, "rows", "too many", items=[{"row": 1}])
+    assert error_answer(error, as_text=True).body == b'{"error":"too many"}'
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import typer
 
 from tenfold.errors import UserError
 from tenfold_jobs.cli import operate, work
+from tenfold_jobs.cli.keys import keys
 from tenfold_jobs.cli.output import write_json
 
 __all__ = ["app", "main"]
@@ -46,6 +47,7 @@ for body in (
     operate.demo,
 ):
     app.command()(body)
+app.add_typer(keys)
 
 
 def main() -> int:

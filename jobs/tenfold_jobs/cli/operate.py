@@ -41,18 +41,26 @@ class ScenarioName(StrEnum):
 def up(
     projects: ProjectFiles,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The endpoint's port.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; beyond loopback keys are needed.")
+    ] = "127.0.0.1",
     mlflow_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Also show MLflow's pages on this port.")
     ] = None,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Start endpoint, monitor and supervisor, on loopback."""
+    """Start endpoint, monitor and supervisor, on loopback unless told otherwise."""
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.up import start_keeper
 
         record = start_keeper(
-            projects, out.settings, port=port, mlflow_port=mlflow_port, progress=out.progress
+            projects,
+            out.settings,
+            port=port,
+            mlflow_port=mlflow_port,
+            host=host,
+            progress=out.progress,
         )
         out.result(
             record,

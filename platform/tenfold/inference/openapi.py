@@ -96,13 +96,14 @@ def _middle(column: Column) -> float:
 
 
 def openapi_components(manifest: Manifest) -> dict[str, Any]:
-    """The schemas ``Row``, ``PredictRequest``, ``Prediction``, ``PredictResponse`` (OpenAPI 3.1).
+    """The schemas of the JSON doors (OpenAPI 3.1): ``Row``, ``PredictRequest``, ``Prediction`` and
+    ``PredictResponse``; ``Columns``, ``PredictColumnsRequest`` and ``PredictColumnsResponse``.
 
     Args:
         manifest: of the model that answers.
 
     Returns:
-        What belongs under ``components.schemas``; ``PredictRequest`` holds an example that runs.
+        What belongs under ``components.schemas``; both requests hold an example that runs.
     """
     schema = manifest.schema
     columns = {str(column["title"]): column for column in request_columns(schema)}
@@ -126,18 +127,74 @@ def openapi_components(manifest: Manifest) -> dict[str, Any]:
             "additionalProperties": False,
             "example": {"rows": [example_row(schema)]},
         },
-        "Prediction": _prediction(manifest),
-        "PredictResponse": {
+        "Columns": _columns(row),
+        "PredictColumnsRequest": {
             "type": "object",
-            "properties": {
-                "model": {"type": "string", "description": "name of the project"},
-                "version": {"type": "integer"},
-                "digest": {"type": "string", "description": "of the model that answered"},
-                "predictions": {"type": "array", "items": _ref("Prediction")},
-            },
-            "required": ["model", "version", "digest", "predictions"],
+            "properties": {"columns": _ref("Columns")},
+            "required": ["columns"],
+            "additionalProperties": False,
+            "description": "all columns have one length",
+            "example": {"columns": {k: [v] for k, v in example_row(schema).items()}},
+        },
+        "Prediction": _prediction(manifest),
+        "PredictResponse": _response("predictions", {"type": "array", "items": _ref("Prediction")}),
+        "PredictColumnsResponse": _response("columns", _answer_columns(manifest)),
+    }
+
+
+def _response(name: str, answers: dict[str, Any]) -> dict[str, Any]:
+    properties = {
+        "model": {"type": "string", "description": "name of the project"},
+        "version": {"type": "integer"},
+        "digest": {"type": "string", "description": "of the model that answered"},
+        "arm": {"type": "string", "description": "champion or challenger"},
+        name: answers,
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    """A row's schema, each value made a list."""
+    return {
+        **row,
+        "properties": {
+            name: {
+                "type": "array",
+                "items": {k: v for k, v in column.items() if k != "title"},
+                "minItems": 1,
+            }
+            for name, column in row["properties"].items()
         },
     }
+
+
+def _answer_columns(manifest: Manifest) -> dict[str, Any]:
+    one = _prediction(manifest)
+    properties: dict[str, Any] = {
+        name: {"type": "array", "items": part}
+        for name, part in one["properties"].items()
+        if name != "probabilities"
+    }
+    if manifest.classes:
+        properties["probabilities"] = {
+            "type": "object",
+            "properties": {
+                name: {"type": "array", "items": {"type": "number"}} for name in manifest.classes
+            },
+        }
+    return {"type": "object", "properties": properties, "required": one["required"]}
+
+
+_WARNING: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "column": {"type": "string"},
+        "reason": {
+            "enum": ["unseen category", "below the training range", "above the training range"]
+        },
+    },
+    "required": ["column", "reason"],
+}
 
 
 def _prediction(manifest: Manifest) -> dict[str, Any]:
@@ -154,6 +211,11 @@ def _prediction(manifest: Manifest) -> dict[str, Any]:
         }
         required.append("probabilities")
     properties["value"] = value
+    properties["warnings"] = {
+        "type": "array",
+        "items": _WARNING,
+        "description": "if they were asked for: ?with=warnings",
+    }
     return {"type": "object", "properties": properties, "required": required}
 
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from tenfold.state.database import State, open_state
 from tenfold.state.journal import Entry, Journal
+from tenfold.state.keys import ROLES, Key, Keys, KeySet
 
-__all__ = ["Entry", "Journal", "State", "open_state"]
+__all__ = ["ROLES", "Entry", "Journal", "Key", "KeySet", "Keys", "State", "open_state"]

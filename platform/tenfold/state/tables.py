@@ -13,7 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["alias_moves", "aliases", "checkpoints", "journal", "metadata", "versions"]
+__all__ = ["alias_moves", "aliases", "checkpoints", "journal", "keys", "metadata", "versions"]
 
 metadata = MetaData()
 
@@ -65,4 +65,16 @@ checkpoints = Table(
     Column("key", String(200), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("at", String(32), nullable=False),
+)
+
+keys = Table(
+    "tenfold_keys",
+    metadata,
+    Column("id", String(8), primary_key=True),
+    Column("project", String(40), nullable=False, index=True),
+    Column("roles", String(100), nullable=False),  # with blanks between
+    Column("note", String(100), nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256 of the secret, which is kept nowhere
+    Column("created", String(32), nullable=False),
+    Column("ends", String(32)),
 )

@@ -14,7 +14,7 @@ from tenfold.canonical import canonical_json
 from tenfold.features import Preprocessor, Recipe
 from tenfold.inference import pack_artifact
 from tenfold.schema import Role, Schema
-from tenfold.testing.mixed import mixed_schema, mixed_table
+from tenfold.testing.mixed import mixed_schema, mixed_table, wide_schema, wide_table
 
 if TYPE_CHECKING:
     from tenfold.models import Model
@@ -30,17 +30,23 @@ _TASKS: dict[str, Literal["binary", "regression", "clustering"]] = {
 
 
 def fit_small(
-    family: str = "boosting", *, seed: int = 0, preparing: Mapping[str, str] | None = None
+    family: str = "boosting",
+    *,
+    seed: int = 0,
+    preparing: Mapping[str, str] | None = None,
+    wide: bool = False,
 ) -> tuple[Preprocessor, Model]:
     """A preprocessor and a model of one family, fitted on 300 rows of the mixed table.
 
     ``boosting`` and ``linear`` answer ``label``, ``dummy`` answers the number ``age``, ``kmeans``
-    makes three segments. ``preparing`` are parameters that name fields of the recipe.
+    makes three segments. ``preparing`` are parameters that name fields of the recipe; ``wide``
+    takes `wide_table`, with a text, an identifier and a second time.
     """
     from tenfold.models import FAMILIES, Fit
     from tenfold.profile import Profile
 
-    schema, table = _schema(family), mixed_table(300, seed=seed)
+    make = wide_table if wide else mixed_table
+    schema, table = _schema(family, wide=wide), make(300, seed=seed)
     row, task = FAMILIES[family], _TASKS[family]
     params = dict(row.defaults(task)[0]) | ({"rounds": 5} if family == "boosting" else {})
     params |= preparing or {}
@@ -73,9 +79,10 @@ def small_files(
     engine: str = "onnx",
     seed: int = 0,
     preparing: Mapping[str, str] | None = None,
+    wide: bool = False,
 ) -> tuple[dict[str, bytes], ManifestDraft]:
     """What `pack_artifact` takes."""
-    fitted, model = fit_small(family, seed=seed, preparing=preparing)
+    fitted, model = fit_small(family, seed=seed, preparing=preparing, wide=wide)
     files = {PREPROCESS_FILE: canonical_json(fitted.to_dict()), **model.files()}
     onnx = model.to_onnx()
     if onnx is not None:
@@ -103,12 +110,11 @@ def small_artifact(
     return pack_artifact(folder, files=files, manifest=draft, table=mixed_table(100, seed=seed))
 
 
-def _schema(family: str) -> Schema:
+def _schema(family: str, *, wide: bool = False) -> Schema:
     roles = {
         "dummy": {"age": Role.TARGET, "label": Role.IGNORED},
         "kmeans": {"label": Role.IGNORED},
     }
     changed = roles.get(family, {})
-    return Schema(
-        tuple(replace(c, role=changed.get(c.name, c.role)) for c in mixed_schema().columns)
-    )
+    columns = (wide_schema() if wide else mixed_schema()).columns
+    return Schema(tuple(replace(c, role=changed.get(c.name, c.role)) for c in columns))

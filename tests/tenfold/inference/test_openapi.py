@@ -30,6 +30,7 @@ def test_the_example_fits_the_schema_and_runs(family: str) -> None:
         "model": "mixed",
         "version": 1,
         "digest": predictor.digest,
+        "arm": "champion",
         "predictions": prediction_items(prediction, classes=predictor.classes, ids=["x"]),
     }
     validator(components, "PredictResponse").validate(answer)

@@ -1,0 +1,167 @@
+"""The Arrow door: an IPC stream in, an IPC stream out.
+
+A stream is looked at before it is decoded, and validated in full before it is used, since Arrow
+trusts what it reads: offsets that were tampered with crash the process on first use. In this order:
+no extension types (some run code when they are read), only flat columns, no compression, not more
+rows than allowed, then decode, then ``validate(full=True)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from tenfold.errors import RequestError
+from tenfold.features.columnpath import Columns
+from tenfold_serve.doors.flat import Broken, Header, read_header
+from tenfold_serve.doors.scoring import Answered
+
+__all__ = ["read_stream", "render_stream"]
+
+_EXTENSION: Final = b"ARROW:extension:name"
+_WARNING = pa.struct([("column", pa.string()), ("reason", pa.string())])
+
+
+def read_stream(body: bytes, *, max_rows: int) -> Columns:
+    """The columns of an IPC stream; they share the body's memory.
+
+    Args:
+        body: as it came, within the limit of a body.
+        max_rows: most rows of all batches together.
+
+    Raises:
+        RequestError: it is no such stream, is compressed, holds more rows or other types than may
+            be, or is not valid.
+    """
+    try:
+        _look(body, max_rows=max_rows)
+        with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+            _check_types(stream.schema)
+            table = stream.read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, Broken, OSError, ValueError, KeyError, OverflowError) as error:
+        raise RequestError(
+            "the body must be one valid Arrow IPC stream, whole and nothing behind it "
+            f"({type(error).__name__})"
+        ) from error
+    names = table.column_names
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError(f"columns have different names, and {twice[:40]!r} comes twice")
+    return Columns(dict(zip(names, table.columns, strict=True)), table.num_rows)
+
+
+def _look(body: bytes, *, max_rows: int) -> None:
+    """Everything that must hold before Arrow decodes."""
+    n_rows = 0
+    for place, (header, metadata) in enumerate(_messages(body)):
+        if place == 0:
+            if header.kind != "schema":
+                raise Broken("a stream starts with its schema")
+            if _EXTENSION in metadata:
+                raise RequestError(
+                    "columns are plain Arrow types, no extension types; send their storage"
+                )
+            continue
+        if header.kind not in ("dictionary", "batch"):
+            raise Broken("a stream holds batches and dictionaries")
+        if header.compressed:
+            raise RequestError(
+                "a stream is sent uncompressed: what it holds must be known by its size"
+            )
+        if header.kind == "batch":
+            n_rows += header.n_rows
+        if n_rows > max_rows or header.n_rows > len(body):
+            raise RequestError(
+                f"a request holds at most {max_rows} rows; "
+                "send several requests, or use `tenfold predict` for whole tables"
+            )
+
+
+def _messages(body: bytes) -> Iterator[tuple[Header, bytes]]:
+    """Header and metadata of each message, without decoding any.
+
+    Raises:
+        Broken: the stream ends inside of one.
+    """
+    place, end = 0, len(body)
+    while place < end:
+        prefix = 4
+        size = int.from_bytes(body[place : place + 4], "little")
+        if size == 0xFFFFFFFF:
+            size = int.from_bytes(body[place + 4 : place + 8], "little")
+            prefix = 8
+        if place + prefix > end:
+            raise Broken("the stream ends in a size")
+        if size == 0:
+            if place + prefix != end:
+                raise Broken("something stands behind the end of the stream")
+            return
+        start = place + prefix
+        if start + size > end:
+            raise Broken("the stream ends in a message")
+        metadata = body[start : start + size]
+        header = read_header(metadata)
+        yield header, metadata
+        place = start + size + header.body_bytes
+    if place != end:
+        raise Broken("the stream ends in a batch")
+
+
+def _check_types(schema: pa.Schema) -> None:
+    types = pa.types
+    for column in schema:
+        kind = column.type
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+            flat = types.is_string(kind) or types.is_large_string(kind)
+        else:
+            flat = (
+                types.is_null(kind)
+                or types.is_boolean(kind)
+                or types.is_integer(kind)
+                or types.is_floating(kind)
+                or types.is_string(kind)
+                or types.is_large_string(kind)
+                or types.is_timestamp(kind)
+                or types.is_date(kind)
+            )
+        if not flat:
+            raise RequestError(
+                f"column {column.name[:40]!r} has the Arrow type {str(column.type)[:60]}; send "
+                "numbers, booleans, texts, dictionaries of texts, timestamps or dates"
+            )
+
+
+def render_stream(answered: Answered) -> bytes:
+    """The answer as one batch; model, version, digest and arm are the schema's metadata."""
+    prediction, arm = answered.prediction, answered.arm
+    classes = arm.predictor.classes
+    arrays: list[Any] = [
+        pa.array(answered.ids, pa.string()),
+        pa.array(prediction.values, pa.string() if classes else pa.float64()),
+    ]
+    names = ["id", "value"]
+    for place, name in enumerate(classes):
+        arrays.append(pa.array(prediction.scores[:, place]))
+        names.append(f"probability_{name}")
+    if answered.warnings is not None:
+        told = [[caution.to_dict() for caution in row] for row in answered.warnings]
+        arrays.append(pa.array(told, pa.list_(_WARNING)))
+        names.append("warnings")
+    metadata = {
+        "model": answered.project,
+        "version": str(arm.version),
+        "digest": arm.digest,
+        "arm": arm.name,
+        "classes": orjson.dumps(classes).decode(),
+    }
+    batch = pa.RecordBatch.from_arrays(arrays, names=names).replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

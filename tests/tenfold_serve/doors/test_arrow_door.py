@@ -1,0 +1,167 @@
+"""An Arrow stream is looked at before it is decoded, and validated before it is used."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tenfold.errors import RequestError
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.doors.arrow_door import read_stream
+from tenfold_serve.doors.flat import Broken, read_header
+from tests.tenfold_serve.doors.through import ARROW, ARROW_TYPE, arrow_table, stream
+from tests.tenfold_serve.support import Rig
+
+SCHEMA = mixed_schema()
+
+
+def body(n_rows: int = 3, **options: Any) -> bytes:
+    return stream(arrow_table(SCHEMA, json_rows(SCHEMA, mixed_table(n_rows))), **options)
+
+
+def ask(rig: Rig, data: bytes, path: str = "/predict") -> Any:
+    return rig.ask("POST", path, data, headers=[ARROW_TYPE])
+
+
+def test_the_answer_is_a_stream_that_says_who_answered(door_rig: Rig) -> None:
+    reply = ask(door_rig, body())
+    assert (reply.status, reply.headers[b"content-type"]) == (200, ARROW)
+    table = pa.ipc.open_stream(reply.body).read_all()
+    assert table.column_names == ["id", "value", "probability_no", "probability_yes"]
+    arm = door_rig.board.lineup.arms[0]
+    metadata = table.schema.metadata
+    assert metadata[b"digest"].decode() == arm.digest
+    assert (metadata[b"model"], metadata[b"version"]) == (b"mixed", b"1")
+    assert metadata[b"arm"] == b"champion"
+
+
+def test_warnings_are_a_column_of_lists(door_rig: Rig) -> None:
+    table = arrow_table(SCHEMA, json_rows(SCHEMA, mixed_table(1)))
+    table = table.set_column(table.column_names.index("age"), "age", pa.array([200]))
+    answer = pa.ipc.open_stream(ask(door_rig, stream(table), "/predict?with=warnings").body)
+    (told,) = answer.read_all()["warnings"].to_pylist()
+    assert {"column": "age", "reason": "above the training range"} in told
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_bomb_is_refused_before_it_is_decoded(door_rig: Rig, codec: str) -> None:
+    """Four kilobytes that hold 128 MB."""
+    options = {"options": pa.ipc.IpcWriteOptions(compression=codec)}
+    bomb = stream(pa.table({"age": pa.array(np.zeros(16_000_000))}), **options)
+    assert len(bomb) < 1_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RequestError, match="a stream is sent uncompressed"):
+        read_stream(bomb, max_rows=50)
+    small = stream(pa.table({"age": pa.array(np.zeros(40))}), **options)
+    assert ask(door_rig, small).status == 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
+
+
+def test_rows_are_counted_before_they_are_read(door_rig: Rig) -> None:
+    reply = ask(door_rig, body(51))
+    assert reply.status == 400
+    assert "at most 50 rows" in reply.json()["error"]["message"]
+    many = stream(*[pa.table({"age": pa.array([1] * 30)})] * 2)
+    with pytest.raises(RequestError, match="at most 50 rows"):
+        read_stream(many, max_rows=50)
+    nothing = stream(pa.table({"age": pa.nulls(1000)}))
+    with pytest.raises(RequestError, match="at most 50 rows"):
+        read_stream(nothing, max_rows=50)
+
+
+@pytest.mark.parametrize("name", [b"ray.data.arrow_tensor", b"arrow.py_extension_type", b"x"])
+def test_extension_types_are_refused_unread(door_rig: Rig, name: bytes) -> None:
+    """Some run code when they are read."""
+    field = pa.field(
+        "age",
+        pa.int64(),
+        metadata={b"ARROW:extension:name": name, b"ARROW:extension:metadata": b"\x80\x04."},
+    )
+    reply = ask(door_rig, stream(pa.table([pa.array([1])], schema=pa.schema([field]))))
+    assert reply.status == 400
+    assert "no extension types" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([[1]]),
+        pa.array([{"a": 1}]),
+        pa.array([b"x"]),
+        pa.array([1], pa.duration("s")),
+        pa.array([1]).dictionary_encode(),
+        pa.array([[1, 2]], pa.list_(pa.int64(), 2)),
+        pa.array([1], pa.time64("us")),
+        pa.array(["x"]).view(pa.string()).cast(pa.string_view()),
+        pa.array([1], pa.decimal128(5)),
+    ],
+    ids=str,
+)
+def test_only_flat_columns_are_read(array: pa.Array) -> None:
+    with pytest.raises(RequestError, match="column 'x' has the Arrow type"):
+        read_stream(stream(pa.table({"x": array})), max_rows=50)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:-20],
+        lambda data: data[: len(data) // 2],
+        lambda data: data + b"more",
+        lambda data: data + data,
+        lambda data: b"ARROW1\0\0" + data,
+        lambda data: b"PAR1" + data,
+        lambda data: data[8:],
+        lambda data: b"\xff" * 64,
+        lambda data: b"\0" * 64,
+    ],
+)
+def test_what_is_no_whole_stream_is_refused(door_rig: Rig, change: Any) -> None:
+    reply = ask(door_rig, change(body()))
+    assert reply.status == 400
+    assert "one valid Arrow IPC stream" in reply.json()["error"]["message"]
+
+
+def test_offsets_and_indices_that_lead_outside_are_refused(door_rig: Rig) -> None:
+    table = pa.table({"color": pa.array(["blue", "green"])})
+    data = bytearray(stream(table))
+    place = bytes(data).index((4).to_bytes(4, "little") + (9).to_bytes(4, "little"))
+    data[place + 4 : place + 8] = (1 << 30).to_bytes(4, "little")
+    with pytest.raises(RequestError, match="one valid Arrow IPC stream"):
+        read_stream(bytes(data), max_rows=50)
+    wrong = pa.DictionaryArray.from_arrays(pa.array([0, 7]), pa.array(["a"]), safe=False)
+    with pytest.raises(RequestError, match="one valid Arrow IPC stream"):
+        read_stream(stream(pa.table({"color": wrong})), max_rows=50)
+
+
+def test_names_come_once() -> None:
+    table = pa.table([pa.array([1]), pa.array([2])], names=["age", "age"])
+    with pytest.raises(RequestError, match="'age' comes twice"):
+        read_stream(stream(table), max_rows=50)
+
+
+def test_a_stream_without_rows_or_columns_is_refused(door_rig: Rig) -> None:
+    assert ask(door_rig, stream(pa.table({"age": pa.array([], pa.int64())}))).status == 400
+    empty = arrow_table(SCHEMA, json_rows(SCHEMA, mixed_table(1))).slice(0, 0)
+    reply = ask(door_rig, stream(empty))
+    assert (reply.status, reply.json()["error"]["law"]) == (400, "form")
+    assert ask(door_rig, stream(pa.table({}))).status == 400
+
+
+@pytest.mark.parametrize("metadata", [b"", b"\x04", b"\xff\xff\xff\xff", b"\x00" * 3, b"\x10" * 40])
+def test_headers_that_are_none_are_told(metadata: bytes) -> None:
+    with pytest.raises(Broken):
+        read_header(metadata)
+
+
+def test_headers_say_what_a_message_holds() -> None:
+    from tenfold_serve.doors.arrow_door import _messages
+
+    table = pa.table({"color": pa.array(["a", "b", "a"]).dictionary_encode()})
+    kinds = [(header.kind, header.n_rows) for header, _ in _messages(stream(table))]
+    assert kinds == [("schema", 0), ("dictionary", 2), ("batch", 3)]
