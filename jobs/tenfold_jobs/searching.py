@@ -197,15 +197,19 @@ class Narrator:
         return failed or self._best is not before
 
     def _text(self, tried: Tried) -> str:
-        config, outcome = tried.config, tried.outcome
         what = f"{len(self._tried)} tried"
         if self._best is not None:
             best = self._best
             score = f"{self.question.metric} {best.outcome.score:.4f}"
             what += f", best {score} ({best.config.family}, number {best.config.number})"
-        if outcome.fate in (Fate.SCORED, Fate.PRUNED, Fate.STOPPED):
+        if tried.outcome.fate in (Fate.SCORED, Fate.PRUNED, Fate.STOPPED):
             return what
-        return f"{what}; number {config.number} ({config.family}) {outcome.fate}: {outcome.error}"
+        return f"{what}; {_failure(tried)}"
+
+
+def _failure(tried: Tried) -> str:
+    config, outcome = tried.config, tried.outcome
+    return f"number {config.number} ({config.family}) {outcome.fate}: {outcome.error}"
 
 
 def run_search(
@@ -232,15 +236,20 @@ def run_search(
     narrate = Narrator(progress, material.question)
     timed = limits.seconds is not None
     total = limits.trials + 1 if limits.trials is not None and not timed else None
+    heard: set[int] = set()
     with progress.step("search", total=total, seconds=limits.seconds) as advance:
 
         def hear(tried: Tried) -> None:
+            heard.add(tried.config.number)
             narrate(tried)
             advance(1)
             if on_tried is not None:
                 on_tried(tried)
 
         found = search(material, limits, storage=storage, on_tried=hear)
+    for tried in found.tried:  # who dies or hangs does not report; an earlier run has told its own
+        if tried.outcome.fate in (Fate.DIED, Fate.HUNG) and tried.config.number not in heard:
+            progress.say(_failure(tried))
     if found.n_resumed:
         progress.say(f"the search went on after {found.n_resumed} that an earlier run had tried")
     return found

@@ -32,11 +32,13 @@ __all__ = ["Limits", "Material", "OnTried", "SearchResult", "search", "search_in
 OnTried = Callable[[Tried], None]
 """Is told of each configuration that ended, in the caller's thread. Must be quick."""
 
-INLINE_S = 8.0
+INLINE_S = 10.0
 """A search with less time runs in this process: sessions take some five seconds to start."""
 FIRST_MODEL_S = 5.0
 """The first model of a search may outlast the clock by this: a budget that is too small by little
 still gives a model."""
+N_FIRST = 2
+"""The baseline and the first model: what every search should end with."""
 DRIVER = "driver"
 """The session that this process is."""
 
@@ -217,17 +219,21 @@ def search(
     board = limits.board(material.question, journal)
     n_resumed = len(board.tried)
     clock = _Clock(_seconds_left(board, limits))
-    tried, heard = board.tried, on_tried or (lambda _tried: None)
+    heard = on_tried or (lambda _tried: None)
     work = material.workspace()
     _run(board, work, clock, on_tried=heard, only_baseline=True)
     left = clock.left_s
     if left is not None and left < INLINE_S:
         _run(board, work, clock, on_tried=heard)
-    else:
-        del work
-        tried = run_sessions(
-            material, limits, left_s=left, storage=storage, journal=journal, on_tried=heard
-        )
+        return _result(material.question, board.tried, journal, n_resumed=n_resumed)
+    del work
+    tried = run_sessions(
+        material, limits, left_s=left, storage=storage, journal=journal, on_tried=heard
+    )
+    if len(tried) < N_FIRST:  # no session came to life in time, as on a cluster that is full
+        board = limits.board(material.question, journal)
+        _run(board, material.workspace(), clock, on_tried=heard)
+        tried = board.tried
     return _result(material.question, tried, journal, n_resumed=n_resumed)
 
 

@@ -17,11 +17,13 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenfold.canonical import canonical_json
+from tenfold.errors import StoreError
 from tenfold.training.board import LAG, WAIT, Board, Tried
 from tenfold.training.evaluate import Config, Outcome, evaluate
 from tenfold.training.journal import (
@@ -71,6 +73,9 @@ def run_sessions(
 
     Returns:
         Everything that has an outcome.
+
+    Raises:
+        StoreError: the journal cannot be written.
     """
     import ray
 
@@ -81,8 +86,11 @@ def run_sessions(
     _HEARING[listener] = on_tried
     try:
         _tune([shared], limits, storage=storage, board=board, listener=listener)
-        tried: list[Tried] = ray.get(board.tried.remote(), timeout=BOARD_CALL_TIMEOUT_S)
-        return tried
+        tried, fault = ray.get(board.state.remote(), timeout=BOARD_CALL_TIMEOUT_S)
+        if fault is not None:
+            raise StoreError(fault)
+        found: list[Tried] = tried
+        return found
     finally:
         del _HEARING[listener]
         ray.kill(board)
@@ -224,6 +232,7 @@ class BoardActor:
         self._due: dict[int, float] = {}
         self._actors: dict[int, Any] = {}
         self._over = False
+        self._fault: str | None = None
 
     def _look_at_the_clock(self) -> float | None:
         left = None if self._end is None else max(0.0, self._end - time.monotonic())
@@ -237,7 +246,7 @@ class BoardActor:
         async with self._changed:
             while True:
                 left = self._look_at_the_clock()
-                config = self._board.ask(session)
+                config = self._guarded(lambda: self._board.ask(session))
                 if isinstance(config, Config):
                     allowed = allowed_s(left, config)
                     self._watch_over(config, allowed, actor)
@@ -259,8 +268,18 @@ class BoardActor:
     async def tell(self, outcome: Outcome) -> None:
         """Takes an outcome and wakes whoever waits."""
         async with self._changed:
-            self._board.tell(outcome)
+            self._guarded(lambda: self._board.tell(outcome))
             self._changed.notify_all()
+
+    def _guarded(self, work: Callable[[], Any]) -> Any:
+        """A journal that cannot be written ends the search; the driver will say why."""
+        if self._fault is not None:
+            return None
+        try:
+            return work()
+        except StoreError as error:
+            self._fault, self._over = str(error), True
+            return None
 
     async def explain(self, session: str, reason: str) -> None:
         """Says why a session's process ended; it will come back, and until then what it owes does
@@ -277,7 +296,7 @@ class BoardActor:
         """Gives up a session that will not come back."""
         async with self._changed:
             self._board.explain(session, reason)
-            self._board.drop(session)
+            self._guarded(lambda: self._board.drop(session))
             self._changed.notify_all()
 
     async def watch(self) -> None:
@@ -287,7 +306,7 @@ class BoardActor:
                 self._end_what_hangs()
                 left = self._look_at_the_clock()
                 late = left is not None and left <= 0.0
-                if (self._over or late) and not self._board.under_way:
+                if self._fault or ((self._over or late) and not self._board.under_way):
                     return
                 due = [self._due[config.number] for config in self._board.under_way]
                 waits = [moment - time.monotonic() for moment in due]
@@ -309,13 +328,13 @@ class BoardActor:
         self._look_at_the_clock()
         for config in self._board.under_way:
             if now >= self._due[config.number]:
-                self._board.give_up(config.number)
+                self._guarded(partial(self._board.give_up, config.number))
                 ray.kill(self._actors.pop(config.number))
                 self._changed.notify_all()
 
-    async def tried(self) -> list[Tried]:
-        """What has an outcome."""
-        return self._board.tried
+    async def state(self) -> tuple[list[Tried], str | None]:
+        """What has an outcome, and what ended the search before its time."""
+        return self._board.tried, self._fault
 
 
 def _actor() -> Any:

@@ -11,6 +11,7 @@ from tenfold.profile import Profile
 from tenfold.project import Project
 from tenfold.project.measures import Task, default_metric
 from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Fate
 from tenfold.training.finish import Finished, finish
 from tenfold.training.question import Question, make_question, traits_of
@@ -52,8 +53,9 @@ def searched(
     found = search_inline(material, Limits(trials=trials, seconds=None))
     best = found.best
     finished = finish(
-        material, encoded.test, family=best.config.family, params=best.config.params,
-        rounds=best.outcome.rounds, oof=found.oof, block_rows=20,
+        material, encoded.test,
+        Answer.single(best.config.family, best.config.params, rounds=best.outcome.rounds),
+        oof=found.oof, block_rows=20,
     )  # fmt: skip
     return found, finished
 

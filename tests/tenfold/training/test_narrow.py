@@ -10,6 +10,7 @@ import pytest
 from tenfold.features.second import Stage
 from tenfold.models import COLUMNS
 from tenfold.project.measures import Task
+from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, Fate, evaluate
 from tenfold.training.finish import finish
 from tenfold.training.narrow import narrowed
@@ -35,8 +36,8 @@ def test_a_configuration_with_fewer_columns_is_judged_and_finished(make_case: Ma
     noise = evaluate(material.workspace(), Config(1, "boosting", {"eta": 0.3, "max_depth": 3}))
     assert abs(outcome.score - noise.score) < 0.05
     finished = finish(
-        material, test, family="boosting", params=config.params,
-        rounds=outcome.rounds, oof=outcome.oof, block_rows=20,
+        material, test, Answer.single("boosting", config.params, rounds=outcome.rounds),
+        oof=outcome.oof, block_rows=20,
     )  # fmt: skip
     assert [column.name for column in finished.preprocessor.schema.features] == ["x", "city"]
     assert finished.stage.dropped == ("z",)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tenfold.errors import StoreError
 from tenfold.training.evaluate import Config, Outcome
 from tenfold.training.journal import MemoryJournal
 from tenfold.training.search import Limits, Material
@@ -97,6 +98,32 @@ def test_an_ask_waits_where_order_is_law_and_wakes(make_material: MakeMaterial) 
     config = asyncio.run(play())
     assert config is not None
     assert config.number == 8
+
+
+class Full(MemoryJournal):
+    """A journal on a disk that takes one event and no more."""
+
+    n_left = 1
+
+    def add(self, event: object) -> None:
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise StoreError("the disk under /store is full")
+
+
+def test_a_full_disk_ends_the_search_and_says_so(make_material: MakeMaterial) -> None:
+    async def play() -> str | None:
+        material = make_material()
+        board = BoardActor(material.question, Limits(9, None), None, Full())
+        watch = asyncio.ensure_future(board.watch())
+        config = (await board.ask("s", None))[0]
+        assert config is not None
+        await board.tell(scored(config))
+        assert (await board.ask("s", None))[0] is None
+        await asyncio.wait_for(watch, 10)
+        return (await board.state())[1]
+
+    assert asyncio.run(play()) == "the disk under /store is full"
 
 
 @pytest.mark.parametrize(
