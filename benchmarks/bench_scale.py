@@ -1,7 +1,8 @@
 """`tenfold prepare` as tables grow: cost per row, and the private memory of every process.
 
 ``make bench-scale`` prepares 1 M and 5 M rows; ``python benchmarks/bench_scale.py --rows 1000000
-50000000 --folder FOLDER`` goes up to 10 GB in memory, for which it needs 45 GB of disk.
+50000000 --folder FOLDER`` goes up to 10 GB in memory, for which it needs 45 GB of disk. What was
+measured lies in the folder: another call with more sizes measures only these.
 
 The table is that of `bench_data`: 20 numbers, 5 categories, a binary target, about 210 bytes a row
 in memory; Parquet in row groups of 65,536. Each size is a process of its own in a session of its
@@ -162,7 +163,19 @@ def measure(path: Path, folder: Path, small: Path | None) -> dict[str, Any]:
     if process.returncode:
         raise SystemExit(f"the process of {path} ended with {process.returncode}")
     shutil.rmtree(home, ignore_errors=True)
-    return {**json.loads(out.read_text()), "uss_gb": peaks}
+    return {**json.loads(out.read_text()), "uss_gb": peaks, "load_1m": os.getloadavg()[0]}
+
+
+def found_or_measured(n_rows: int, folder: Path, small: Path | None) -> dict[str, Any]:
+    """One size, unless it was measured in this folder before."""
+    kept = folder / f"run-{n_rows}.json"
+    if not kept.exists():
+        path = folder / f"table-{n_rows}.parquet"
+        if not path.exists():
+            write_table(path.with_suffix(".part"), n_rows)
+            path.with_suffix(".part").rename(path)
+        kept.write_text(json.dumps(measure(path, folder, small)))
+    return dict(json.loads(kept.read_text()))
 
 
 def _word(n_rows: int) -> str:
@@ -185,13 +198,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = asked.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        found = {}
-        for n_rows in sorted(asked.rows):
-            path = folder / f"table-{n_rows}.parquet"
-            if not path.exists():
-                write_table(path.with_suffix(".part"), n_rows)
-                path.with_suffix(".part").rename(path)
-            found[n_rows] = measure(path, folder, asked.small)
+        sizes = sorted(asked.rows)
+        found = {n_rows: found_or_measured(n_rows, folder, asked.small) for n_rows in sizes}
     _tell(form, found)
     form.finish(libraries=["ray", "pyarrow", "numpy"])
 
@@ -210,6 +218,7 @@ def _tell(form: Form, found: dict[int, dict[str, Any]]) -> None:
         word = _word(n_rows)
         form.add(f"prepare_us_row_{word}", cost[n_rows])
         form.add(f"prepare_s_{word}", run["seconds"])
+        form.add(f"load_1m_{word}", run["load_1m"])
         if n_rows != least:
             form.add(f"flat_{word}_vs_{_word(least)}", cost[n_rows] / cost[least])
         for kind, size in run["uss_gb"].items():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.data.drivers import InProcess
+from tenfold.data.drivers import Driver, InProcess
 from tenfold.data.hashing import mix
 from tenfold.data.keys import KeyFiles, KeyForm, SplitKeys, write_keys
 from tenfold.data.label import label_rows
@@ -59,6 +59,7 @@ def label_in_buckets(
     chunk_rows: int = 10,
     progress: Progress = SILENT,
     folder: Path | None = None,
+    driver: Driver | None = None,
 ) -> NDArray[np.int8]:
     """One label a row."""
     with tempfile.TemporaryDirectory() as made:
@@ -72,7 +73,7 @@ def label_in_buckets(
             n_buckets=n_buckets,
             chunk_rows=chunk_rows,
         )
-        work = Work(place, place, InProcess(n_threads=1), progress, len(files.files))
+        work = Work(place, place, driver or InProcess(n_threads=1), progress, len(files.files))
         labels, _ = label_rows(
             work,
             files,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tenfold.errors import DataError
 from tenfold.progress import SILENT
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
+from tests.tenfold.data.bucketed import label_in_buckets, many_rows
+from tests.tenfold.data.split_reference import assign_labels
 
 
 def _near(table: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
@@ -217,6 +220,14 @@ def test_any_driver_and_any_order_give_the_same_groups(
     assert len({snapshot.folds_digest for snapshot in made}) == 1
     facts = [snapshot.manifest["near_duplicates"] for snapshot in made]
     assert facts[0] == facts[1] == facts[2]
+
+
+def test_buckets_run_anywhere(ray_session: None) -> None:
+    keys, rule = many_rows()
+    rule = replace(rule, near="group")
+    near = np.arange(4000) // 2
+    found = label_in_buckets(keys, rule, near=near, driver=RayData())
+    assert np.array_equal(found, assign_labels(keys, rule, near=near))
 
 
 def test_rows_that_are_all_alike_cannot_be_parted(
