@@ -59,13 +59,14 @@ def find_chromium() -> str:
     return found
 
 
-def open_page(path: Path) -> Opened:
-    """Open a page and let it load."""
+def open_page(path: Path, *more: str) -> Opened:
+    """Open a page and let it load; flags given last win."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "net.json"
         done = _run(
-            path, folder, "--enable-logging=stderr", "--v=0", f"--log-net-log={log}", "--dump-dom"
-        )
+            path, folder, "--enable-logging=stderr", "--v=0", f"--log-net-log={log}", *more,
+            "--dump-dom",
+        )  # fmt: skip
         events = json.loads(log.read_bytes())["events"]
     asked = {
         event["params"]["url"]
