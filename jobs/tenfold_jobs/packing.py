@@ -6,7 +6,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +65,7 @@ class Origin:
     tried: Sequence[Tried] = ()
     parent: str | None = None
     notes: Sequence[str] = ()
+    sections: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
 
 def pack(project: Project, settings: Settings, finished: Finished, origin: Origin) -> Packed:
@@ -199,9 +200,31 @@ def _card(
         threshold=finished.threshold,
         calibration=finished.calibration,
         tried=_tried(origin),
-        notes=origin.notes,
-        sections=_columns(finished),
+        notes=_notes(finished, origin),
+        sections={**origin.sections, **_segments(finished), **_columns(finished)},
     )
+
+
+def _notes(finished: Finished, origin: Origin) -> list[str]:
+    """The run's own notes, and what there is to say against reading segments as kinds of rows."""
+    notes = list(origin.notes)
+    if finished.segments is not None and not finished.segments.structure.found:
+        notes.insert(0, _sentence(finished.segments.structure.told()))
+    return notes
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _segments(finished: Finished) -> dict[str, list[tuple[str, str]]]:
+    """Whether there is structure, and a portrait of each segment."""
+    if finished.segments is None:
+        return {}
+    found = finished.segments.structure
+    verdict = [("structure", "found" if found.found else "not found"), ("why", found.told())]
+    portraits = {portrait.title(): portrait.pairs() for portrait in finished.segments.portraits}
+    return {"Segments": verdict, **portraits}
 
 
 def _columns(finished: Finished) -> dict[str, list[tuple[str, str]]]:

@@ -17,9 +17,11 @@ from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
+from tenfold.project.measures import Task
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker, TrialLog
 from tenfold.training.board import Tried
+from tenfold.training.choosing import Choice
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.ensemble import choose_answer
 from tenfold.training.finish import Finished, finish
@@ -42,10 +44,13 @@ from tenfold_jobs.searching import (
     search_key,
     too_small,
 )
+from tenfold_jobs.segmenting import choice_section, run_choice, segments_record
 from tenfold_jobs.trials import trial_facts
 
 __all__ = ["TrainRecord", "run_train"]
 
+Found = SearchResult | Choice
+"""What a search gives: a model for a target, or a number of segments."""
 WITHIN = {"balanced": 1.0, "accuracy": 0.0}
 """Standard errors behind the best score that a faster answer may be, by ``train.prefer``."""
 MEDIAN_SHARE = 0.5
@@ -75,6 +80,8 @@ class TrainRecord:
         card: path of the model card.
         seconds: wall time.
         n_tried: configurations, the baseline included.
+        segments: of a clustering: whether there are any, what marks each, and the choice of their
+            number; None for other tasks.
     """
 
     project: str
@@ -94,6 +101,7 @@ class TrainRecord:
     card: str
     seconds: float
     n_tried: int
+    segments: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -154,8 +162,12 @@ def run_train(
             with progress.step("last fit"):
                 finished = _finish(job, found, _left(project, budget_s, began))
         spent = time.monotonic() - began
-        origin = Origin(snapshot, job.question, spent, found.tried, notes=notes)
-        return _publish(job, finished, origin, tracker=tracker, log=log, began=began)
+        if finished.segments is not None:
+            progress.say(finished.segments.structure.told())
+        sections = choice_section(found)
+        origin = Origin(snapshot, job.question, spent, found.tried, notes=notes, sections=sections)
+        record = _publish(job, finished, origin, tracker=tracker, log=log, began=began)
+        return replace(record, segments=segments_record(finished, found))
 
 
 def _leakage(job: _Job) -> list[str]:
@@ -235,7 +247,7 @@ def _seconds(project: Project, budget_s: float | None, began: float) -> float | 
     return budget - (time.monotonic() - began)
 
 
-def _search(job: _Job, seconds: float | None, *, storage: Path, log: TrialLog) -> SearchResult:
+def _search(job: _Job, seconds: float | None, *, storage: Path, log: TrialLog) -> Found:
     limits = limits_of(
         job.project,
         job.plan,
@@ -248,6 +260,8 @@ def _search(job: _Job, seconds: float | None, *, storage: Path, log: TrialLog) -
         metric, journal = job.question.metric, storage / "journal"
         log.add(trial_facts(tried, metric=metric, journal=journal))
 
+    if job.question.task is Task.CLUSTERING:
+        return run_choice(job.material, limits, progress=job.progress, on_tried=mirror)
     found = run_search(
         job.material, limits, storage=storage, progress=job.progress, on_tried=mirror
     )
@@ -256,14 +270,14 @@ def _search(job: _Job, seconds: float | None, *, storage: Path, log: TrialLog) -
     return found
 
 
-def _tell_best(job: _Job, found: SearchResult) -> list[str]:
+def _tell_best(job: _Job, found: Found) -> list[str]:
     """Say what won; a note where it is no model."""
     best, question = found.best, job.question
     job.progress.say(
         f"best of {len(found.tried)}: {best.config.family}, "
         f"{question.metric} {best.outcome.score:.4f} in cross-validation"
     )
-    if best.config.family != "dummy" or not question.families:
+    if best.config.family != "dummy" or not question.families or isinstance(found, Choice):
         return []
     note = too_small(found)
     job.progress.say(note)
@@ -277,7 +291,7 @@ def _left(project: Project, budget_s: float | None, began: float) -> Callable[[]
     return lambda: (_seconds(project, budget_s, began) or 0.0) - ARTIFACT_S
 
 
-def _finish(job: _Job, found: SearchResult, left_s: Callable[[], float] | None) -> Finished:
+def _finish(job: _Job, found: Found, left_s: Callable[[], float] | None) -> Finished:
     """Choose who answers, and fit it on all training rows."""
     fitter = Fitter(job.material, last_fit=_last_fit(job))
     chosen = choose_answer(

@@ -14,7 +14,10 @@ from tenfold.project import Project, load_project, read_budget
 from tenfold_jobs.cli.options import FORMATS, AsJson, Budget, ProjectFile, Verbose
 from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
-__all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "train"]
+__all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "segment_lines", "train"]
+
+SHOWN_MARKS = 3
+"""Columns of a segment on the terminal; the card has more."""
 
 
 class BadRows(StrEnum):
@@ -211,6 +214,20 @@ def _train(project: Project, out: Output, budget_s: float | None) -> dict[str, A
     ).to_dict()
 
 
+def segment_lines(found: dict[str, Any] | None) -> list[str]:
+    """The verdict, and a line for each segment with what marks it."""
+    if found is None:
+        return []
+    lines = [f"  {found['verdict']}"]
+    for one in found["segments"]:
+        marks = ", ".join(
+            f"{mark['column']} {mark['typical']} (others {mark['others']})"
+            for mark in one["marks"][:SHOWN_MARKS]
+        )
+        lines.append(f"  {one['name']}: {one['n_rows']} rows, {one['share']:.0%}; {marks}")
+    return lines
+
+
 def _finish(record: dict[str, Any], out: Output) -> None:
     """Show a trained model and leave with 3 if a gate was missed."""
     lines = [
@@ -221,7 +238,9 @@ def _finish(record: dict[str, Any], out: Output) -> None:
         interval = ""
         if metric.get("lower") is not None:
             interval = f"  [{metric['lower']:.4g}, {metric['upper']:.4g}]"
-        lines.append(f"  {name:<20} {metric['value']:.4f}{interval}")
+        value = "not known" if metric["value"] is None else f"{metric['value']:.4f}"
+        lines.append(f"  {name:<20} {value}{interval}")
+    lines += segment_lines(record["segments"])
     for gate in record["gates"]:
         lines.append(f"  gate {gate['gate']}: {'holds' if gate['holds'] else 'MISSED'}")
     lines += [f"report: {record['report']}", f"card:   {record['card']}"]

@@ -10,6 +10,7 @@ from tenfold.evaluation.calibration import (
 from tenfold.evaluation.card import CardFacts, card_html, card_markdown
 from tenfold.evaluation.gates import GateResult, evaluate_gates
 from tenfold.evaluation.intervals import Estimate, bootstrap, estimate_all
+from tenfold.evaluation.partitions import adjusted_rand, davies_bouldin, mean_agreement
 from tenfold.evaluation.scores import Judged, measure, measure_all, silhouette
 from tenfold.evaluation.threshold import best_threshold
 
@@ -19,14 +20,17 @@ __all__ = [
     "Estimate",
     "GateResult",
     "Judged",
+    "adjusted_rand",
     "best_threshold",
     "bootstrap",
     "calibration_error",
     "calibration_table",
     "card_html",
     "card_markdown",
+    "davies_bouldin",
     "estimate_all",
     "evaluate_gates",
+    "mean_agreement",
     "measure",
     "measure_all",
     "silhouette",

@@ -13,6 +13,8 @@ __all__ = ["KMEANS"]
 
 N_INIT = 8
 """Starts of k-means++; the best inertia wins. Eight find the best basin on the usual tables."""
+ENOUGH_ROWS = 1_000
+"""Rows among which different ones are counted first: most tables show enough there."""
 
 
 def _fit(fit: Fit) -> ArrayModel:
@@ -22,8 +24,11 @@ def _fit(fit: Fit) -> ArrayModel:
     fit.check_stop()
     k = int(fit.params["k"])
     x = np.asarray(fit.matrix, dtype=np.float64)
+    if len(x) < k or len(np.unique(x[:ENOUGH_ROWS], axis=0)) < k > len(np.unique(x, axis=0)):
+        raise ValueError(f"{k} segments need as many different rows; ask for fewer segments")
     with threadpool_limits(fit.threads):
-        means = KMeans(n_clusters=k, n_init=N_INIT, random_state=fit.seed).fit(x)
+        means = KMeans(n_clusters=k, n_init=N_INIT, random_state=fit.seed)
+        means.fit(x, sample_weight=fit.weights)
     # Segments by size, the largest first: their numbers should not depend on the random start.
     order = np.lexsort((means.cluster_centers_[:, 0], -np.bincount(means.labels_, minlength=k)))
     spread = max(float(means.inertia_) / len(x), 1e-12)
@@ -36,7 +41,7 @@ def _recipe(params: Params) -> dict[str, Any]:
 
 
 def _defaults(task: str) -> tuple[Params, ...]:
-    return tuple({"k": k} for k in (5, 2, 3, 4, 6, 7, 8))
+    return tuple({"k": k} for k in (5, 2, 3, 4, 6, 7, 8, 9, 10))
 
 
 def _space(trial: Space, task: str) -> Params:

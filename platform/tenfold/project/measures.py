@@ -41,7 +41,7 @@ class Measure:
         lowest: smallest possible value, None if unbounded.
         highest: largest possible value, None if unbounded.
         meaning: one line for people.
-        searchable: whether a search can optimize it (latency is only gated).
+        searchable: whether a search can optimize it (what it cannot is only gated).
     """
 
     name: str
@@ -75,6 +75,8 @@ _ROWS = (
     Measure("mae", _DOWN, _NUMBERS, 0.0, None, "mean absolute error, target's unit"),
     Measure("r2", _UP, _NUMBERS, None, 1.0, "share of variance explained"),
     Measure("silhouette", _UP, _SEGMENTS, -1.0, 1.0, "how much nearer to the own segment"),
+    Measure("davies_bouldin", _DOWN, _SEGMENTS, 0.0, None, "overlap of segments", searchable=False),
+    Measure("stability", _UP, _SEGMENTS, -0.5, 1.0, "agreement over resamples", searchable=False),
     Measure("latency_p50_ms", _DOWN, _ALL, 0.0, None, "median time of one row", searchable=False),
     Measure("latency_p99_ms", _DOWN, _ALL, 0.0, None, "99 % answer within", searchable=False),
 )

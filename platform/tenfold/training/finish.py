@@ -17,6 +17,7 @@ from tenfold.evaluation import (
     Estimate,
     Judged,
     calibration_table,
+    davies_bouldin,
     estimate_all,
     measure_all,
     silhouette,
@@ -35,6 +36,7 @@ from tenfold.training.fitter import Fitter
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 from tenfold.training.search import Material
+from tenfold.training.study import Segments, study_segments
 
 __all__ = ["Finished", "class_names", "finish", "judge_rows"]
 
@@ -59,6 +61,7 @@ class Finished:
         n_training: rows the last fit's statistics come from.
         n_test: sealed rows judged.
         chosen: why this answer; None where it was given, as in a refit.
+        segments: of a clustering: whether there are any, and what marks them.
     """
 
     answer: Answer
@@ -76,6 +79,7 @@ class Finished:
     n_training: int
     n_test: int
     chosen: Chosen | None = None
+    segments: Segments | None = None
 
     @property
     def family(self) -> str:
@@ -119,13 +123,17 @@ def finish(
     threshold, cross = _from_oof(question, rows, oof)
     scores = engine.score(prep.transform_codes(test.codes))
     judged = question.judge(test.truth, scores, threshold)
+    metrics = judge_rows(judged, prep.transform_codes(test.codes), seed=question.seed)
+    segments = _segments(material, answer, prep, rows, engine)
+    if segments is not None:
+        metrics["stability"] = Estimate(segments.structure.stability, float("nan"), float("nan"))
     return Finished(
         answer=answer,
         preprocessor=prep,
         engine=engine,
         classes=class_names(question, answer),
         threshold=threshold,
-        metrics=judge_rows(judged, prep.transform_codes(test.codes), seed=question.seed),
+        metrics=metrics,
         baseline=_baseline(question, rows, test),
         cross_validation=cross,
         calibration=_calibration(judged),
@@ -135,6 +143,28 @@ def finish(
         n_training=profile.n_rows,
         n_test=test.n_rows,
         chosen=chosen,
+        segments=segments,
+    )
+
+
+def _segments(
+    material: Material,
+    answer: Answer,
+    prep: Preprocessor | Joined,
+    rows: TrainingRows,
+    engine: EngineChoice,
+) -> Segments | None:
+    if material.question.task is not Task.CLUSTERING:
+        return None
+    labels = engine.score(prep.transform_codes(rows.codes)).argmax(axis=1)
+    return study_segments(
+        material.question,
+        answer.parts[0],
+        prep,
+        rows.codes,
+        np.asarray(labels, dtype=np.int64),
+        names=class_names(material.question, answer),
+        threads=material.threads,
     )
 
 
@@ -149,10 +179,13 @@ def class_names(question: Question, answer: Answer) -> tuple[str, ...]:
 def judge_rows(
     judged: Judged, matrix: NDArray[np.float32], *, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Every measure of held-out rows with its interval; for segments, the silhouette."""
+    """Every measure of held-out rows with its interval; for segments, how far they stand apart."""
     if judged.task is Task.CLUSTERING:
-        value = silhouette(matrix, judged.scores.argmax(axis=1))
-        return {"silhouette": Estimate(value, float("nan"), float("nan"))}
+        labels, nan = judged.scores.argmax(axis=1), float("nan")
+        return {
+            "silhouette": Estimate(silhouette(matrix, labels), nan, nan),
+            "davies_bouldin": Estimate(davies_bouldin(matrix, labels), nan, nan),
+        }
     names = [name for name in measures_for(judged.task) if not name.startswith("latency")]
     return estimate_all(tuple(names), judged, seed=seed)
 

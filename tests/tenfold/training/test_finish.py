@@ -179,7 +179,7 @@ def test_segments_have_names_by_size_and_no_labels(make_case: MakeCase) -> None:
     matrix = made.preprocessor.transform_codes(material.rows.codes)
     sizes = np.bincount(made.engine.score(matrix).argmax(axis=1), minlength=3)
     assert sizes.tolist() == sorted(sizes, reverse=True)
-    assert list(made.metrics) == ["silhouette"]
+    assert list(made.metrics) == ["silhouette", "davies_bouldin", "stability"]
     assert -1 <= made.metrics["silhouette"].value <= 1
     assert math.isnan(made.metrics["silhouette"].lower)
     assert (made.threshold, made.baseline, made.calibration) == (None, {}, ())
@@ -198,6 +198,7 @@ def test_judging_segments_needs_the_matrix_and_judging_classes_does_not() -> Non
     own = np.eye(2)[[0, 0, 1, 1]]
     found = judge_rows(Judged(Task.CLUSTERING, np.zeros(4), own, np.zeros(4, dtype=int)), points)
     assert found["silhouette"].value == pytest.approx(0.98, abs=0.005)
+    assert found["davies_bouldin"].value == pytest.approx(0.02)
     p = np.array([0.1, 0.2, 0.8, 0.9])
     rows = Judged(Task.BINARY, np.array([0, 0, 1, 1]), np.c_[1 - p, p], np.array([0, 0, 1, 1]))
     assert judge_rows(rows, np.zeros((0, 0), dtype=np.float32))["roc_auc"].value == 1.0
