@@ -27,6 +27,7 @@ from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder, LogReader
 from tenfold_serve.lineups import Wanted, application, arms_of
 from tenfold_serve.retraining import Retraining
+from tenfold_serve.snapshots import NewestSnapshot
 
 __all__ = ["AggregatorClient", "Host", "Supervisor"]
 
@@ -63,6 +64,7 @@ class _Watch:
     project: Project
     feeder: Feeder
     retraining: Retraining
+    newest: NewestSnapshot
     generation: int = 0
     arms: list[dict[str, Any]] = field(default_factory=list)
     seen: object = None
@@ -118,6 +120,7 @@ class Supervisor:
                     journal=self._journal,
                     command=retrain_command,
                 ),
+                NewestSnapshot(settings, project.name),
             )
             for project, path in projects
         }
@@ -277,6 +280,7 @@ class Supervisor:
                 "decisions": dict(watch.decisions),
                 "retrains": watch.retraining.counts(),
                 "retrain_running": watch.retraining.is_running,
+                "prepared": watch.newest.facts(),
             },
         )
 

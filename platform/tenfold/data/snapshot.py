@@ -113,6 +113,11 @@ class Snapshot:
             manifest=manifest,
         )
 
+    @staticmethod
+    def pointer(settings: Settings, project: str) -> Path:
+        """The small file that names the newest snapshot; it changes with every one."""
+        return settings.snapshots / project / LATEST
+
     @classmethod
     def latest(cls, settings: Settings, project: Project | str) -> Snapshot:
         """The snapshot that `prepare` made last for a project (or for a project of that name).
@@ -122,7 +127,7 @@ class Snapshot:
             StoreError: the snapshot is not whole.
         """
         name = project if isinstance(project, str) else project.name
-        pointer = settings.snapshots / name / LATEST
+        pointer = cls.pointer(settings, name)
         if not pointer.is_file():
             raise DataError(
                 f"project {name!r} must be prepared first, and {settings.snapshots} holds no "

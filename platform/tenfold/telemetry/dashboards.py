@@ -192,6 +192,29 @@ PANELS: tuple[PanelSpec, ...] = (
         },
     ),
     PanelSpec(
+        "Data",
+        "Records that were not kept",
+        {
+            _sel("tenfold_snapshot_quarantine_ratio"): "{{project}} in quarantine",
+            _sel("tenfold_snapshot_duplicate_ratio"): "{{project}} duplicates",
+        },
+        unit="percentunit",
+        description="Shares of the newest snapshot's records.",
+    ),
+    PanelSpec(
+        "Data",
+        "Records of the newest snapshot",
+        {_sel("tenfold_snapshot_records"): "{{project}}"},
+        kind="stat",
+    ),
+    PanelSpec(
+        "Data",
+        "Age of the newest snapshot",
+        {f"time() - {_sel('tenfold_snapshot_timestamp_seconds')}": "{{project}}"},
+        unit="s",
+        kind="stat",
+    ),
+    PanelSpec(
         "Monitor",
         "Seconds since the last update",
         {

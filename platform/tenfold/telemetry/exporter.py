@@ -49,6 +49,8 @@ class ProjectView:
         retrains: ended retrains by result, ``done`` or ``failed``.
         retrain_running: whether one runs now.
         dropped_rows: rows answered but in no count or no log.
+        prepared: of the newest snapshot: ``records``, ``quarantine_ratio``, ``duplicate_ratio`` and
+            ``timestamp_seconds``; empty without one.
     """
 
     project: str
@@ -59,6 +61,7 @@ class ProjectView:
     retrains: Mapping[str, int] = field(default_factory=dict)
     retrain_running: bool = False
     dropped_rows: int = 0
+    prepared: Mapping[str, float] = field(default_factory=dict)
 
 
 class TenfoldCollector(Collector):
@@ -133,6 +136,8 @@ def _series(view: ProjectView) -> Series:
         yield "tenfold_retrain_total", (project, result), count
     yield "tenfold_retrain_running", (project,), float(view.retrain_running)
     yield "tenfold_monitor_dropped_rows_total", (project,), view.dropped_rows
+    for name, value in view.prepared.items():
+        yield f"tenfold_snapshot_{name}", (project,), value
     for snapshot in view.monitors:
         yield from _model_series(snapshot)
 

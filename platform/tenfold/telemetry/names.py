@@ -210,6 +210,31 @@ METRICS: tuple[Metric, ...] = (
         _PROJECT,
         _BY_PROJECT,
     ),
+    # The prepared table
+    _gauge(
+        "tenfold_snapshot_records",
+        "Records read for the newest snapshot.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
+    _gauge(
+        "tenfold_snapshot_quarantine_ratio",
+        "Share of the newest snapshot's records that could not be mended.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
+    _gauge(
+        "tenfold_snapshot_duplicate_ratio",
+        "Share of the newest snapshot's records that repeat another one.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
+    _gauge(
+        "tenfold_snapshot_timestamp_seconds",
+        "When the newest snapshot was prepared.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
     # The monitor itself
     _counter("tenfold_monitor_blocks_total", "Blocks of rows that were judged.", _MODEL, _BY_MODEL),
     _gauge(

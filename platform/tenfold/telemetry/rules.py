@@ -23,6 +23,8 @@ LATENCY_BUDGET = 0.01
 SLOW_S = "0.1"
 """Edge of a latency bucket beyond which a request is slow."""
 
+QUARANTINE_RATIO = 0.01
+"""Share of bad records from which somebody should look; ``prepare.max_bad_fraction`` stops."""
 LOOP_RETRAINS = 10
 """Retrains in seven days that somebody should know of, well before the policy stops at 20."""
 
@@ -161,6 +163,14 @@ ALERTS: tuple[Alert, ...] = (
         "ticket",
         f"{{{{ $labels.project }}}}: over {LOOP_RETRAINS} retrains in seven days: it does not help",
         "look at the data and the labels, then raise retrain.cooldown",
+    ),
+    Alert(
+        "TenfoldQuarantineHigh",
+        f"tenfold_snapshot_quarantine_ratio > {QUARANTINE_RATIO}",
+        "ticket",
+        f"{{{{ $labels.project }}}}: over {QUARANTINE_RATIO:.0%} of the newest table's records "
+        "could not be mended",
+        "read the quarantine in the exploration report, then mend the source",
     ),
     Alert(
         "TenfoldMonitorStale",

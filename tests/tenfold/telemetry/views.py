@@ -60,4 +60,10 @@ def full_view() -> ProjectView:
         retrains={"done": 1, "failed": 0},
         retrain_running=True,
         dropped_rows=1,
+        prepared={
+            "records": 1000.0,
+            "quarantine_ratio": 0.08,
+            "duplicate_ratio": 0.01,
+            "timestamp_seconds": 1.9e9,
+        },
     )
