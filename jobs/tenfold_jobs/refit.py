@@ -41,8 +41,8 @@ def refit_artifact(
         project: gates and costs.
         snapshot: of the newer rows, with the parent's schema.
         settings: where things live.
-        parent: the version whose recipe is used: its parts, weights and seeds; the temperature is
-            chosen anew.
+        parent: the version whose recipe is used: its parts, weights and seeds; the calibration
+            is chosen anew.
         threads: of the fit; one by default, because a refit runs beside replicas that answer, and
             on two cores one thread leaves them theirs.
         progress: is told of steps.

@@ -23,7 +23,7 @@ from tenfold.tracking import RunFacts, Tracker, TrialLog
 from tenfold.training.board import Tried
 from tenfold.training.choosing import Choice
 from tenfold.training.distributed import fit_distributed
-from tenfold.training.ensemble import choose_answer
+from tenfold.training.ensemble import PREFERENCES, choose_answer
 from tenfold.training.finish import Finished, finish
 from tenfold.training.fitter import Fitter, LastFit, fit_in_process
 from tenfold.training.fitter import Plan as FitPlan
@@ -51,8 +51,6 @@ __all__ = ["TrainRecord", "run_train"]
 
 Found = SearchResult | Choice
 """What a search gives: a model for a target, or a number of segments."""
-WITHIN = {"balanced": 1.0, "accuracy": 0.0}
-"""Standard errors behind the best score that a faster answer may be, by ``train.prefer``."""
 MEDIAN_SHARE = 0.5
 """Of a latency gate, for the median row: the slowest of a hundred takes about twice as long."""
 
@@ -302,7 +300,7 @@ def _finish(job: _Job, found: Found, left_s: Callable[[], float] | None) -> Fini
         fitter=fitter,
         left_s=left_s,
         single=_is_distributed(job, found.best.config.family),
-        within=WITHIN[job.project.train.prefer],
+        prefer=PREFERENCES[job.project.train.prefer],
         most_micros=_most_micros(job.project),
     )
     if chosen.pick is not None:

@@ -20,14 +20,14 @@ from tenfold.canonical import canonical_json
 from tenfold.errors import ArtifactError
 from tenfold.models.arrays import ARCH_FILE
 from tenfold.models.base import Matrix, Model
+from tenfold.models.calibration import NO_CALIBRATION, Calibration
 from tenfold.models.onnx_graph import Graph
 
-__all__ = ["BLEND", "MEMBERS_FILE", "BlendModel", "Member", "blended", "load_blend", "tempered"]
+__all__ = ["BLEND", "MEMBERS_FILE", "BlendModel", "Member", "blended", "load_blend"]
 
 BLEND = "blend"
 MEMBERS_FILE = "members.safetensors"
 """All native files of all members: bytes under ``{member}/{file}``; data, never code."""
-MIN_PROBABILITY = 1e-15
 
 Scores = NDArray[np.float64]
 Loader = Callable[[str, Mapping[str, bytes]], Model]
@@ -42,31 +42,14 @@ class Member:
         weight: above 0; the weights of a blend sum to 1.
         first: its first column of the blend's matrix.
         last: the column behind its last one.
+        graph: what `Model.to_onnx` gives, where somebody converted it already.
     """
 
     model: Model
     weight: float
     first: int
     last: int
-
-
-def tempered(scores: Scores, temperature: float) -> Scores:
-    """Probabilities with their logits divided by a temperature; rows sum to 1 again.
-
-    Source: C. Guo et al., "On calibration of modern neural networks" (2017), section 4.2.
-
-    Args:
-        scores: probabilities (n_rows, k).
-        temperature: above 0; 1 changes nothing, more makes answers less sure.
-
-    >>> tempered(np.array([[0.2, 0.8]]), 2.0).round(4)
-    array([[0.3333, 0.6667]])
-    """
-    if temperature == 1.0:
-        return scores
-    logits = np.log(np.maximum(scores, MIN_PROBABILITY)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    graph: bytes | None = None
 
 
 class BlendModel:
@@ -76,7 +59,7 @@ class BlendModel:
         members: at least one.
         n_features: columns of the matrix.
         n_outputs: columns of the scores.
-        temperature: of the calibration; 1 for none, and always 1 for numbers.
+        calibration: of the mean; none for numbers.
     """
 
     family = BLEND
@@ -88,19 +71,20 @@ class BlendModel:
         *,
         n_features: int,
         n_outputs: int,
-        temperature: float = 1.0,
+        calibration: Calibration = NO_CALIBRATION,
     ) -> None:
         self.members = tuple(members)
         self.n_features = n_features
         self.n_outputs = n_outputs
-        self.temperature = temperature
+        self.calibration = calibration
         inside = all(0 <= m.first < m.last <= n_features and m.weight > 0 for m in self.members)
         total = sum(member.weight for member in self.members)
-        if not self.members or not inside or abs(total - 1.0) > 1e-9 or not temperature > 0:
+        fits = calibration.is_none or n_outputs == 2 or (n_outputs > 2 and not calibration.knots)
+        if not (self.members and inside and fits and abs(total - 1.0) <= 1e-9):
             raise ArtifactError(
                 f"a blend of {len(self.members)} members has weights above 0 that sum to 1 "
-                f"(they sum to {total}), columns among its {n_features} and a temperature above 0 "
-                f"({temperature}); publish the model again"
+                f"(they sum to {total}), columns among its {n_features} and a calibration of its "
+                f"{n_outputs} scores ({calibration.words}); publish the model again"
             )
 
     def predict(self, matrix: Matrix) -> Scores:
@@ -109,7 +93,7 @@ class BlendModel:
         for member in self.members:
             own = np.ascontiguousarray(matrix[:, member.first : member.last])
             total += member.weight * member.model.predict(own)
-        return tempered(total, self.temperature).astype(np.float32).astype(np.float64)
+        return self.calibration.apply(total).astype(np.float32).astype(np.float64)
 
     def files(self) -> dict[str, bytes]:
         """``arch.json`` and ``members.safetensors``."""
@@ -119,7 +103,7 @@ class BlendModel:
             "family": BLEND,
             "n_features": self.n_features,
             "n_outputs": self.n_outputs,
-            "temperature": self.temperature,
+            "calibration": self.calibration.to_dict(),
             "members": [
                 {"family": m.model.family, "weight": m.weight, "first": m.first, "last": m.last}
                 for m in self.members
@@ -137,31 +121,28 @@ class BlendModel:
         graph = Graph(self.n_features)
         parts = []
         for member in self.members:
-            own = member.model.to_onnx()
+            own = member.graph or member.model.to_onnx()
             if own is None:
                 return None
             x = graph.columns("x", member.first, member.last)
             part = graph.double(graph.include(own, x))
             weight = graph.constant(np.array([member.weight]))
             parts.append(graph.op("Mul", part, weight))
-        return graph.finish(self._calibrated(graph, graph.op("Sum", *parts)), self.n_outputs)
-
-    def _calibrated(self, graph: Graph, x: str) -> str:
-        if self.temperature == 1.0:
-            return x
-        floor = graph.constant(np.array(MIN_PROBABILITY))
-        logits = graph.op("Log", graph.op("Max", x, floor))
-        scaled = graph.op("Div", logits, graph.constant(np.array([self.temperature])))
-        return graph.op("Softmax", scaled, axis=1)
+        mean = self.calibration.add_to(graph, graph.op("Sum", *parts))
+        return graph.finish(mean, self.n_outputs)
 
 
 def blended(
-    members: Sequence[Member], *, n_features: int, n_outputs: int, temperature: float = 1.0
+    members: Sequence[Member],
+    *,
+    n_features: int,
+    n_outputs: int,
+    calibration: Calibration = NO_CALIBRATION,
 ) -> Model:
     """The blend, or its only member as it is where nothing is left to add to it."""
-    if len(members) == 1 and temperature == 1.0:
+    if len(members) == 1 and calibration.is_none:
         return members[0].model
-    return BlendModel(members, n_features=n_features, n_outputs=n_outputs, temperature=temperature)
+    return BlendModel(members, n_features=n_features, n_outputs=n_outputs, calibration=calibration)
 
 
 def load_blend(files: Mapping[str, bytes], load: Loader) -> BlendModel:
@@ -193,7 +174,7 @@ def load_blend(files: Mapping[str, bytes], load: Loader) -> BlendModel:
             members,
             n_features=int(arch["n_features"]),
             n_outputs=int(arch["n_outputs"]),
-            temperature=float(arch["temperature"]),
+            calibration=Calibration.from_dict(arch["calibration"]),
         )
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         raise ArtifactError(

@@ -80,9 +80,10 @@ class Train(Section):
     missing exactly with it): warn on the terminal and on the model card, or stop before anything is
     fitted."""
 
-    prefer: Literal["balanced", "accuracy"] = "balanced"
-    """Who answers: the fastest model or blend within one standard error of the best score, or the
-    best score whatever its price. A gate on latency binds either."""
+    prefer: Literal["balanced", "accuracy", "latency"] = "balanced"
+    """Who answers: the fastest model or blend within one standard error of the best score, the best
+    score whatever its price, or the fastest within two, with one seed. A gate on latency binds all
+    three."""
 
     @property
     def budget_s(self) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from tenfold.errors import ArtifactError
 from tenfold.models import FAMILIES
 from tenfold.models.blend import BLEND
+from tenfold.models.calibration import NO_CALIBRATION, Calibration
 
 __all__ = ["Answer", "Part"]
 
@@ -63,14 +64,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Parts, the heaviest first, and the temperature of their mean's probabilities.
+    """Parts, the heaviest first, and the calibration of their mean.
 
     >>> Answer.single("linear", {"c": 1.0}).words
     'linear'
     """
 
     parts: tuple[Part, ...]
-    temperature: float = 1.0
+    calibration: Calibration = NO_CALIBRATION
 
     @classmethod
     def single(cls, family: str, params: Mapping[str, Any], *, rounds: int = 0) -> Answer:
@@ -94,7 +95,7 @@ class Answer:
                 )
                 for part in params["parts"]
             )  # fmt: skip
-            return cls(parts, float(params["temperature"]))
+            return cls(parts, Calibration.from_dict(params["calibration"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"the manifest's lineage must name the parts of its blend: {error!r}; "
@@ -104,7 +105,7 @@ class Answer:
     @property
     def is_plain(self) -> bool:
         """Whether one model answers as it is."""
-        return len(self.parts) == 1 and self.parts[0].seeds == 1 and self.temperature == 1.0
+        return len(self.parts) == 1 and self.parts[0].seeds == 1 and self.calibration.is_none
 
     @property
     def family(self) -> str:
@@ -117,7 +118,7 @@ class Answer:
         if self.is_plain:
             return dict(self.parts[0].params)
         return {
-            "temperature": self.temperature,
+            "calibration": self.calibration.to_dict(),
             "parts": [
                 {"family": p.family, "weight": p.weight, "seeds": p.seeds, "params": dict(p.params)}
                 for p in self.parts
@@ -133,6 +134,19 @@ class Answer:
             + (f" ({part.weight:.2g})" if len(self.parts) > 1 else "")
             for part in self.parts
         )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a card says of it: parameters of one model, or of each part."""
+        if self.is_plain:
+            return dict(self.parts[0].params)
+        facts: dict[str, Any] = {}
+        for number, part in enumerate(self.parts, start=1):
+            what = f"{number}. {part.family}"
+            facts[f"{what}: weight"] = round(part.weight, 4)
+            facts[f"{what}: seeds"] = part.seeds
+            facts |= {f"{what}: {name}": value for name, value in part.params.items()}
+        return facts | {"calibration": self.calibration.words}
 
     def with_seeds(self, seeds: int) -> Answer:
         """The same with so many seeds for every part that a seed changes."""

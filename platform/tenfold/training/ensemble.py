@@ -5,36 +5,37 @@ What is fitted on all rows on the way is kept by the fitter, so that nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.models import FAMILIES
-from tenfold.models.blend import tempered
+from tenfold.models.calibration import NO_CALIBRATION
 from tenfold.project.measures import Task
 from tenfold.training.answer import Answer, Part
 from tenfold.training.blend import (
     MAX_CANDIDATES,
+    MAX_JUDGED_ROWS,
+    SELECTION_ROWS,
     Judge,
     Mix,
-    Point,
     Scores,
-    choose_mix,
-    choose_temperature,
-    front,
     greedy,
     mixed,
     nested_score,
 )
 from tenfold.training.board import Tried
+from tenfold.training.calibrate import choose_calibration
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.fitter import Fitter
+from tenfold.training.front import Point, behind_of, choose_point
 from tenfold.training.search import Material
 
-__all__ = ["Chosen", "choose_answer"]
+__all__ = ["PREFERENCES", "Chosen", "Preference", "choose_answer", "recalibrated"]
 
 SEEDS = 4
 """Fits of a part whose mean answers: four regain on all rows what a bag of folds would give."""
@@ -44,6 +45,31 @@ SEED_MICROS = 300.0
 OofOf = Callable[[int], NDArray[np.float32] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How much score is worth against microseconds.
+
+    Attributes:
+        within: standard errors behind the best score that a faster answer may be.
+        seeds: fits of each random member, at most.
+        seed_micros: microseconds a row that several seeds may cost together.
+    """
+
+    within: float = 1.0
+    seeds: int = SEEDS
+    seed_micros: float = SEED_MICROS
+
+
+PREFERENCES: Final[Mapping[str, Preference]] = MappingProxyType(
+    {
+        "balanced": Preference(),
+        "accuracy": Preference(within=0.0, seed_micros=float("inf")),
+        "latency": Preference(within=2.0, seeds=1),
+    }
+)
+"""By ``train.prefer`` of the project."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The answer and why.
@@ -51,8 +77,11 @@ class Chosen:
     Attributes:
         answer: the recipe.
         oof: its out-of-fold scores, mixed and calibrated; None for segments.
-        front: what else could have answered, the fastest first; empty for segments.
-        pick: of the front.
+        front: what else could have answered, the fastest first, those that were not fitted last;
+            empty where there was no choice.
+        pick: of the front; with the seeds that answer.
+        families: configuration to family, of all members of the front.
+        single: score of the best single configuration.
         nested: score of the pick whose weights have not seen the fold that they are judged on; NaN
             for a single configuration.
         reason: in words.
@@ -62,22 +91,43 @@ class Chosen:
     oof: NDArray[np.float32] | None
     front: tuple[Point, ...]
     pick: Point | None
+    families: Mapping[int, str]
+    single: float
     nested: float
     reason: str
 
     def front_dicts(self) -> list[dict[str, Any]]:
-        """The front as JSON values, the fastest first."""
+        """The front as JSON values, the fastest first; nulls where a candidate was not fitted."""
         return [
             {
-                "members": [list(pair) for pair in point.mix.weights],
+                "members": [
+                    {"number": number, "family": self.families[number], "weight": round(weight, 4)}
+                    for number, weight in point.mix.weights
+                ],
+                "seeds": point.seeds,
                 "score": point.mix.score,
-                "us_per_row": round(point.micros, 1),
-                "bytes": point.size_bytes,
-                "behind": round(point.behind, 2),
+                "us_per_row": round(point.micros, 1) if point.is_timed else None,
+                "bytes": point.size_bytes if point.is_timed else None,
+                "behind": round(point.behind, 2) if np.isfinite(point.behind) else None,
                 "picked": point is self.pick,
             }
             for point in self.front
         ]
+
+
+def _lone(material: Material, best: Tried, oof_of: OofOf) -> Chosen:
+    """The best configuration as it is: where blends make no sense, or their fits are too dear."""
+    oof = None if material.question.task is Task.CLUSTERING else oof_of(best.config.number)
+    return Chosen(
+        answer=Answer((_part(best),)),
+        oof=oof,
+        front=(),
+        pick=None,
+        families={best.config.number: best.config.family},
+        single=best.outcome.score,
+        nested=float("nan"),
+        reason="the best configuration",
+    )
 
 
 def choose_answer(
@@ -89,7 +139,7 @@ def choose_answer(
     fitter: Fitter,
     left_s: Callable[[], float] | None = None,
     single: bool = False,
-    within: float = 1.0,
+    prefer: Preference = PREFERENCES["balanced"],
     most_micros: float | None = None,
 ) -> Chosen:
     """Choose who answers.
@@ -102,50 +152,123 @@ def choose_answer(
         fitter: fits on all rows.
         left_s: seconds that last fits may still take; None for no limit, and a repeatable choice.
         single: only the best configuration, with one seed: for fits that are too dear for more.
-        within: standard errors behind the best score that a faster answer may be.
+        prefer: score against microseconds.
         most_micros: microseconds a row that an answer may cost; None for no limit. If nothing is
             so fast, the fastest answers.
     """
-    parts = {t.config.number: _part(t) for t in tried}
-    lone = _part(best)
     if material.question.task is Task.CLUSTERING or best.config.family == "dummy" or single:
-        oof = None if material.question.task is Task.CLUSTERING else oof_of(best.config.number)
-        return Chosen(Answer((lone,)), oof, (), None, float("nan"), "the best configuration")
+        return _lone(material, best, oof_of)
+    by_number = {t.config.number: t for t in tried}
     oofs = _candidates(material, best, tried, oof_of)
+    few = _judge(material, list(oofs.values()), most_rows=SELECTION_ROWS)
+    found = greedy(few, {number: few.take(oof) for number, oof in oofs.items()})
     judge = _judge(material, list(oofs.values()))
     scores = {number: judge.take(oof) for number, oof in oofs.items()}
-    mixes = _affordable(greedy(judge, scores), material, tried, left_s)
-
-    def cost(mix: Mix) -> tuple[float, int]:
-        own = [parts[number] for number in mix.members]
-        return sum(map(fitter.micros, own)), sum(map(fitter.size_bytes, own))
-
-    seed = material.question.seed
-    points = front(judge, mixes, scores, cost=cost, seed=seed)
-    pick = choose_mix(points, within=within, most_micros=most_micros)
-    nested = float("nan")
-    if len(pick.mix.weights) > 1:
-        nested = nested_score(judge, scores, size=len(pick.mix.weights))
-    temperature = choose_temperature(judge, mixed(pick.mix.weights, scores))
-    answer = Answer(
-        tuple(_weighed(parts[number], weight) for number, weight in pick.mix.weights), temperature
-    )
-    room = SEED_MICROS if most_micros is None else min(SEED_MICROS, most_micros)
-    answer = answer.with_seeds(_seeds(answer, room / max(pick.micros, 1e-9), fitter, left_s))
+    mixes = _mixes(judge, scores, found, best, by_number)
+    points = behind_of(judge, mixes, scores, seed=material.question.seed)
+    points = _timed(points, by_number, material, fitter, left_s)
+    pick, nested = _pick(points, few, oofs, within=prefer.within, most_micros=most_micros)
+    calibration = choose_calibration(judge, mixed(pick.mix.weights, scores))
+    answer = replace(_answer(pick.mix, by_number), calibration=calibration)
+    room = prefer.seed_micros if most_micros is None else min(prefer.seed_micros, most_micros)
+    seeds = _seeds(answer, room / pick.micros, fitter, left_s, most=prefer.seeds)
+    front = sorted(points, key=lambda p: (not p.is_timed, p.micros, len(p.mix.weights)))
+    if seeds > 1:
+        answer = answer.with_seeds(seeds)
+        pick = pick.measured(*fitter.measure(answer), seeds=seeds)
+        front.append(pick)
+        front.sort(key=lambda p: (not p.is_timed, p.micros, len(p.mix.weights)))
     whole = sum(weight * oofs[number].astype(np.float64) for number, weight in pick.mix.weights)
-    oof = tempered(np.asarray(whole), temperature).astype(np.float32)
-    return Chosen(answer, oof, tuple(points), pick, nested, _reason(points, pick, within))
+    return Chosen(
+        answer=answer,
+        oof=calibration.apply(np.asarray(whole)).astype(np.float32),
+        front=tuple(front),
+        pick=pick,
+        families={n: by_number[n].config.family for p in front for n in p.mix.members},
+        single=mixes[0].score,
+        nested=nested,
+        reason=_reason(points, pick, prefer.within, most_micros),
+    )
+
+
+def _mixes(
+    judge: Judge,
+    scores: Mapping[int, Scores],
+    found: Sequence[Mix],
+    best: Tried,
+    by_number: Mapping[int, Tried],
+) -> list[Mix]:
+    """The best configuration, the blends by size, the best configuration of each other family; with
+    scores on all the judge's rows."""
+    families: dict[str, int] = {}
+    for number in scores:  # the best first
+        families.setdefault(by_number[number].config.family, number)
+    lone = {best.config.number, *(m for mix in found[:1] for m in mix.members), *families.values()}
+    ordered = [
+        ((best.config.number, 1.0),),
+        *(mix.weights for mix in found if len(mix.weights) > 1),
+        *(((number, 1.0),) for number in scores if number in lone),
+    ]
+    return [Mix(weights, judge.score(mixed(weights, scores))) for weights in dict.fromkeys(ordered)]
+
+
+def _answer(mix: Mix, by_number: Mapping[int, Tried]) -> Answer:
+    return Answer(tuple(replace(_part(by_number[n]), weight=w) for n, w in mix.weights))
+
+
+def _timed(
+    points: Sequence[Point],
+    by_number: Mapping[int, Tried],
+    material: Material,
+    fitter: Fitter,
+    left_s: Callable[[], float] | None,
+) -> list[Point]:
+    """The points with what they cost; those whose last fits the time does not allow, without. The
+    first always is."""
+    fitted: set[int] = set()
+    out: list[Point] = []
+    for place, point in enumerate(points):
+        new = set(point.mix.members) - fitted
+        seconds = sum(by_number[n].outcome.seconds for n in new) * material.last_fit_share
+        if place > 0 and left_s is not None and seconds > left_s():
+            out.append(point)
+            continue
+        out.append(point.measured(*fitter.measure(_answer(point.mix, by_number))))
+        fitted |= new
+    return out
+
+
+def _pick(
+    points: Sequence[Point],
+    few: Judge,
+    oofs: Mapping[int, NDArray[np.float32]],
+    *,
+    within: float,
+    most_micros: float | None,
+) -> tuple[Point, float]:
+    """Who answers, and the score of its weights on folds that they have not seen. A blend that is
+    not better than the best configuration there was chosen by luck: a single one answers."""
+    pick = choose_point(points, within=within, most_micros=most_micros)
+    if len(pick.mix.weights) == 1:
+        return pick, float("nan")
+    scores = {number: few.take(oof) for number, oof in oofs.items()}
+    nested = nested_score(few, scores, size=len(pick.mix.weights))
+    (lone,) = points[0].mix.members
+    if few.question.better(nested, few.score(scores[lone])):
+        return pick, nested
+    singles = [point for point in points if len(point.mix.weights) == 1]
+    return choose_point(singles, within=within, most_micros=most_micros), float("nan")
 
 
 def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np.float32] | None]:
-    """The same parts on other rows: out-of-fold scores of each, mixed, and a temperature for them.
+    """The same parts on other rows: out-of-fold scores of each, mixed, and a calibration for them.
 
     Args:
         material: the other rows.
         answer: its parts and weights stay.
 
     Returns:
-        The answer with its new temperature, and its out-of-fold scores; None where a part cannot
+        The answer with its new calibration, and its out-of-fold scores; None where a part cannot
         be judged.
     """
     work = material.workspace()
@@ -154,37 +277,36 @@ def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np
         config = Config(number, part.family, part.params, must=True)
         oof = evaluate(work, config).oof
         if oof is None:
-            return replace(answer, temperature=1.0), None
+            return replace(answer, calibration=NO_CALIBRATION), None
         scores[number] = oof.astype(np.float64)
     whole = mixed([(n, part.weight) for n, part in enumerate(answer.parts)], scores)
     if material.question.task is Task.CLUSTERING:
         return answer, whole.astype(np.float32)
     judge = _judge(material, [whole.astype(np.float32)])
-    temperature = choose_temperature(judge, whole[judge.rows])
-    made = tempered(whole, temperature).astype(np.float32)
-    return replace(answer, temperature=temperature), made
+    calibration = choose_calibration(judge, whole[judge.rows])
+    made = calibration.apply(whole).astype(np.float32)
+    return replace(answer, calibration=calibration), made
 
 
 def _part(tried: Tried) -> Part:
     return Part.of(tried.config.family, tried.config.params, rounds=tried.outcome.rounds)
 
 
-def _weighed(part: Part, weight: float) -> Part:
-    return Part(part.family, part.params, weight)
-
-
 def _candidates(
     material: Material, best: Tried, tried: Sequence[Tried], oof_of: OofOf
 ) -> dict[int, NDArray[np.float32]]:
-    """Out-of-fold scores of the best configurations that judge the same rows as the best one."""
+    """Out-of-fold scores of the best configuration, the best of each family, then the next best;
+    only of those that judge the same rows as the best one."""
     question = material.question
     ranked = sorted(
         (t for t in tried if t.config.family != "dummy" and not np.isnan(t.outcome.score)),
         key=lambda t: (-t.outcome.score if question.maximize else t.outcome.score, t.config.number),
     )
+    firsts = {t.config.family: t for t in reversed(ranked)}
+    of_families = [t for t in ranked if t is firsts[t.config.family]]
     found: dict[int, NDArray[np.float32]] = {}
     known: NDArray[np.bool_] | None = None
-    for one in [best, *ranked]:
+    for one in [best, *of_families, *ranked]:
         number = one.config.number
         if number in found or len(found) == MAX_CANDIDATES:
             continue
@@ -198,49 +320,41 @@ def _candidates(
     return found
 
 
-def _judge(material: Material, oofs: Sequence[NDArray[np.float32]]) -> Judge:
+def _judge(
+    material: Material, oofs: Sequence[NDArray[np.float32]], *, most_rows: int = MAX_JUDGED_ROWS
+) -> Judge:
     known = ~np.isnan(oofs[0][:, 0])
-    return Judge(material.question, material.rows.truth, material.rows.fold, known)
-
-
-def _affordable(
-    mixes: list[Mix],
-    material: Material,
-    tried: Sequence[Tried],
-    left_s: Callable[[], float] | None,
-) -> list[Mix]:
-    """The mixes whose last fits the time allows; the single best one always."""
-    if left_s is None:
-        return mixes
-    rows = [int(np.isin(material.rows.fold, use.train).sum()) for use in material.question.folds]
-    share = material.rows.n_rows / max(1, sum(rows))
-    seconds = {t.config.number: t.outcome.seconds * share for t in tried}
-    kept, left = [mixes[0]], left_s()
-    for mix in mixes[1:]:
-        numbers = set(mix.members).union(*(other.members for other in kept))
-        if sum(seconds[number] for number in numbers) > left:
-            break
-        kept.append(mix)
-    return kept
+    rows = material.rows
+    return Judge(material.question, rows.truth, rows.fold, known, most_rows=most_rows)
 
 
 def _seeds(
-    answer: Answer, fit_in: float, fitter: Fitter, left_s: Callable[[], float] | None
+    answer: Answer,
+    fit_in: float,
+    fitter: Fitter,
+    left_s: Callable[[], float] | None,
+    *,
+    most: int,
 ) -> int:
     """As many as time and microseconds allow; ``fit_in`` is how often the answer's fit in."""
     random = [part for part in answer.parts if FAMILIES[part.family].random]
     if not random:
         return 1
-    most = max(1, min(SEEDS, int(fit_in)))
+    most = max(1, int(min(most, fit_in)))
     if left_s is None:
         return most
     each = sum(map(fitter.seconds, random))
     return max(1, min(most, 1 + int(left_s() / max(each, 1e-3))))
 
 
-def _reason(points: Sequence[Point], pick: Point, within: float) -> str:
-    if len(points) == 1:
+def _reason(points: Sequence[Point], pick: Point, within: float, most_micros: float | None) -> str:
+    timed = [point for point in points if point.is_timed]
+    if len(timed) == 1:
         return "no blend was better than the best configuration"
+    limit = "" if most_micros is None else f" of those below {most_micros:.0f} us a row"
     if pick.behind == 0.0:
-        return f"the best of {len(points)}; none within {within:g} standard error of it is faster"
-    return f"the fastest within {within:g} standard error of the best: {pick.behind:.1f} behind"
+        return f"the best of {len(timed)}{limit}; none within {within:g} standard error is faster"
+    return (
+        f"the fastest{limit} within {within:g} standard error of the best of {len(timed)}: "
+        f"{pick.behind:.1f} behind"
+    )

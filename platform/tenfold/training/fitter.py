@@ -34,6 +34,7 @@ SEED_STEP = 1009
 """Between the seeds of one part: none meets a seed of the search."""
 TIMED_ROWS = 64
 """Single rows behind a latency; their median counts."""
+WARM_UP_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Fitter:
         self._last_fit = last_fit
         self._prepared: dict[bytes, CrossFit] = {}
         self._models: dict[bytes, Model] = {}
+        self._graphs: dict[bytes, bytes | None] = {}
         self._seconds: dict[bytes, float] = {}
 
     @property
@@ -133,7 +135,7 @@ class Fitter:
 
     def model(self, part: Part, seed: int = 0) -> Model:
         """A part's model by the number of its seed, from 0."""
-        key = canonical_json([part.family, dict(part.params), seed])
+        key = _key(part, seed)
         if key not in self._models:
             material = self._material
             question = material.question
@@ -149,25 +151,31 @@ class Fitter:
     def seconds(self, part: Part) -> float:
         """What the fit of one seed took."""
         self.model(part)
-        return self._seconds[canonical_json([part.family, dict(part.params), 0])]
+        return self._seconds[_key(part, 0)]
 
-    def micros(self, part: Part) -> float:
-        """Microseconds of a single row through a part: preparation and engine, one thread."""
-        codes = self.stage(part).narrow(self._material.rows.codes[:TIMED_ROWS])
-        served = self.prepared(part).served
-        score = choose_engine(self.model(part), served.transform_codes(codes)).score
+    def measure(self, answer: Answer) -> tuple[float, int]:
+        """Microseconds of a single row through preparation and engine on one thread, the median of
+        some; and bytes of the native files. Fits what is not fitted yet."""
+        built = self.build(answer)
+        codes = built.narrow(self._material.rows.codes[:TIMED_ROWS])
+        prepare = built.preprocessor.transform_codes
+        score = choose_engine(built.model, prepare(codes)).score
         spent = []
-        for row in range(-8, len(codes)):
+        for row in range(-WARM_UP_ROWS, len(codes)):
             one = codes[max(row, 0) : max(row, 0) + 1]
             began = time.perf_counter()
-            score(served.transform_codes(one))
+            score(prepare(one))
             if row >= 0:
                 spent.append(time.perf_counter() - began)
-        return float(np.median(spent)) * 1e6
+        size_bytes = sum(map(len, built.model.files().values()))
+        return float(np.median(spent)) * 1e6, size_bytes
 
-    def size_bytes(self, part: Part) -> int:
-        """Of the native files of one seed."""
-        return sum(map(len, self.model(part).files().values()))
+    def _graph(self, part: Part, seed: int) -> bytes | None:
+        """A fitted model as ONNX, converted once however many blends it stands in."""
+        key = _key(part, seed)
+        if key not in self._graphs:
+            self._graphs[key] = self._models[key].to_onnx()
+        return self._graphs[key]
 
     def build(self, answer: Answer) -> Built:
         """Fit what is left of an answer and put it together."""
@@ -180,7 +188,8 @@ class Fitter:
             first, last = ends[place] - own.served.n_features, ends[place]
             for seed in range(part.seeds):
                 model = self.model(part, seed)
-                members.append(Member(model, part.weight / part.seeds, first, last))
+                graph = self._graph(part, seed)
+                members.append(Member(model, part.weight / part.seeds, first, last, graph))
         question = self._material.question
         joined = join_preprocessors([own.served for own in prepared])
         model = blended(
@@ -189,10 +198,15 @@ class Fitter:
             n_outputs=n_outputs(
                 question.task.value, n_classes_of(question, answer.parts[0].params)
             ),
-            temperature=answer.temperature,
+            calibration=answer.calibration,
         )
         table = self._material.schema
         index = {column.name: place for place, column in enumerate(table.features)}
         asked = [index[column.name] for column in joined.schema.features]
         places = code_places(table, asked)
         return Built(joined, model, joined.schema, places, self.stage(answer.parts[0]))
+
+
+def _key(part: Part, seed: int) -> bytes:
+    """Of a fit: parts that differ in weight share it."""
+    return canonical_json([part.family, dict(part.params), seed])
