@@ -174,7 +174,7 @@ class Fit:
     weights: NDArray[np.float64] | None = None
     stop: Callable[[], bool] | None = None
     device: str = "cpu"
-    """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU whatever this is."""
+    """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU in any case."""
     cache: dict[Any, Any] | None = None
     """Where a family may keep what depends on matrix, target and valid only, between two fits of
     the same rows; the caller owns it and drops it with the matrix."""
