@@ -35,11 +35,13 @@ class ArrayModel:
     """Dense layers with ReLU between them, then one of ``OUTPUTS``.
 
     Arrays ``w0, b0, w1, b1 …``: weights (n_in, n_out) and biases (n_out,), float64. For "nearest",
-    ``w0`` holds the centers (k, n_features), ``b0`` the temperature (1,).
+    ``w0`` holds the centers (k, n_features), ``b0`` the temperature (1,). Where there are arrays
+    ``numbers`` int64 (d,), ``frequency`` and ``phase`` (d, m), the first layer also sees
+    ``cos(x[numbers] * frequency + phase)``, d * m more columns behind the features.
     """
 
     family: str
-    arrays: Mapping[str, NDArray[np.float64]]
+    arrays: Mapping[str, NDArray[Any]]
     output: str
     n_features: int
     n_outputs: int
@@ -49,7 +51,7 @@ class ArrayModel:
     @property
     def n_layers(self) -> int:
         """Dense layers in the stack."""
-        return len(self.arrays) // 2
+        return sum(name.startswith("w") for name in self.arrays)
 
     def predict(self, matrix: Matrix) -> NDArray[np.float64]:
         """Scores float64 (n_rows, n_outputs) holding float32 values."""
@@ -62,6 +64,9 @@ class ArrayModel:
     def _score(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.output == "nearest":
             return _softmax(-_distances(x, self.arrays["w0"]) / self.arrays["b0"][0])
+        if "numbers" in self.arrays:
+            z = x[:, self.arrays["numbers"], None] * self.arrays["frequency"]
+            x = np.hstack([x, np.cos(z + self.arrays["phase"]).reshape(len(x), -1)])
         for layer in range(self.n_layers):
             x = x @ self.arrays[f"w{layer}"] + self.arrays[f"b{layer}"]
             if layer + 1 < self.n_layers:
@@ -94,6 +99,8 @@ class ArrayModel:
         x = graph.double("x")
         if self.output == "nearest":
             return graph.finish(self._onnx_nearest(graph, x), self.n_outputs)
+        if "numbers" in self.arrays:
+            x = graph.op("Concat", x, self._onnx_waves(graph, x), axis=1)
         for layer in range(self.n_layers):
             w, b = (graph.constant(self.arrays[f"{kind}{layer}"]) for kind in "wb")
             x = graph.op("Add", graph.op("MatMul", x, w), b)
@@ -107,6 +114,14 @@ class ArrayModel:
         else:
             x = graph.backward(x, self.target)
         return graph.finish(x, self.n_outputs)
+
+    def _onnx_waves(self, graph: Graph, x: str) -> str:
+        frequency, phase = self.arrays["frequency"], self.arrays["phase"]
+        # Each number is gathered once a cosine: one flat product is faster than a broadcast one.
+        places = graph.constant(np.repeat(self.arrays["numbers"], frequency.shape[1]))
+        z = graph.op("Gather", x, places, axis=1)
+        z = graph.op("Mul", z, graph.constant(frequency.reshape(1, -1)))
+        return graph.op("Cos", graph.op("Add", z, graph.constant(phase.reshape(1, -1))))
 
     def _onnx_nearest(self, graph: Graph, x: str) -> str:
         centers = self.arrays["w0"]
@@ -145,19 +160,40 @@ def load_arrays(files: Mapping[str, bytes]) -> ArrayModel:
 
 
 def _check(model: ArrayModel) -> None:
+    arrays = model.arrays
     names = {f"{kind}{layer}" for layer in range(model.n_layers) for kind in "wb"}
-    width_in = model.arrays["w0"].shape[1 if model.output == "nearest" else 0]
+    waves = {"frequency", "numbers", "phase"} & set(arrays)
     good = (
-        set(model.arrays) == names
+        set(arrays) == names | waves
+        and names >= {"w0", "b0"}
         and model.output in OUTPUTS
-        and width_in == model.n_features
-        and all(np.isfinite(array).all() for array in model.arrays.values())
+        and all(np.isfinite(array).all() for array in arrays.values())
+        and (not waves or _waves_fit(model))
     )
+    if good:
+        n_waves = arrays["frequency"].size if waves else 0
+        width_in = arrays["w0"].shape[1 if model.output == "nearest" else 0]
+        good = width_in == model.n_features + n_waves
     if not good:
         raise ArtifactError(
-            f"{WEIGHTS_FILE} must hold finite arrays {sorted(names)} for {model.n_features} "
-            f"features, got {sorted(model.arrays)} for output {model.output!r}; publish it again"
+            f"{WEIGHTS_FILE} must hold finite arrays {sorted(names | waves)} for "
+            f"{model.n_features} features, got {sorted(arrays)} for output {model.output!r}; "
+            "publish it again"
         )
+
+
+def _waves_fit(model: ArrayModel) -> bool:
+    """Whether the cosines' arrays are there, fit together and name columns of the matrix."""
+    if model.output == "nearest" or not {"frequency", "numbers", "phase"} <= set(model.arrays):
+        return False
+    numbers, frequency = model.arrays["numbers"], model.arrays["frequency"]
+    return (
+        numbers.dtype == np.int64
+        and frequency.shape == model.arrays["phase"].shape
+        and frequency.ndim == 2
+        and numbers.shape == frequency.shape[:1]
+        and bool(((numbers >= 0) & (numbers < model.n_features)).all())
+    )
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from tenfold.errors import ClusterError
 from tenfold.models import Model, TargetMap, n_outputs
 from tenfold.models.arrays import ArrayModel
 from tenfold.models.boosting import MAX_ROUNDS, BoostedModel, booster_params
-from tenfold.models.network import MAX_EPOCHS, build_network, network_arrays, network_loss
+from tenfold.models.net import START_ROWS, Pace, build_network, network_arrays, network_loss
+from tenfold.models.network import horizon_of, network_params
 from tenfold.training.evaluate import n_classes_of
 from tenfold.training.fitter import Plan
 from tenfold.training.rows import TrainingRows, encode_rows
@@ -120,12 +121,17 @@ def fit_distributed(
     Raises:
         ClusterError: the group did not finish.
     """
+    if plan.family == "network":
+        plan = replace(plan, params=network_params(plan.params, plan.question.task.value))
     target = TargetMap()
     if plan.question.task.value == "regression":
         kind = str(plan.params.get("target", "none"))
         target = TargetMap.fit(sample.truth, kind, standardise=plan.family == "network")
     loop = {"boosting": _fit_booster, "network": _fit_network}[plan.family]
-    value = _run(plan, snapshot, target, loop, n_workers=n_workers, cpus=cpus, storage=storage)
+    start = plan.prepared.served.transform_codes(sample.codes[:START_ROWS])
+    value = _run(
+        plan, snapshot, target, loop, start, n_workers=n_workers, cpus=cpus, storage=storage
+    )
     if plan.family == "boosting":
         import xgboost
 
@@ -138,7 +144,7 @@ def fit_distributed(
         )
     k = n_outputs(plan.question.task.value, len(plan.question.classes))
     output = "value" if plan.question.task.value == "regression" else "softmax"
-    epochs = int(plan.params.get("epochs", MAX_EPOCHS))
+    epochs = int(plan.params.get("epochs", plan.params["horizon"]))
     return ArrayModel("network", value, output, plan.prepared.served.n_features, k, target, epochs)
 
 
@@ -147,6 +153,7 @@ def _run(
     snapshot: Snapshot,
     target: TargetMap,
     loop: Any,
+    start: Any,
     *,
     n_workers: int,
     cpus: float,
@@ -169,7 +176,7 @@ def _run(
     try:
         result = trainer(
             loop,
-            train_loop_config={"plan": plan, "threads": max(1, int(cpus))},
+            train_loop_config={"plan": plan, "threads": max(1, int(cpus)), "start": start},
             scaling_config=train.ScalingConfig(
                 num_workers=n_workers, resources_per_worker={"CPU": cpus}
             ),
@@ -250,24 +257,19 @@ def _fit_network(config: Mapping[str, Any]) -> dict[str, Any] | None:
     torch.set_num_threads(config["threads"])
     task = plan.question.task.value
     k = n_outputs(task, n_classes_of(plan.question, plan.params))
-    net = build_network(plan.prepared.served.n_features, k, plan.params)
+    net = build_network(torch.from_numpy(config["start"]), k, plan.params)
     model = prepare_model(net)
     batch_rows = NETWORK_BATCH_ROWS // context.get_world_size()
     steps = _common_steps(batch_rows)
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=plan.params["lr"], weight_decay=plan.params["weight_decay"]
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps * MAX_EPOCHS)
+    horizon = horizon_of(plan.params, steps)
+    pace = Pace(net, plan.params, steps=steps * horizon)
     per_row = network_loss(task)
-    for _ in range(int(plan.params.get("epochs", MAX_EPOCHS))):
+    for _ in range(min(horizon, int(plan.params.get("epochs", horizon)))):
         for _step, batch in zip(range(steps), _batches(batch_rows), strict=False):
             x, y, w = (torch.as_tensor(np.array(batch[name])) for name in ("x", "y", "w"))
+            pace.before()
             loss = (per_row(model(x), y if task == "regression" else y.long()) * w).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+            pace.step(loss)
     train.report({})
     return network_arrays(net) if context.get_world_rank() == 0 else None
 
