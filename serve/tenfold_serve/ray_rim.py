@@ -9,6 +9,8 @@ What was looked at in the pinned version, and what a contract test holds:
   interface; `write_haproxy_wrapper` makes a program that turns those two into sockets beside the
   configuration, closed to other users, and executes the real one. Two installations then have no
   port in common: fixed ones clashed where both looked for a free port in the same second.
+- The template gives clients an hour between two bytes: flags and wrapper make it a minute, 20 s for
+  a request's headers, 75 s for a kept connection without a request.
 - Ray reads a whole request body ahead of the application unless the request says
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
   in memory too, and a request costs one task less (five of six paired runs were faster, by less
@@ -70,7 +72,10 @@ if [ -n "$config" ]; then
 fi
 exec {orphan_dies}{binary} "$@"
 """
-_NO_READ_AHEAD = "http-request set-header x-request-disconnect-disabled ?1"
+_NO_READ_AHEAD = (
+    "timeout http-request 20s\\n\\1timeout http-keep-alive 75s\\n"
+    "\\1http-request set-header x-request-disconnect-disabled ?1"
+)
 
 
 def import_serve() -> Any:
@@ -153,6 +158,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "state"),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         # One thread carries some 20,000 requests/s; four would fight the replicas for two cores.
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     }

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -29,7 +30,9 @@ from tenfold.cluster.keeper import read_keeper
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, members
 from tenfold.registry import Registry
 from tenfold.settings import Settings
+from tenfold.state import Keys, open_state
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tests.tenfold_serve.doors.through import ARROW, arrow_table, stream
 from tests.tenfold_serve.support import PROJECT, make_artifact
 
 pytestmark = pytest.mark.e2e
@@ -45,6 +48,7 @@ class Running:
     project_file: Path
     port: int
     process: subprocess.Popen[bytes]
+    key: str = ""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -71,10 +75,15 @@ class Running:
 
     def answering(self) -> int | None:
         try:
-            reply = httpx.post(f"{self.url}/predict", json={"rows": ROWS[:1]}, timeout=5)
+            reply = self.predict(self.key)
             return int(reply.json()["version"])
         except (httpx.HTTPError, ValueError, KeyError):
             return None
+
+    def predict(self, key: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        body = {"rows": ROWS[:1]}
+        return httpx.post(f"{self.url}/predict", json=body, headers=headers, timeout=5)
 
     def pids(self, words: str) -> list[int]:
         return [pid for pid in members(self.session) if words in command_line(pid)]
@@ -167,6 +176,38 @@ def test_it_answers_and_keeps_labels_and_echoes_the_request_id(running: Running)
     eventually(counted, within_s=15)
     status = json.loads((running.settings.keeper / "status.json").read_bytes())
     assert status["mixed"]["arms"][0]["version"] == 1
+
+
+def test_every_door_answers_through_haproxy(running: Running) -> None:
+    schema = mixed_schema()
+    plain = httpx.post(f"{running.url}/predict", json={"rows": ROWS}).json()["predictions"]
+    expected = [item["value"] for item in plain]
+    reply = httpx.post(
+        f"{running.url}/predict?with=warnings",
+        content=stream(arrow_table(schema, ROWS)),
+        headers={"content-type": ARROW.decode(), "x-request-id": "mine-2"},
+    )
+    table = pa.ipc.open_stream(reply.content).read_all()
+    assert table["value"].to_pylist() == expected
+    assert reply.headers.get_list("x-request-id") == ["mine-2"]
+    columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    answer = httpx.post(f"{running.url}/predict", json={"columns": columns}).json()
+    assert answer["columns"]["value"] == expected
+    types = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
+    inputs = [
+        {
+            "name": column.name,
+            "shape": [len(ROWS)],
+            "datatype": types.get(column.kind.value, "BYTES"),
+            "data": columns[column.name],
+        }
+        for column in schema.features
+    ]
+    reply = httpx.post(f"{running.url}/v2/models/mixed/infer", json={"inputs": inputs})
+    assert reply.json()["outputs"][1]["data"] == expected
+    config = (Path(running.record["folder"]) / "haproxy.cfg").read_text()
+    assert "timeout http-request 20s" in config
+    assert "timeout client 60s" in config
 
 
 def test_a_hundred_megabytes_get_a_413(running: Running) -> None:
@@ -362,6 +403,24 @@ def test_a_killed_aggregator_comes_back_with_its_totals(running: Running) -> Non
     eventually(lambda: total() >= len(ROWS), within_s=30)
 
 
+def test_keys_close_the_endpoint_and_a_revoked_one_is_refused_in_two_seconds(
+    running: Running,
+) -> None:
+    keys = Keys(open_state(running.settings).engine)
+    old, old_text = keys.add("mixed", ["predict"])
+    assert eventually(lambda: running.predict("").status_code == 401, within_s=10) < 2.5
+    assert running.predict(old_text).status_code == 200
+    _, new_text = keys.rotate("mixed", old.id, overlap_s=600)
+    assert eventually(lambda: running.predict(new_text).status_code == 200, within_s=10) < 2.5
+    assert running.predict(old_text).status_code == 200
+    keys.revoke("mixed", old.id)
+    assert eventually(lambda: running.predict(old_text).status_code == 401, within_s=10) < 2.5
+    assert running.predict(new_text).status_code == 200
+    assert httpx.get(f"{running.url}/readyz").status_code == 200
+    assert httpx.get(f"{running.url}/metrics").status_code == 401
+    running.key = new_text
+
+
 def test_a_second_keeper_is_refused_in_one_line(running: Running) -> None:
     command = [sys.executable, "-m", "tenfold_serve.keeper", "--project", str(running.project_file)]
     env = {**os.environ, **running.settings.to_env()}
@@ -370,6 +429,10 @@ def test_a_second_keeper_is_refused_in_one_line(running: Running) -> None:
     assert "one keeper runs at a time" in done.stderr.splitlines()[-1]
     assert alive(running.session)
     other = {**env, "TENFOLD_HOME": str(running.settings.home / "other")}
+    exposed = [*command, "--port", "1", "--host", "0.0.0.0"]
+    done = subprocess.run(exposed, env=other, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "'mixed' must have a key before it listens beyond loopback" in done.stderr
     command += ["--port", str(running.port)]
     done = subprocess.run(command, env=other, capture_output=True, text=True, check=False)
     assert done.returncode == 2
