@@ -28,7 +28,7 @@ def test_each_fault_is_recorded_and_none_stops_the_search(
     make_material: MakeMaterial, tmp_path: Path
 ) -> None:
     material = faulty(make_material(n_rows=300), "faulty")
-    patience = Patience(floor_s=2.0, factor=1.0)
+    patience = Patience(floor_s=8.0, factor=1.0)
     limits = Limits(trials=len(FAULTS), seconds=None, sessions=2, patience=patience)
     found = search(material, limits, storage=tmp_path)
     fates = {t.config.params.get("fault", "baseline"): t.outcome for t in found.tried}
@@ -58,6 +58,6 @@ def test_a_first_model_that_hangs_does_not_hold_the_budget(
     material = faulty(make_material(n_rows=300), "slow")
     began = time.monotonic()
     found = search(material, Limits(trials=None, seconds=9.0, sessions=2), storage=tmp_path)
-    assert time.monotonic() - began < 40.0
+    assert time.monotonic() - began < 90.0
     assert found.best.config.family == "dummy"
     assert {t.outcome.fate for t in found.tried[1:]} <= {Fate.STOPPED, Fate.HUNG}
