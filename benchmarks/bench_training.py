@@ -197,7 +197,8 @@ def train_once(folder: Path, home: Path, *, address: str | None) -> float:
     """Seconds of the whole command, until its version is registered and it has ended."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TENFOLD_"))}
     environ["TENFOLD_HOME"] = str(home)
-    if address is not None:
+    if address is not None:  # with the token of the Ray that this process started
+        environ |= {k: v for k, v in os.environ.items() if k.startswith("RAY_AUTH_")}
         environ["RAY_ADDRESS"] = address
     command = [sys.executable, "-m", "tenfold_jobs", "train", str(folder / "project.json")]
     began = time.perf_counter()
