@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,11 @@ import pytest
 from tenfold.errors import OurError
 from tenfold.evaluation import measure
 from tenfold.features import Recipe
-from tenfold.models import FAMILIES
+from tenfold.models import FAMILIES, Fit, FitStopped, Model
 from tenfold.project.measures import Task
-from tenfold.training.evaluate import Config, Workspace, evaluate
+from tenfold.training.evaluate import Config, Fate, Workspace, evaluate
 from tenfold.training.search import Limits, Material, SearchResult, search, search_inline
+from tests.tenfold.training.faulty import registered
 
 MakeMaterial = Callable[..., Material]
 
@@ -96,6 +100,42 @@ def test_a_configuration_that_cannot_be_fitted_is_an_outcome(make_material: Make
 def test_time_up_ends_with_the_first_model(make_material: MakeMaterial) -> None:
     result = search_inline(make_material(), Limits(trials=None, seconds=0.0))
     assert [tried.config.family for tried in result.tried] == ["dummy", "linear"]
+
+
+def test_a_budget_too_small_for_one_model_gives_the_baseline(
+    make_material: MakeMaterial, tmp_path: Path
+) -> None:
+    """A search this short runs in this process; the first model gets some seconds more."""
+
+    def fit(fit: Fit) -> Model:
+        assert fit.stop is not None
+        while not fit.stop():
+            threading.Event().wait(0.05)
+        raise FitStopped
+
+    material = make_material(families=("endless",))
+    with registered(replace(FAMILIES["linear"], name="endless", fit=fit)):
+        began = time.monotonic()
+        found = search(material, Limits(trials=None, seconds=0.5), storage=tmp_path)
+    assert time.monotonic() - began < 30.0
+    assert [(t.config.family, t.outcome.fate) for t in found.tried] == [
+        ("dummy", Fate.SCORED),
+        ("endless", Fate.STOPPED),
+    ]
+    assert found.best.config.family == "dummy"
+    assert found.oof_of(0) is not None
+    assert found.oof_of(1) is None
+
+
+def test_a_short_search_ends_in_time(make_material: MakeMaterial, tmp_path: Path) -> None:
+    began = time.monotonic()
+    found = search(make_material(), Limits(trials=None, seconds=2.0), storage=tmp_path)
+    assert time.monotonic() - began < 10.0
+    assert len(found.tried) > 2
+    assert found.best.config.family != "dummy"
+    for tried in found.tried:
+        kept = found.oof_of(tried.config.number)
+        assert (kept is not None) == (tried.outcome.fate is Fate.SCORED)
 
 
 def test_a_search_without_any_model_says_why(make_material: MakeMaterial) -> None:
