@@ -105,6 +105,7 @@ class Board:
         journal: where events and out-of-fold scores go.
         last_fits: whose time is kept when a clock ends the search.
         patience: when a configuration counts as hung.
+        most_bytes: of out-of-fold scores; beyond it those of the worst configurations go.
 
     Attributes:
         tried: what has an outcome, in the order it was learned from.
@@ -121,6 +122,7 @@ class Board:
         journal: Journal | None = None,
         last_fits: LastFits = LastFits(),
         patience: Patience = Patience(),
+        most_bytes: int = KEPT_BYTES,
     ) -> None:
         self.question = question
         self.trials = trials
@@ -142,7 +144,8 @@ class Board:
         self._handouts: dict[int, int] = {}
         self._reasons: dict[str, str] = {}
         self._early: dict[int, Outcome] = {}
-        self._kept: dict[int, int] = {}
+        self._most_bytes = most_bytes
+        self._kept = self.journal.kept()
         self._n_learned = 0
 
     @classmethod
@@ -359,7 +362,7 @@ class Board:
     def _make_room(self) -> None:
         """The worst out-of-fold scores go when all take too much of the disk."""
         scores = {t.config.number: t.outcome.score for t in self.tried}
-        while sum(self._kept.values()) > KEPT_BYTES and len(self._kept) > 1:
+        while sum(self._kept.values()) > self._most_bytes and len(self._kept) > 1:
             known = [number for number in self._kept if number in scores]
             if not known:
                 return

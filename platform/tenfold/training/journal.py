@@ -71,6 +71,10 @@ class Journal(Protocol):
         """The out-of-fold scores of a configuration, or None where none are kept."""
         ...
 
+    def kept(self) -> dict[int, int]:
+        """Bytes of the out-of-fold scores that are kept, by number."""
+        ...
+
 
 class MemoryJournal:
     """A journal that ends with its process.
@@ -105,6 +109,10 @@ class MemoryJournal:
     def oof_of(self, number: int) -> NDArray[np.float32] | None:
         """As they were kept."""
         return self._oofs.get(number)
+
+    def kept(self) -> dict[int, int]:
+        """What is held."""
+        return {number: int(oof.nbytes) for number, oof in self._oofs.items()}
 
 
 class FolderJournal:
@@ -168,6 +176,11 @@ class FolderJournal:
         except (FileNotFoundError, ValueError, EOFError):
             return None
         return found if found.ndim == 2 and found.dtype == np.float32 else None
+
+    def kept(self) -> dict[int, int]:
+        """The files that are there."""
+        found = self.folder.glob("oof-*.npy")
+        return {int(path.stem.removeprefix("oof-")): path.stat().st_size for path in found}
 
     def _path(self, number: int) -> Path:
         return self.folder / f"oof-{number:04d}.npy"

@@ -64,6 +64,8 @@ def test_scores_are_kept_by_number(kind: str, tmp_path: Path) -> None:
     assert found is not None
     assert np.array_equal(found, oof, equal_nan=True)
     assert journal.oof_of(8) is None
+    assert list(journal.kept()) == [7]
+    assert journal.kept()[7] >= oof.nbytes
     journal.drop(7)
     journal.drop(7)
     assert journal.oof_of(7) is None

@@ -109,6 +109,29 @@ def test_a_search_may_use_what_earlier_runs_left_of_the_budget(tmp_path: Path) -
     assert [t.config.number for t in found.tried] == [0, 1]  # the first model may outlast it
 
 
+def test_the_worst_scores_go_when_the_disk_is_to_be_spared(tmp_path: Path) -> None:
+    """Also those that an earlier run left; the best one is always there."""
+    question = question_of(Task.REGRESSION, families=FAMILIES)
+
+    def tell(board: Board, losses: list[float]) -> None:
+        board.left_s = 1e6
+        for loss in losses:
+            config = board.ask("s")
+            assert isinstance(config, Config)
+            oof = np.zeros((250, 1), np.float32)
+            board.tell(Outcome(config.number, loss, (loss,) * 3, oof=oof, early=(loss,) * 3))
+
+    def resumed() -> Board:
+        return Board.resumed(
+            question, trials=None, journal=FolderJournal(tmp_path), timed=True, most_bytes=3500
+        )
+
+    tell(resumed(), [5.0, 1.0, 9.0])
+    assert set(FolderJournal(tmp_path).kept()) == {0, 1, 2}
+    tell(resumed(), [7.0, 3.0])
+    assert set(FolderJournal(tmp_path).kept()) == {0, 1, 4}
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
