@@ -1,4 +1,4 @@
-"""Twenty columns that tell something and two hundred of noise, from a file to an endpoint's rows."""
+"""Twenty columns that tell something and two hundred of noise, from a file to a request's row."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ plays it back. What was under way is handed out first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -105,6 +105,7 @@ class Board:
         journal: where events and out-of-fold scores go.
         last_fits: whose time is kept when a clock ends the search.
         patience: when a configuration counts as hung.
+        warm: configurations to try right behind the baseline.
 
     Attributes:
         tried: what has an outcome, in the order it was learned from.
@@ -121,6 +122,7 @@ class Board:
         journal: Journal | None = None,
         last_fits: LastFits = LastFits(),
         patience: Patience = Patience(),
+        warm: Sequence[Entry] = (),
     ) -> None:
         self.question = question
         self.trials = trials
@@ -130,7 +132,7 @@ class Board:
         self._timed = timed
         self._last_fits = last_fits
         self._patience = patience
-        self._queue = portfolio(question)
+        self._queue = portfolio(question, warm=warm)
         self._proposals = Proposals(question)
         self._rungs = Rungs(len(question.folds), maximize=question.maximize)
         traits = question.traits
