@@ -33,6 +33,7 @@ from tenfold.training.board import Tried
 from tenfold.training.finish import Finished
 from tenfold.training.question import Question
 from tenfold_jobs.provenance import provenance
+from tenfold_jobs.run_page import answer_section, front_section, run_html
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,7 @@ __all__ = ["Origin", "Packed", "pack", "staging_folder"]
 LATENCY_ROWS = 400
 """Single rows timed: the 99th percentile then rests on four rows."""
 WARM_UP_ROWS = 50
+RUN_FILE = "run.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def pack(project: Project, settings: Settings, finished: Finished, origin: Origi
     gates = evaluate_gates(project.problem.gates, {k: v.value for k, v in metrics.items()})
     facts = _card(project, finished, origin, metrics=metrics, gates=gates)
     files |= {"card.html": card_html(facts).encode(), "card.md": card_markdown(facts).encode()}
+    if origin.tried:
+        files[RUN_FILE] = run_html(project.name, finished, origin).encode()
     report = settings.reports / project.name / "report.html"
     if report.is_file():
         files["report.html"] = report.read_bytes()
@@ -175,7 +179,7 @@ def _card(
         target=project.target,
         family=finished.family,
         engine=finished.engine.name,
-        params=finished.params,
+        params=finished.answer.facts,
         metrics=metrics,
         cross_validation=finished.cross_validation,
         baseline=finished.baseline,
@@ -201,8 +205,21 @@ def _card(
         calibration=finished.calibration,
         tried=_tried(origin),
         notes=_notes(finished, origin),
-        sections={**origin.sections, **_segments(finished), **_columns(finished)},
+        sections={
+            **_answers(finished, origin),
+            **origin.sections,
+            **_segments(finished),
+            **_columns(finished),
+        },
+        links=[("What was tried, and the front", RUN_FILE)] if origin.tried else [],
     )
+
+
+def _answers(finished: Finished, origin: Origin) -> dict[str, list[tuple[str, str]]]:
+    """Who answers and what else could have; nothing where there was no choice."""
+    answer = answer_section(origin.question, finished.chosen)
+    front = front_section(finished.chosen)
+    return {"Answer": answer, "Front": front} if answer else {}
 
 
 def _notes(finished: Finished, origin: Origin) -> list[str]:

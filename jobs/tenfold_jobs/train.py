@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tenfold.canonical import finite_or_none
 from tenfold.cluster import Plan, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
 from tenfold.data import Snapshot
@@ -72,8 +73,11 @@ class TrainRecord:
         engine: that answers.
         answer: who answers, in words.
         choice: why, in words.
-        front: what else could have answered: members, score, us_per_row, bytes, behind (standard
-            errors of the best score).
+        front: what else could have answered, the fastest first: members, seeds, score, us_per_row,
+            bytes, behind (standard errors of the difference from the best), picked; nulls where it
+            was not fitted.
+        blend_score: of a blend, with weights that have not seen the fold that they are judged on;
+            None for a single configuration.
         report: path of the exploration report, or None.
         card: path of the model card.
         seconds: wall time.
@@ -95,6 +99,7 @@ class TrainRecord:
     answer: str
     choice: str
     front: list[dict[str, Any]]
+    blend_score: float | None
     report: str | None
     card: str
     seconds: float
@@ -416,6 +421,7 @@ def _record(
         answer=finished.answer.words,
         choice="" if finished.chosen is None else finished.chosen.reason,
         front=[] if finished.chosen is None else finished.chosen.front_dicts(),
+        blend_score=None if finished.chosen is None else finite_or_none(finished.chosen.nested),
         report=str(report) if report.exists() else None,
         card=str(packed.version.path / "card.html"),
         seconds=time.monotonic() - began,

@@ -10,6 +10,7 @@ import pytest
 
 from tenfold.data import Snapshot
 from tenfold.errors import StoreError
+from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold_jobs.refit import refit_artifact
@@ -46,3 +47,34 @@ def test_a_damaged_snapshot_is_refused(case: Case, settings: Settings, tmp_path:
     with pytest.raises(StoreError, match=r"must have SHA-256 .* and has another; delete "):
         refit_artifact(case.project, damaged, settings=settings, parent=parent)
     assert [v.version for v in Registry(settings).versions(case.project.name)] == [1]
+
+
+def test_a_missed_gate_starts_a_search_from_the_champions_configuration(
+    case: Case, settings: Settings
+) -> None:
+    """A linear model cannot tell apart what a tree can; the recipe alone would miss for ever."""
+    parent = case.pack(settings, family="dummy").version
+    body = case.with_gates("roc_auc >= 0.6").to_dict()
+    body["train"] = body["train"] | {"trials": 2}
+    project = Project.from_dict(body).at(case.project.folder)
+    version, packed, finished = refit_artifact(
+        project, case.snapshot, settings=settings, parent=parent
+    )
+    assert finished.family != "dummy"
+    assert all(gate.holds for gate in packed.gates)
+    card = (version.path / "card.md").read_text()
+    assert "missed roc_auc >= 0.6 on newer rows; a search from it tried 3 configurations" in card
+    assert (version.path / "run.html").is_file()
+
+
+def test_without_a_budget_a_missed_gate_is_only_told(case: Case, settings: Settings) -> None:
+    parent = case.pack(settings).version
+    body = case.with_gates("roc_auc >= 0.9999").to_dict()
+    body["retrain"] = body["retrain"] | {"search_budget": "0s"}
+    project = Project.from_dict(body).at(case.project.folder)
+    version, packed, finished = refit_artifact(
+        project, case.snapshot, settings=settings, parent=parent
+    )
+    assert finished.family == "linear"
+    assert [gate.holds for gate in packed.gates] == [False]
+    assert not (version.path / "run.html").exists()

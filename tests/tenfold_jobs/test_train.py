@@ -87,6 +87,8 @@ def test_the_same_budget_of_trials_gives_the_same_model(tmp_path: Path) -> None:
     assert first.digest == second.digest
     assert first.n_tried == 5
     assert first.alias == "champion"
+    assert sum(entry["picked"] for entry in first.front) == 1
+    assert first.answer and first.choice
     assert 0.7 < (first.metrics["roc_auc"]["value"] or 0) < 1.0
     _look_at_artifact(settings_of(tmp_path, "one"), project)
 
@@ -102,8 +104,12 @@ def _look_at_artifact(settings: Settings, project: Project) -> None:
     reference = Reference.from_bytes((version.path / "reference.json").read_bytes())
     assert reference.loss is not None
     assert reference.loss.n == sum(p.n_rows for k, p in snapshot.profiles().items() if k == -1)
-    for name in ("card.html", "card.md", "profile.bin", "model.onnx"):
+    for name in ("card.html", "card.md", "run.html", "profile.bin", "model.onnx"):
         assert (version.path / name).stat().st_size > 0
+    card, page = ((version.path / name).read_text() for name in ("card.html", "run.html"))
+    assert '<a href="run.html">' in card
+    assert "<h2>Front</h2>" in card
+    assert page.count("<td>linear</td>") + page.count("<td>boosting</td>") == 4
     _look_at_mirror(settings, project)
 
 

@@ -22,9 +22,9 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding
 body{color:#1a1f24}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
 td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dee4;vertical-align:top}
-.ok{color:#116329}.no{color:#a40e26}svg{max-width:100%;height:auto}
+.ok{color:#116329}.no{color:#a40e26}a{color:#0b5cad}td{overflow-wrap:anywhere}svg{max-width:100%;height:auto}
 @media(prefers-color-scheme:dark){body{background:#14181c;color:#e6eaee}td,th{border-color:#39424b}
-.ok{color:#57d27c}.no{color:#ff8b94}}
+.ok{color:#57d27c}.no{color:#ff8b94}a{color:#79b8ff}}
 """
 
 
@@ -53,6 +53,8 @@ class CardFacts:
     """Per family: name, configurations, best cross-validated score."""
     notes: Sequence[str] = ()
     sections: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    links: Sequence[tuple[str, str]] = ()
+    """Title and file name of pages beside the card."""
 
 
 def _number(value: float) -> str:
@@ -123,6 +125,8 @@ def card_markdown(facts: CardFacts) -> str:
     """The card in Markdown with a YAML head that model hubs read."""
     head = ["---", "library_name: tenfold", f"tags: [tabular, {facts.task}]", "---", ""]
     lines = [*head, f"# {facts.project}", "", *_summary(facts), ""]
+    if facts.links:
+        lines += [" · ".join(f"[{title}]({name})" for title, name in facts.links), ""]
     for title, header, rows in _tables(facts):
         lines += [f"## {title}", "", "| " + " | ".join(header) + " |"]
         lines += ["|" + " --- |" * len(header)]
@@ -138,6 +142,9 @@ def card_html(facts: CardFacts) -> str:
     """The card as one self-contained page."""
     esc = html.escape
     body = [f"<h1>{esc(facts.project)}</h1>", *(f"<p>{esc(line)}</p>" for line in _summary(facts))]
+    if facts.links:
+        links = (f'<a href="{esc(name)}">{esc(title)}</a>' for title, name in facts.links)
+        body.append(f"<p>{' · '.join(links)}</p>")
     for title, header, rows in _tables(facts):
         cells = "".join(
             "<tr>" + "".join(f"<td{_tone(cell)}>{esc(cell)}</td>" for cell in row) + "</tr>"

@@ -104,6 +104,15 @@ class Retrain(Section):
     cooldown: Duration = 600.0
     """Shortest time between two retrains; keeps a noisy stream from training without end."""
 
+    search_budget: Duration = 60.0
+    """How long a retrain may search when the champion's recipe, fitted on newer rows, misses a
+    gate. The search starts from the champion's configurations and runs beside the endpoint."""
+
+    @property
+    def search_budget_s(self) -> float:
+        """The budget of that search in seconds."""
+        return self.search_budget
+
     @property
     def cooldown_s(self) -> float:
         """The cool-down in seconds."""

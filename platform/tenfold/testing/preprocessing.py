@@ -22,12 +22,15 @@ import numpy as np
 from tenfold.canonical import canonical_json
 from tenfold.errors import DataError, RequestError
 from tenfold.features import CrossFit, Preprocessor, Recipe, encode_table
+from tenfold.features.joined import Joined, read_preprocessor
 from tenfold.features.ops import TargetLookup
 from tenfold.schema import Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tenfold.profile import Profile
 
 __all__ = ["PreprocessingConformance", "same_bits"]
 
@@ -62,14 +65,15 @@ class PreprocessingConformance:
         """Cleaned rows for the schema."""
         return mixed_table(n_rows, seed=seed)
 
-    def fit(self) -> Preprocessor:
+    def fit_profile(self, profile: Profile) -> Preprocessor | Joined:
+        """Fitted on the summary of some rows; what a suite of another kind of preprocessor says."""
+        return Preprocessor.fit(self.schema(), profile, recipe=self.recipe)
+
+    def fit(self) -> Preprocessor | Joined:
         """Fitted on `table`."""
         from tenfold.profile import Profile
 
-        schema = self.schema()
-        return Preprocessor.fit(
-            schema, Profile.from_table(self.table(), schema), recipe=self.recipe
-        )
+        return self.fit_profile(Profile.from_table(self.table(), self.schema()))
 
     def test_matrix_is_float32_and_bounded(self) -> None:
         matrix = self.fit().transform(self.table(seed=1))
@@ -173,13 +177,13 @@ class PreprocessingConformance:
             place = arrow.names.index(schema.target.name)
             target = self.table().column(schema.target.name).slice(0, 5)
             empty = empty.set_column(place, arrow.field(place), target)
-        fitted = Preprocessor.fit(schema, Profile.from_table(empty, schema), recipe=self.recipe)
+        fitted = self.fit_profile(Profile.from_table(empty, schema))
         assert not np.isinf(fitted.transform(self.table())).any()
 
     def test_round_trip_through_json(self) -> None:
         fitted = self.fit()
         text = canonical_json(fitted.to_dict())
-        again = Preprocessor.from_dict(json.loads(text))
+        again = read_preprocessor(json.loads(text))
         assert canonical_json(again.to_dict()) == text
         assert again.digest() == fitted.digest()
         assert again.feature_names == fitted.feature_names
@@ -212,7 +216,7 @@ class PreprocessingConformance:
             parts = [Profile.from_table(table.slice(k, size), schema) for k in starts]
             for order in (parts, parts[::-1]):
                 merged = merge_profiles(order)
-                assert Preprocessor.fit(schema, merged, recipe=self.recipe).digest() == expected
+                assert self.fit_profile(merged).digest() == expected
 
     def test_same_rows_same_digest(self) -> None:
         assert self.fit().digest() == self.fit().digest()

@@ -16,7 +16,7 @@ plays it back. What was under way is handed out first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -106,6 +106,7 @@ class Board:
         last_fits: whose time is kept when a clock ends the search.
         patience: when a configuration counts as hung.
         most_bytes: of out-of-fold scores; beyond it those of the worst configurations go.
+        warm: configurations to try right behind the baseline.
 
     Attributes:
         tried: what has an outcome, in the order it was learned from.
@@ -123,6 +124,7 @@ class Board:
         last_fits: LastFits = LastFits(),
         patience: Patience = Patience(),
         most_bytes: int = KEPT_BYTES,
+        warm: Sequence[Entry] = (),
     ) -> None:
         self.question = question
         self.trials = trials
@@ -132,7 +134,7 @@ class Board:
         self._timed = timed
         self._last_fits = last_fits
         self._patience = patience
-        self._queue = portfolio(question)
+        self._queue = portfolio(question, warm=warm)
         self._proposals = Proposals(question)
         self._rungs = Rungs(len(question.folds), maximize=question.maximize)
         traits = question.traits

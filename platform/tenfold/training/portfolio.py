@@ -8,7 +8,7 @@ decides the order of the later ones: rows, columns, and the share of categories.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from types import MappingProxyType
@@ -123,11 +123,15 @@ _BOOSTING: tuple[tuple[Mapping[str, Any], Worth], ...] = (
 )  # fmt: skip
 
 
-def portfolio(question: Question) -> list[Entry]:
+def portfolio(question: Question, *, warm: Sequence[Entry] = ()) -> list[Entry]:
     """The configurations to try, in order: the baseline, then the best bet of each family (cheapest
     family first), then the others, the most promising first; of equals those of cheap families.
 
     After a family's own defaults comes its first one with the other preparations, one at a time.
+
+    Args:
+        question: families, task and what the table is like.
+        warm: what an earlier model used; goes right behind the baseline.
     """
     task = question.task.value
     bets = [_of_family(name, question) for name in question.families]
@@ -139,7 +143,7 @@ def portfolio(question: Question) -> list[Entry]:
         if entry is not None
     ]
     start = [Entry("dummy", {}, first=True)] if task in FAMILIES["dummy"].tasks else []
-    return [*start, *firsts, *sorted(others, key=lambda entry: -entry.worth)]
+    return [*start, *warm, *firsts, *sorted(others, key=lambda entry: -entry.worth)]
 
 
 def _of_family(name: str, question: Question) -> list[Entry]:

@@ -63,6 +63,10 @@ class Proposals:
         """Those with something to search."""
         return tuple(self._studies)
 
+    def study(self, family: str) -> Any:
+        """Optuna's study of a family that has something to search; not to be changed."""
+        return self._studies[family]
+
     def draw(
         self, number: int, *, among: Sequence[str], seconds: Callable[[str], float]
     ) -> tuple[str, dict[str, Any]]:

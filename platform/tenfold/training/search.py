@@ -24,6 +24,7 @@ from tenfold.schema import Schema
 from tenfold.training.board import Board, LastFits, Patience, Tried, best_of
 from tenfold.training.evaluate import Config, Workspace, evaluate
 from tenfold.training.journal import FolderJournal, Journal, MemoryJournal
+from tenfold.training.portfolio import Entry
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 
@@ -88,6 +89,7 @@ class Limits:
         cpus: logical CPUs that a session asks Ray for.
         last_fits: what follows the search; its time is kept.
         patience: when a configuration counts as hung.
+        warm: configurations to try right behind the baseline: those of an earlier model.
     """
 
     trials: int | None
@@ -96,6 +98,7 @@ class Limits:
     cpus: float = 1.0
     last_fits: LastFits = LastFits()  # noqa: RUF009 - a frozen value
     patience: Patience = Patience()  # noqa: RUF009 - a frozen value
+    warm: tuple[Entry, ...] = ()
 
     def board(self, question: Question, journal: Journal) -> Board:
         """The board of a search with these limits, as its journal left it."""
@@ -106,6 +109,7 @@ class Limits:
             journal=journal,
             last_fits=self.last_fits,
             patience=self.patience,
+            warm=self.warm,
         )
 
 
