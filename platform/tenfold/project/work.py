@@ -129,7 +129,8 @@ class Train(Section):
     """Stop after so many configurations instead; makes the search repeatable on any machine."""
 
     families: tuple[Text, ...] = ()
-    """Model families to try: linear, boosting and network by default, kmeans for clustering."""
+    """Model families to try: linear, boosting and network by default, kmeans for clustering; an
+    installed package may bring others."""
 
     folds: Annotated[Whole, Field(ge=2, le=20)] = 5
     """Parts of cross-validation, 2 to 20; five is the usual balance of noise and work."""
