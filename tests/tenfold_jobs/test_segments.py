@@ -27,7 +27,7 @@ def project_of(folder: Path, path: Path, **problem: Any) -> Project:
         "problem": {"task": "clustering", **problem},
         "data": {"sources": [{"path": str(path)}]},
         "prepare": {"drop_duplicates": False},
-        "train": {"trials": 9, "folds": 3},
+        "train": {"trials": 11, "folds": 3},
     }
     return Project.from_dict(body).at(folder)
 
@@ -51,7 +51,7 @@ def test_mall_customers_become_segments_that_are_served_in_batch(
     assert record.metrics["stability"]["value"] == found["stability"] >= 0.5
     assert sum(one["n_rows"] for one in found["segments"]) <= 200
     assert {mark["column"] for one in found["segments"] for mark in one["marks"]} >= {"Sex"}
-    assert [row["k"] for row in found["choice"]] == list(range(2, 11))
+    assert [row["k"] for row in found["choice"]] == list(range(2, 13))
     assert json.loads(json.dumps(record.to_dict()))["segments"]["verdict"] == found["verdict"]
 
     version = Registry(settings).require("mall")

@@ -41,7 +41,7 @@ def _recipe(params: Params) -> dict[str, Any]:
 
 
 def _defaults(task: str) -> tuple[Params, ...]:
-    return tuple({"k": k} for k in (5, 2, 3, 4, 6, 7, 8, 9, 10))
+    return tuple({"k": k} for k in (5, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12))
 
 
 def _space(trial: Space, task: str) -> Params:

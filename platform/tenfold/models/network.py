@@ -168,8 +168,8 @@ def _recipe(params: Params) -> dict[str, Any]:
 
 
 def _choices(traits: Traits) -> Choices:
-    """Measured on five tables: a power of skewed numbers is better on three of them, by up to 2 %
-    of the error, and worse on two; quantiles on two."""
+    """Measured on five tables: a power of skewed numbers is better on telco-churn and bike (3 % of
+    the error) and much worse on adult (.899 against .910), so it is the second bet."""
     out: Choices = {}
     if traits.n_categories >= MANY_CATEGORIES:
         out["many"] = ("onehot", "target")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tenfold.project.inputs import ColumnRule, Data, Prepare
 from tenfold.project.measures import MEASURES, Task, measures_for
 from tenfold.project.problem import Problem
-from tenfold.project.work import FAMILIES, Train
+from tenfold.project.work import Train, family_tasks
 from tenfold.schema import Kind
 
 __all__ = ["Violation", "violations"]
@@ -143,11 +143,12 @@ def _prepare(data: Data, prepare: Prepare) -> Iterator[Violation]:
 
 
 def _train(problem: Problem, train: Train) -> Iterator[Violation]:
-    fitting = [name for name, tasks in FAMILIES.items() if problem.task in tasks]
+    families = family_tasks(train.families)
+    fitting = [name for name, tasks in families.items() if problem.task in tasks]
     for index, name in enumerate(train.families):
         path = ("train", "families", index)
         if name not in fitting:
-            known = "must be a family" if name not in FAMILIES else "must be a family that fits"
+            known = "must be a family" if name not in families else "must be a family that fits"
             law = f"{known} for {problem.task}: {', '.join(fitting)}"
             near = difflib.get_close_matches(name, fitting, n=1)
             yield Violation(path, law, f"write '{near[0]}'" if near else "choose one of these")

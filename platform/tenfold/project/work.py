@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tenfold.errors import UserError
 from tenfold.project.fields import Duration, Flag, Section, Text, Whole
 from tenfold.project.measures import Task
 
-__all__ = ["FAMILIES", "Budget", "Retrain", "Train", "default_families"]
+__all__ = [
+    "FAMILIES",
+    "PLUGIN_GROUP",
+    "Budget",
+    "Retrain",
+    "Train",
+    "default_families",
+    "family_tasks",
+    "load_plugin",
+    "plugin_families",
+]
 
 _SUPERVISED = frozenset({Task.BINARY, Task.MULTICLASS, Task.REGRESSION})
 FAMILIES: dict[str, frozenset[Task]] = {
@@ -19,7 +31,9 @@ FAMILIES: dict[str, frozenset[Task]] = {
     "network": _SUPERVISED,
     "kmeans": frozenset({Task.CLUSTERING}),
 }
-"""The families a project may name, and the tasks each one fits."""
+"""Our own families, and the tasks each one fits."""
+PLUGIN_GROUP = "tenfold.families"
+"""Entry points of installed packages that bring families; our own names are not theirs to take."""
 
 _DEFAULTS = {
     True: ("linear", "boosting", "network"),
@@ -42,6 +56,69 @@ def default_families(task: Task) -> tuple[str, ...]:
     return _DEFAULTS[task.supervised]
 
 
+def plugin_families() -> tuple[str, ...]:
+    """Names of the families that installed packages bring, sorted; none is imported."""
+    from importlib.metadata import entry_points
+
+    names = {point.name for point in entry_points(group=PLUGIN_GROUP)}
+    return tuple(sorted(names - set(FAMILIES)))
+
+
+def load_plugin(name: str) -> object:
+    """What the entry point of a plug-in leads to; its package is imported.
+
+    Args:
+        name: one of `plugin_families`.
+
+    Raises:
+        UserError: two packages bring it, or its package cannot be imported.
+    """
+    from importlib.metadata import entry_points
+
+    points = list(entry_points(group=PLUGIN_GROUP, name=name))
+    if len({point.value for point in points}) != 1:
+        places = ", ".join(sorted(point.value for point in points))
+        raise UserError(
+            f"one installed package must bring the family {name!r}, and {len(points)} do: "
+            f"{places}; uninstall the others"
+        )
+    try:
+        return points[0].load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"the package of the family {name!r} ({points[0].value}) must import, and it says: "
+            f"{error}; install it again"
+        ) from error
+
+
+def family_tasks(names: Collection[str] = ()) -> dict[str, frozenset[Task]]:
+    """The families that a project may name, and the tasks each one fits.
+
+    Args:
+        names: asked for; of the plug-ins only those among them are imported.
+
+    Raises:
+        UserError: see `load_plugin`, or a plug-in does not name its tasks.
+
+    >>> sorted(family_tasks())
+    ['boosting', 'dummy', 'kmeans', 'linear', 'network']
+    """
+    known = dict(FAMILIES)
+    asked = set(names) - set(known)
+    if not asked:
+        return known
+    for name in asked & set(plugin_families()):
+        tasks = getattr(load_plugin(name), "tasks", None)
+        try:
+            known[name] = frozenset(Task(task) for task in tasks or ())
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"the plug-in {name!r} must name tasks among "
+                f"{', '.join(task.value for task in Task)}: {error}; upgrade its package"
+            ) from error
+    return known
+
+
 class Train(Section):
     """The search for a model."""
 
@@ -52,7 +129,8 @@ class Train(Section):
     """Stop after so many configurations instead; makes the search repeatable on any machine."""
 
     families: tuple[Text, ...] = ()
-    """Model families to try: linear, boosting and network by default, kmeans for clustering."""
+    """Model families to try: linear, boosting and network by default, kmeans for clustering; an
+    installed package may bring others."""
 
     folds: Annotated[Whole, Field(ge=2, le=20)] = 5
     """Parts of cross-validation, 2 to 20; five is the usual balance of noise and work."""

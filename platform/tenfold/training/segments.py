@@ -207,7 +207,9 @@ class Structure:
             f"structure, stability {self.stability:.2f}"
         )
         if self.found:
-            return f"{self.k} segments stand out from chance and from sample to sample: {figures}"
+            return (
+                f"{self.k} segments stand out from chance and hold from sample to sample: {figures}"
+            )
         if self.stands_out:
             return (
                 f"the rows are not one cloud, but these {self.k} segments are not the same on "

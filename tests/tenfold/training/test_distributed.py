@@ -21,7 +21,7 @@ from tenfold.project.measures import Task
 from tenfold.schema import Schema
 from tenfold.testing.preprocessing import same_bits
 from tenfold.training.distributed import PartReader, part_of, parts_of
-from tenfold.training.finish import Plan
+from tenfold.training.fitter import Plan
 from tenfold.training.question import Question
 from tenfold.training.rows import encode_rows
 

@@ -81,7 +81,7 @@ def test_three_blobs_are_three_segments_with_portraits() -> None:
     assert made.metrics["davies_bouldin"].value < 0.6
     assert sum(portrait.n_rows for portrait in made.segments.portraits) == made.n_training
     assert all(portrait.marks for portrait in made.segments.portraits)
-    assert [row["k"] for row in figures_of(choice.cuts)] == list(range(2, 11))
+    assert [row["k"] for row in figures_of(choice.cuts)] == list(range(2, 13))
     assert made.segments.to_dict()["structure"] is True
 
 
