@@ -141,8 +141,8 @@ def test_slow_clients_do_not_slow_others(port: int) -> None:
             if number % 2:
                 head += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
             slow.sendall(head)
-        # Twice, and a floor: on a shared machine a p99 of a millisecond is the scheduler's.
-        assert min(p99(client) for _ in range(3)) <= max(2 * alone, 0.02)
+        # Twice, and a floor: on a shared machine a p99 of milliseconds is the scheduler's.
+        assert min(p99(client) for _ in range(3)) <= max(2 * alone, 0.05)
 
 
 def test_a_body_that_stops_is_given_up_and_its_connection_closed(door_rig: Rig) -> None:

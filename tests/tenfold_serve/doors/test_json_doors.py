@@ -61,10 +61,10 @@ def test_a_key_that_comes_twice_is_refused(outer: Any, key: str, first: Any, sec
 def test_hostile_json_is_refused_fast(body: bytes, words: str) -> None:
     best = 9.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()  # the machine is shared
         with pytest.raises(HttpError, match=words):
             read_json(body, max_keys=20_000)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     assert best < 0.05
 
 
