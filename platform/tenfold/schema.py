@@ -84,6 +84,8 @@ class Column:
         maximum: largest value seen or declared.
         evidence: why this kind, in words, e.g. ``"99.8 % unique strings"``.
         form: how its texts are written in files.
+        grams: what a text is counted by: ``words`` (and pairs of them) or ``chars`` (runs of three
+            and four characters); without meaning for other kinds.
     """
 
     name: str
@@ -95,11 +97,12 @@ class Column:
     maximum: float | None = None
     evidence: str = ""
     form: Form = Form()
+    grams: str = "words"
 
     def to_dict(self) -> dict[str, Any]:
         """The column as JSON values.
 
-        A plain form is left out, so that schemas from before there were forms keep their digest.
+        A plain form and words are left out, so that schemas from before keep their digest.
         """
         form = self.form.to_dict()
         return {
@@ -112,6 +115,7 @@ class Column:
             "maximum": self.maximum,
             "evidence": self.evidence,
             **({"form": form} if form else {}),
+            **({"grams": self.grams} if self.grams != "words" else {}),
         }
 
     @classmethod
@@ -128,6 +132,7 @@ class Column:
             maximum=value["maximum"],
             evidence=value["evidence"],
             form=Form(**value.get("form", {})),
+            grams=value.get("grams", "words"),
         )
 
 

@@ -112,8 +112,8 @@ class Aggregator:
 
         Args:
             project: name of the project.
-            facts: ``arms``, ``decisions``, ``retrains``, ``retrain_running`` and ``prepared`` of
-                `ProjectView`.
+            facts: ``arms``, ``decisions``, ``retrains``, ``retrain_running``, ``prepared`` and
+                ``quarantined`` of `ProjectView`.
         """
         hub = self._hub(project)
         hub.answer_with(int(arm["version"]) for arm in facts.get("arms", ()))

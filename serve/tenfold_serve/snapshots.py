@@ -22,6 +22,7 @@ class NewestSnapshot:
         self._project = project
         self._seen_ns = 0
         self._facts: dict[str, float] = {}
+        self._causes: dict[str, int] = {}
 
     def facts(self) -> dict[str, float]:
         """``prepared`` of `tenfold.telemetry.ProjectView`; empty without a readable snapshot."""
@@ -29,17 +30,26 @@ class NewestSnapshot:
         try:
             changed_ns = pointer.stat().st_mtime_ns
             if changed_ns != self._seen_ns:
-                self._facts = _facts(Snapshot.latest(self._settings, self._project), changed_ns)
+                snapshot = Snapshot.latest(self._settings, self._project)
+                self._facts = _facts(snapshot, changed_ns)
+                self._causes = dict(snapshot.manifest.get("quarantine_causes", {}))
                 self._seen_ns = changed_ns
         except (OSError, TenfoldError):  # none yet, or one that is being replaced
             return self._facts
         return self._facts
+
+    def causes(self) -> dict[str, int]:
+        """``quarantined`` of `tenfold.telemetry.ProjectView`, as of the last `facts`."""
+        return self._causes
 
 
 def _facts(snapshot: Snapshot, changed_ns: int) -> dict[str, float]:
     records = max(1, int(snapshot.manifest["n_records"]))
     return {
         "records": float(snapshot.manifest["n_records"]),
+        "quarantined_records": float(snapshot.n_quarantined),
+        "duplicate_records": float(snapshot.n_duplicates),
+        "quarantined_files": float(snapshot.manifest.get("n_quarantined_files", 0)),
         "quarantine_ratio": float(snapshot.quarantine_rate),
         "duplicate_ratio": snapshot.n_duplicates / records,
         "timestamp_seconds": changed_ns / 1e9,

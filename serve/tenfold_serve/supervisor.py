@@ -281,6 +281,7 @@ class Supervisor:
                 "retrains": watch.retraining.counts(),
                 "retrain_running": watch.retraining.is_running,
                 "prepared": watch.newest.facts(),
+                "quarantined": watch.newest.causes(),
             },
         )
 

@@ -30,13 +30,18 @@ def test_the_newest_table_tells_what_it_left_out(settings: Settings, tmp_path: P
     assert newest.facts() == {}
     (tmp_path / "project.yaml").write_text(PROJECT)
     project = load_project(tmp_path / "project.yaml")
-    seen = []
+    seen, causes = [], []
     for bad in (5, 15):
         write_rows(tmp_path, bad)
         run_prepare(project, settings)
         seen.append(newest.facts())
+        causes.append(newest.causes())
         assert newest.facts() is seen[-1]  # not read again while nothing changed
     assert [facts["records"] for facts in seen] == [115.0, 125.0]
+    assert [facts["quarantined_records"] for facts in seen] == [5.0, 15.0]
+    assert [facts["duplicate_records"] for facts in seen] == [10.0, 10.0]
+    assert [facts["quarantined_files"] for facts in seen] == [0.0, 0.0]
+    assert causes == [{"unreadable_value": 5}, {"unreadable_value": 15}]
     assert [facts["quarantine_ratio"] for facts in seen] == pytest.approx([5 / 115, 15 / 125])
     assert [facts["duplicate_ratio"] for facts in seen] == pytest.approx([10 / 115, 10 / 125])
     assert seen[0]["timestamp_seconds"] < seen[1]["timestamp_seconds"]

@@ -50,6 +50,7 @@ class Declared:
         maximum: largest allowed value.
         decimal: ``point`` or ``comma``; see `tenfold.schema.Form`.
         dates: ``day_first``, ``month_first`` or ``excel``.
+        text: ``words`` or ``chars``; makes the column a text and a feature.
     """
 
     kind: Kind | None = None
@@ -58,6 +59,7 @@ class Declared:
     maximum: float | None = None
     decimal: str | None = None
     dates: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ def _decide(name: str, scan: ColumnScan, hints: Hints) -> Column:
     if wanted is not None and wanted is not kind:
         kind, evidence = wanted, f"declared a {wanted.value}; found: {evidence}"
     role = declared.role or _role(name, kind, hints)
+    if declared.text is not None and declared.role is None and role is Role.IGNORED:
+        role = Role.FEATURE
     return _column(name, scan, kind, role, declared, evidence)
 
 
@@ -161,6 +165,8 @@ def _wanted_kind(name: str, kind: Kind, hints: Hints, declared: Declared) -> Kin
         return declared.kind
     if declared.dates is not None:
         return Kind.DATETIME
+    if declared.text is not None:
+        return Kind.TEXT
     if name == hints.time and kind not in (Kind.DATETIME, Kind.INTEGER, Kind.NUMBER):
         return Kind.DATETIME
     if declared.role is Role.FEATURE and kind in (Kind.IDENTIFIER, Kind.TEXT):
@@ -273,6 +279,7 @@ def _column(
         maximum=high,
         evidence=evidence,
         form=form,
+        grams=declared.text or "words",
     )
 
 

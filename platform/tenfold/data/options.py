@@ -90,6 +90,7 @@ def hints_of(project: Project) -> Hints:
                 maximum=rule.maximum,
                 decimal=rule.decimal,
                 dates=rule.dates,
+                text=rule.text,
             )
             for name, rule in data.columns.items()
         },

@@ -23,6 +23,7 @@ from tenfold.canonical import (
     write_atomic,
 )
 from tenfold.data.arrow_file import read_arrow
+from tenfold.data.causes import Tally
 from tenfold.data.clean import PROBLEMS
 from tenfold.data.jobs import fact_file, placed_problems, profile_file, survey_file
 from tenfold.data.rejects import Rejected
@@ -63,13 +64,14 @@ def publish(
     fold_rows, profiles_sha256 = _merge_profiles(work)
     survey = _survey(work).to_bytes()
     write_atomic(work.target / SURVEY, survey)
-    n_problems = _write_quarantine(work, rejected)
+    n_problems, tally = _write_quarantine(work, rejected)
     manifest: dict[str, Any] = {
         **made,
         "n_quarantined": made["n_quarantined"] + sum(rejected.n_bad.values()),
         "n_records": made["n_records"] + sum(rejected.n_bad.values()),
         "plan": plan,
         "n_problems": n_problems,
+        **tally.to_dict(),
         "fold_rows": {str(fold): n_rows for fold, n_rows in fold_rows.items()},
         "profiles_sha256": profiles_sha256,
         "survey_sha256": sha256_hex(survey),
@@ -204,9 +206,11 @@ def _survey(work: Work) -> Survey:
     return Survey.merge_all(parts)
 
 
-def _write_quarantine(work: Work, rejected: Rejected) -> int:
+def _write_quarantine(work: Work, rejected: Rejected) -> tuple[int, Tally]:
     """One Parquet file in order of the sources, positions counted over each of them."""
     n_problems: int = rejected.problems.num_rows
+    tally = Tally()
+    tally.add(rejected.problems)
     try:
         with pq.ParquetWriter(work.target / QUARANTINE, PROBLEMS) as writer:
             if n_problems:
@@ -214,10 +218,11 @@ def _write_quarantine(work: Work, rejected: Rejected) -> int:
             for problems in placed_problems(work.folder, work.n_pieces):
                 if problems.num_rows:
                     writer.write_table(problems)
+                    tally.add(problems)
                 n_problems += problems.num_rows
     except OSError as error:
         raise StoreError(
             f"{work.target / QUARANTINE} could not be written: {error}; "
             "free space or point TENFOLD_STORE elsewhere, then run the command again"
         ) from error
-    return n_problems
+    return n_problems, tally

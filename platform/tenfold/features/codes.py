@@ -24,14 +24,14 @@ Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-cor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tenfold.errors import DataError, RequestError
 from tenfold.features.readers import READERS, UNSEEN, Refused, listed, shown
-from tenfold.profile.texts import N_TEXT_SLOTS, text_counts, text_words
+from tenfold.profile.texts import N_TEXT_SLOTS, gram_counts
 from tenfold.schema import Column, Kind, Role, Schema
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def encode_table(schema: Schema, table: pa.Table) -> Codes:
     for index, column in enumerate(schema.features):
         codes[:, index] = _encode_column(column, table.column(column.name))
     for column, place in text_places(schema):
-        codes[:, place : place + N_TEXT_SLOTS] = _count_texts(table.column(column.name))
+        codes[:, place : place + N_TEXT_SLOTS] = _count_texts(
+            table.column(column.name), column.grams
+        )
     return codes
 
 
@@ -178,7 +180,7 @@ def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
     return np.asarray(table[places], dtype=np.float64)
 
 
-def _count_texts(values: pa.ChunkedArray) -> Codes:
+def _count_texts(values: pa.ChunkedArray, grams: str) -> Codes:
     """Hits per place (n_rows, N_TEXT_SLOTS); every distinct text is cut once."""
     import pyarrow as pa
 
@@ -188,7 +190,7 @@ def _count_texts(values: pa.ChunkedArray) -> Codes:
     texts = encoded.dictionary.to_pylist()
     table = np.zeros((len(texts) + 1, N_TEXT_SLOTS))  # the last for a missing text
     for index, text in enumerate(texts):
-        table[index] = text_counts(text_words(text))
+        table[index] = gram_counts(text, grams)
     places = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     return np.asarray(table[places], dtype=np.float64)
 
@@ -216,7 +218,7 @@ class RowEncoder:
         self._readers = tuple((c.name, READERS[c.kind](c)) for c in schema.features)
         self._n_columns = len(self._readers)
         self._width = code_width(schema)
-        self._texts = tuple(column.name for column, _ in text_places(schema))
+        self._texts = tuple((column.name, column.grams) for column, _ in text_places(schema))
         self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
 
     def encode(self, row: Mapping[str, object]) -> Codes:
@@ -241,9 +243,8 @@ class RowEncoder:
         try:
             for row in rows:
                 line = [read(row[name]) for name, read in readers]
-                for name in self._texts:
-                    text = row[name]  # read above: it is text or None
-                    line += text_counts(text_words(text) if isinstance(text, str) else ())
+                for name, grams in self._texts:  # read above: it is text or None
+                    line += gram_counts(cast("str | None", row[name]), grams)
                 values.append(line)
                 if len(row) != n_columns and not row.keys() <= self._known:
                     raise Refused

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from tenfold.errors import RequestError
 from tenfold.features.codes import MAX_FAULTS, Codes, code_width, text_places
 from tenfold.features.readers import READERS, Reader, Refused, listed
-from tenfold.profile.texts import N_TEXT_SLOTS, text_counts, text_words
+from tenfold.profile.texts import N_TEXT_SLOTS, gram_counts
 from tenfold.schema import Column, Kind, Role, Schema
 
 if TYPE_CHECKING:
@@ -137,7 +137,9 @@ class ColumnEncoder:
         if faults:
             raise self._refused(sorted(faults)[:MAX_FAULTS], len(faults))
         for column, place in self._texts:
-            codes[:, place : place + N_TEXT_SLOTS] = _count(columns.texts(column.name))
+            codes[:, place : place + N_TEXT_SLOTS] = _count(
+                columns.texts(column.name), column.grams
+            )
         return codes
 
     def _refused(self, faults: Sequence[tuple[int, int, str]], n_faults: int) -> RequestError:
@@ -291,12 +293,12 @@ def _from_times(values: pa.ChunkedArray, faults: Faults) -> Codes:
     return codes
 
 
-def _count(texts: Sequence[str | None]) -> Codes:
+def _count(texts: Sequence[str | None], grams: str) -> Codes:
     """Hits per place, ``(n_rows, N_TEXT_SLOTS)``; none for a missing text."""
     counts = np.zeros((len(texts), N_TEXT_SLOTS))
     for row, text in enumerate(texts):
         if text is not None:
-            counts[row] = text_counts(text_words(text))
+            counts[row] = gram_counts(text, grams)
     return counts
 
 

@@ -107,7 +107,7 @@ class Profile:
             associations=_associate(schema, arrays, values, numbers),
             comoments=_comoments(schema, values, n_rows=table.num_rows),
             texts={
-                c.name: TextProfile.from_array(arrays[c.name])
+                c.name: TextProfile.from_array(arrays[c.name], grams=c.grams)
                 for c in schema.features
                 if c.kind is Kind.TEXT
             },

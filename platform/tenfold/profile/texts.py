@@ -1,8 +1,9 @@
 """Texts: how one is cut into counts, and the mergeable summary of a column of them.
 
 A text becomes how often each of `N_TEXT_SLOTS` places is hit by its words and by its pairs of
-neighboring words, so that no vocabulary has to be fitted, stored or agreed upon: equal texts give
-equal counts on any machine. What is fitted is how many texts hit a place at all.
+neighboring words, or, where the column says so, by its runs of three and four characters, so that
+no vocabulary has to be fitted, stored or agreed upon: equal texts give equal counts on any machine.
+What is fitted is how many texts hit a place at all.
 """
 
 from __future__ import annotations
@@ -22,13 +23,28 @@ from tenfold.profile.numbers import NumberProfile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MAX_TEXT_CHARACTERS", "N_TEXT_SLOTS", "TextProfile", "text_counts", "text_words"]
+__all__ = [
+    "MAX_GRAM_CHARACTERS",
+    "MAX_TEXT_CHARACTERS",
+    "N_TEXT_SLOTS",
+    "TextProfile",
+    "gram_counts",
+    "text_counts",
+    "text_grams",
+    "text_words",
+]
 
 N_TEXT_SLOTS = 128
 """1 kB of codes a row and column; with prose of twenty words a quarter of the places are hit."""
 
 MAX_TEXT_CHARACTERS = 20_000
 """What stands behind is not read: a text of a client may not cost more than about a millisecond."""
+
+MAX_GRAM_CHARACTERS = 3_000
+"""The same for characters, which give two runs each: a few milliseconds at most."""
+
+_GRAM_SIZES = (3, 4)
+"""Shorter runs are in every text; longer ones are words, which the other way counts."""
 
 _WORD = re.compile(r"\w+")
 
@@ -51,10 +67,47 @@ def text_counts(words: Sequence[str]) -> list[float]:
     >>> sum(text_counts(["quiet", "rooms"]))  # two words and one pair
     3.0
     """
+    return _hits((*words, *map(" ".join, pairwise(words))))
+
+
+def _hits(grams: Sequence[str]) -> list[float]:
     counts = [0.0] * N_TEXT_SLOTS
-    for gram in (*words, *map(" ".join, pairwise(words))):
+    for gram in grams:
         counts[crc32(gram.encode("utf-8", "surrogatepass")) % N_TEXT_SLOTS] += 1.0
     return counts
+
+
+def text_grams(text: str) -> list[str]:
+    """The runs of three and four characters of a text, in lower case.
+
+    Blanks of any kind and number are one; the text's ends count as blanks, so that a beginning
+    differs from a middle. Punctuation stays: it is what codes and addresses are told by.
+
+    >>> text_grams("AB  c")
+    [' ab', 'ab ', 'b c', ' c ', ' ab ', 'ab c', 'b c ']
+    """
+    plain = " ".join(text[:MAX_GRAM_CHARACTERS].lower().split())
+    if not plain:
+        return []
+    whole = f" {plain} "
+    return [whole[k : k + n] for n in _GRAM_SIZES for k in range(len(whole) - n + 1)]
+
+
+def gram_counts(text: str | None, grams: str) -> list[float]:
+    """Hits per place of a text by what its column is counted by; none for a missing text.
+
+    Args:
+        text: of one row.
+        grams: ``words`` or ``chars``, see `tenfold.schema.Column`.
+
+    >>> sum(gram_counts("AB c", "chars")), sum(gram_counts("AB c", "words"))
+    (7.0, 3.0)
+    """
+    if text is None:
+        return [0.0] * N_TEXT_SLOTS
+    if grams == "words":
+        return text_counts(text_words(text))
+    return _hits(text_grams(text))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +123,12 @@ class TextProfile:
     documents: Ints
 
     @classmethod
-    def from_array(cls, array: pa.Array) -> TextProfile:
+    def from_array(cls, array: pa.Array, *, grams: str = "words") -> TextProfile:
         """Summarize a column.
 
         Args:
             array: Arrow strings, shape (n_rows,).
+            grams: what hits the places, see `gram_counts`.
 
         >>> import pyarrow as pa
         >>> profile = TextProfile.from_array(pa.array(["to be", None, "to be", "be"]))
@@ -82,12 +136,12 @@ class TextProfile:
         (3, 2.0, [0, 2, 3])
         """
         seen = array.drop_null().value_counts()
-        cut = [text_words(text) for text in seen.field(0).to_pylist()]
+        texts = seen.field(0).to_pylist()
         rows = seen.field(1).to_numpy().astype(np.int64)
         documents = np.zeros(N_TEXT_SLOTS, dtype=np.int64)
-        for words, n in zip(cut, rows, strict=True):
-            documents += n * np.greater(text_counts(words), 0.0)
-        lengths = np.repeat(np.array([float(len(words)) for words in cut]), rows)
+        for text, n in zip(texts, rows, strict=True):
+            documents += n * np.greater(gram_counts(text, grams), 0.0)
+        lengths = np.repeat(np.array([float(len(text_words(text))) for text in texts]), rows)
         missing = np.full(array.null_count, np.nan)
         return cls(NumberProfile.from_values(np.concatenate([lengths, missing])), documents)
 

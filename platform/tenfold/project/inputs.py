@@ -142,6 +142,10 @@ class ColumnRule(Section):
     """How ``3/4/2021`` is read; by default as the whole column tells, and refused where nothing
     does. ``excel``: numbers are days since 1900 as spreadsheets count them."""
 
+    text: Literal["words", "chars"] | None = None
+    """Make the column a text and a feature, counted by words and pairs of words, or by runs of
+    three and four characters: for codes, names, misspelled words, and languages without blanks."""
+
 
 def _time(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value

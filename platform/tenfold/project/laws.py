@@ -131,6 +131,12 @@ def _column(problem: Problem, name: str, rule: ColumnRule) -> Iterator[Violation
     if rule.decimal is not None and rule.kind not in (None, *_RANGED):
         law = f"must be a number or integer to have a decimal mark, and its kind is {rule.kind}"
         yield Violation((*path, "decimal"), law, "remove decimal, or change the kind")
+    if rule.text is not None and rule.kind not in (None, Kind.TEXT):
+        law = f"must be a text to say what it is counted by, and its kind is {rule.kind}"
+        yield Violation((*path, "text"), law, "remove text, or change the kind")
+    if name == problem.target and rule.text is not None:
+        law = "must not be counted by words or characters: it is the target"
+        yield Violation((*path, "text"), law, "remove text")
     if name == problem.target and rule.role is not None:
         law = "must not have another role: it is the target"
         yield Violation((*path, "role"), law, "remove the role")

@@ -203,6 +203,22 @@ PANELS: tuple[PanelSpec, ...] = (
     ),
     PanelSpec(
         "Data",
+        "Quarantined records by cause",
+        {_sel("tenfold_snapshot_quarantined_by_cause"): "{{project}} {{cause}}"},
+        description="Of the newest snapshot; a record with several causes counts under each.",
+    ),
+    PanelSpec(
+        "Data",
+        "Left out of the newest snapshot",
+        {
+            _sel("tenfold_snapshot_quarantined_records"): "{{project}} in quarantine",
+            _sel("tenfold_snapshot_quarantined_files"): "{{project}} files in quarantine",
+            _sel("tenfold_snapshot_duplicate_records"): "{{project}} duplicates",
+        },
+        kind="stat",
+    ),
+    PanelSpec(
+        "Data",
         "Records of the newest snapshot",
         {_sel("tenfold_snapshot_records"): "{{project}}"},
         kind="stat",

@@ -49,8 +49,10 @@ class ProjectView:
         retrains: ended retrains by result, ``done`` or ``failed``.
         retrain_running: whether one runs now.
         dropped_rows: rows answered but in no count or no log.
-        prepared: of the newest snapshot: ``records``, ``quarantine_ratio``, ``duplicate_ratio`` and
-            ``timestamp_seconds``; empty without one.
+        prepared: of the newest snapshot: ``records``, ``quarantined_records``,
+            ``duplicate_records``, ``quarantined_files``, ``quarantine_ratio``, ``duplicate_ratio``
+            and ``timestamp_seconds``; empty without one.
+        quarantined: its quarantined records by cause, a word of `tenfold.data.causes`.
     """
 
     project: str
@@ -62,6 +64,7 @@ class ProjectView:
     retrain_running: bool = False
     dropped_rows: int = 0
     prepared: Mapping[str, float] = field(default_factory=dict)
+    quarantined: Mapping[str, int] = field(default_factory=dict)
 
 
 class TenfoldCollector(Collector):
@@ -138,6 +141,8 @@ def _series(view: ProjectView) -> Series:
     yield "tenfold_monitor_dropped_rows_total", (project,), view.dropped_rows
     for name, value in view.prepared.items():
         yield f"tenfold_snapshot_{name}", (project,), value
+    for cause, count in view.quarantined.items():
+        yield "tenfold_snapshot_quarantined_by_cause", (project, cause), float(count)
     for snapshot in view.monitors:
         yield from _model_series(snapshot)
 

@@ -218,6 +218,30 @@ METRICS: tuple[Metric, ...] = (
         _BY_PROJECT,
     ),
     _gauge(
+        "tenfold_snapshot_quarantined_records",
+        "Records of the newest snapshot that could not be mended.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
+    _gauge(
+        "tenfold_snapshot_quarantined_by_cause",
+        "The same by what was wrong; a record with several causes counts under each.",
+        ("project", "cause"),
+        "eight causes, a closed list",
+    ),
+    _gauge(
+        "tenfold_snapshot_quarantined_files",
+        "Files of the newest snapshot of which at least a piece could not be read.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
+    _gauge(
+        "tenfold_snapshot_duplicate_records",
+        "Records of the newest snapshot that repeat another one.",
+        _PROJECT,
+        _BY_PROJECT,
+    ),
+    _gauge(
         "tenfold_snapshot_quarantine_ratio",
         "Share of the newest snapshot's records that could not be mended.",
         _PROJECT,

@@ -173,6 +173,13 @@ ALERTS: tuple[Alert, ...] = (
         "read the quarantine in the exploration report, then mend the source",
     ),
     Alert(
+        "TenfoldFilesQuarantined",
+        "tenfold_snapshot_quarantined_files > 0",
+        "ticket",
+        "{{ $labels.project }}: files of the newest table could not be read, wholly or in part",
+        "read their paths in the quarantine table, then write them again and prepare",
+    ),
+    Alert(
         "TenfoldMonitorStale",
         "time() - max by (project) (tenfold_monitor_last_update_timestamp_seconds) > 300 "
         "and sum by (project) (rate(tenfold_requests_total[5m])) > 0",

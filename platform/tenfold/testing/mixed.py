@@ -76,17 +76,18 @@ def mixed_table(n_rows: int = 200, *, seed: int = 0) -> pa.Table:
 
 
 def wide_schema() -> Schema:
-    """The mixed table's, with a text, an identifier that is a feature, and a second time."""
+    """The mixed table's, with texts, an identifier that is a feature, and a second time."""
     more = (
         Column("note", Kind.TEXT),
         Column("ticket", Kind.IDENTIFIER),
         Column("until", Kind.DATETIME),
+        Column("part", Kind.TEXT, grams="chars"),
     )
     return Schema((*mixed_schema().columns, *more))
 
 
 def wide_table(n_rows: int = 200, *, seed: int = 0) -> pa.Table:
-    """A cleaned table for `wide_schema`: `mixed_table` and the three columns, a tenth missing.
+    """A cleaned table for `wide_schema`: `mixed_table` and the further columns, a tenth missing.
 
     >>> wide_table(3).schema.equals(wide_schema().arrow_schema())
     True
@@ -101,6 +102,7 @@ def wide_table(n_rows: int = 200, *, seed: int = 0) -> pa.Table:
         "note": [" ".join(rng.choice(WORDS, rng.integers(0, 12))) for _ in range(n_rows)],
         "ticket": [f" ticket {k} " for k in rng.integers(0, 10**6, n_rows)],
         "until": later.to_pylist(),
+        "part": [f"{'AX'[k % 2]}-{k // 10}/Ü {k}" for k in range(seed, seed + n_rows)],
     }
     for name, values in columns.items():
         gone = rng.random(n_rows) < 0.1

@@ -10,7 +10,7 @@ import pytest
 from tenfold.data.files import read_batches, read_sample
 from tenfold.data.infer import Declared, Hints, infer_schema
 from tenfold.errors import DataError
-from tenfold.schema import Kind, Role, Schema
+from tenfold.schema import Column, Kind, Role, Schema
 
 
 def _one(values: list[str], hints: Hints | None = None, *, name: str = "a") -> Schema:
@@ -172,3 +172,13 @@ def test_real_blanks_and_markers(data_folder: Path) -> None:
     assert adult.column("workclass").nullable
     telco = infer_schema(read_sample(data_folder / "telco-churn.csv"))
     assert telco.column("TotalCharges").evidence.endswith("11 of 7043 missing")
+
+
+@pytest.mark.parametrize("grams", ["words", "chars"])
+def test_a_declared_text_is_a_feature_counted_as_said(grams: str) -> None:
+    table = pa.table({"part": [f"AX-{k}" for k in range(60)], "y": ["a", "b"] * 30})
+    hints = Hints(target="y", classes=True, declared={"part": Declared(text=grams)})
+    part = infer_schema(table, hints).column("part")
+    assert (part.kind, part.role, part.grams) == (Kind.TEXT, Role.FEATURE, grams)
+    assert Column.from_dict(part.to_dict()) == part
+    assert ("grams" in part.to_dict()) == (grams == "chars")

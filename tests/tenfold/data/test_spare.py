@@ -79,6 +79,8 @@ def _told(snapshot: Snapshot, broken: Path, *, position: int) -> None:
     assert told[0]["reason"].startswith(f"cannot be read: source {told[0]['source']!r}: ")
     assert str(broken) in told[0]["reason"]
     assert snapshot.quarantine_rate == 1 / (snapshot.n_rows + 1)
+    assert snapshot.manifest["n_quarantined_files"] == 1
+    assert snapshot.manifest["quarantine_causes"] == {"unreadable_file": 1}
 
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "other bytes", "damaged pages"])

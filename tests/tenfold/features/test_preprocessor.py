@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -257,10 +258,25 @@ def test_a_text_is_told_by_its_words_in_any_order_of_rows() -> None:
     assert max(note("xylophone")) > max(note("room"))
 
 
+def test_a_text_by_characters_is_near_what_is_spelled_nearly_so() -> None:
+    fitted = fit_wide(Recipe())
+    names = [f"part~{slot}" for slot in range(N_TEXT_SLOTS)]
+
+    def part(text: str | None) -> np.ndarray[Any, Any]:
+        return np.array([feature_wide(fitted, name, part=text) for name in names])
+
+    assert part(None).tolist() == part("  ").tolist() == [0.0] * N_TEXT_SLOTS
+    assert part("AB-1234").tolist() == part(" ab-1234\n").tolist()
+    exact = part("AB-12345")
+    assert exact @ part("AB-12346") > 2 * (exact @ part("QX/98 zt"))
+
+
 def test_a_profile_from_before_texts_were_counted_is_refused() -> None:
     schema = wide_schema()
     old = replace(Profile.from_table(wide_table(50), schema), texts={})
-    with pytest.raises(DataError, match=r"^columns \['note'\] are texts and the profile has not "):
+    with pytest.raises(
+        DataError, match=r"^columns \['note', 'part'\] are texts and the profile has not "
+    ):
         Preprocessor.fit(schema, old, recipe=Recipe())
 
 

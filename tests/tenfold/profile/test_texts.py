@@ -7,10 +7,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from tenfold.profile import N_TEXT_SLOTS, Profile, TextProfile, merge_profiles
-from tenfold.profile.texts import MAX_TEXT_CHARACTERS, text_counts, text_words
+from tenfold.profile.texts import (
+    MAX_GRAM_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    gram_counts,
+    text_counts,
+    text_grams,
+    text_words,
+)
 from tenfold.schema import Column, Kind, Role, Schema
 
 SCHEMA = Schema((Column("note", Kind.TEXT), Column("y", Kind.NUMBER, Role.TARGET)))
@@ -83,6 +90,51 @@ def test_equal_words_are_equal_counts_on_any_machine() -> None:
     assert [place for place, n in enumerate(counts) if n] == [4, 28, 34, 47, 103]
     assert sum(counts) == 5.0
     assert text_counts([]) == [0.0] * N_TEXT_SLOTS
+
+
+@given(st.text(max_size=40), st.text(alphabet=" \t\n", max_size=5))
+def test_runs_of_characters_are_those_of_scikit_learn(text: str, blanks: str) -> None:
+    plain = " ".join(text.lower().split())
+    expected = CountVectorizer(analyzer="char", ngram_range=(3, 4), lowercase=False)
+    wanted = expected.build_analyzer()(f" {plain} ") if plain else []
+    assert sorted(text_grams(text)) == sorted(gram for gram in wanted if len(gram) in (3, 4))
+    assert gram_counts(blanks + text + blanks, "chars") == gram_counts(text, "chars")
+
+
+@given(texts, texts)
+def test_a_profile_of_characters_merges_like_one_of_words(
+    a: list[str | None], b: list[str | None]
+) -> None:
+    one, two, whole = (
+        TextProfile.from_array(pa.array(x, pa.string()), grams="chars") for x in (a, b, [*a, *b])
+    )
+    assert TextProfile.merge_all([two, one]).documents.tolist() == whole.documents.tolist()
+    hits = [np.greater(gram_counts(text, "chars"), 0) for text in [*a, *b] if text is not None]
+    assert whole.documents.tolist() == np.sum([np.zeros(N_TEXT_SLOTS), *hits], axis=0).tolist()
+
+
+def test_equal_characters_are_equal_counts_on_any_machine() -> None:
+    counts = gram_counts("AX-7 Ü", "chars")
+    assert sum(counts) == 11.0
+    assert [place for place, n in enumerate(counts) if n] == [
+        14,
+        26,
+        32,
+        62,
+        71,
+        78,
+        80,
+        93,
+        114,
+        122,
+    ]
+    assert gram_counts(None, "chars") == gram_counts(" \n", "chars") == [0.0] * N_TEXT_SLOTS
+    assert sum(gram_counts("a\ud800b", "chars")) == 5.0
+
+
+def test_characters_behind_the_limit_are_not_read() -> None:
+    text = "ab" * 10**6
+    assert gram_counts(text, "chars") == gram_counts(text[:MAX_GRAM_CHARACTERS], "chars")
 
 
 def test_half_a_surrogate_pair_is_cut_like_any_text() -> None:

@@ -111,6 +111,11 @@ def test_clustering_has_no_target() -> None:
             "must be a datetime to say how dates are written, and its kind is number",
         ),
         (
+            {"columns": {"a": {"kind": "category", "text": "chars"}}},
+            "data.columns.a.text",
+            "must be a text to say what it is counted by, and its kind is category",
+        ),
+        (
             {"columns": {"a": {"kind": "text", "decimal": "comma"}}},
             "data.columns.a.decimal",
             "must be a number or integer to have a decimal mark, and its kind is text",

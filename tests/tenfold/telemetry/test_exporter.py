@@ -41,6 +41,8 @@ def test_values_come_from_the_snapshot(views: ModuleType) -> None:
     )
     assert series["tenfold_performance", (("measure", "accuracy"), *model)] == 0.5
     assert series["tenfold_loss_reference_ratio", model] == 0.1
+    range_ = (("cause", "out_of_range"), ("project", "adult"))
+    assert series["tenfold_snapshot_quarantined_by_cause", range_] == 70
 
 
 def test_latency_cells_become_cumulative_buckets(views: ModuleType) -> None:

@@ -108,6 +108,10 @@ def test_prometheus_scrapes_the_page_and_fires_the_harm_alert(
                     break
             assert "TenfoldHarm" in firing
             assert "TenfoldFeatureDrift" not in firing
+            assert {"TenfoldQuarantineHigh", "TenfoldFilesQuarantined"} <= set(firing)
+            query = "sum(tenfold_snapshot_quarantined_by_cause)"
+            (whole,) = _ask(base, "/api/v1/query", query=query)["result"]
+            assert whole["value"][1] == "80"
             found = _ask(base, "/api/v1/query", query="tenfold_labels_total")["result"]
             assert [series["value"][1] for series in found] == ["400"]
             health = {

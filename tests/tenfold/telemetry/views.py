@@ -62,8 +62,12 @@ def full_view() -> ProjectView:
         dropped_rows=1,
         prepared={
             "records": 1000.0,
+            "quarantined_records": 80.0,
+            "duplicate_records": 10.0,
+            "quarantined_files": 2.0,
             "quarantine_ratio": 0.08,
             "duplicate_ratio": 0.01,
             "timestamp_seconds": 1.9e9,
         },
+        quarantined={"out_of_range": 70, "unreadable_file": 10},
     )
