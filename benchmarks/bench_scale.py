@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,16 @@ def measure(path: Path, folder: Path, small: Path | None) -> dict[str, Any]:
     if process.returncode:
         raise SystemExit(f"the process of {path} ended with {process.returncode}")
     shutil.rmtree(home, ignore_errors=True)
-    return {**json.loads(out.read_text()), "uss_gb": peaks, "load_1m": os.getloadavg()[0]}
+    return {
+        **json.loads(out.read_text()),
+        "uss_gb": peaks,
+        "load_1m": os.getloadavg()[0],
+        "taken_at": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def found_or_measured(n_rows: int, folder: Path, small: Path | None) -> dict[str, Any]:
@@ -219,6 +229,7 @@ def _tell(form: Form, found: dict[int, dict[str, Any]]) -> None:
         form.add(f"prepare_us_row_{word}", cost[n_rows])
         form.add(f"prepare_s_{word}", run["seconds"])
         form.add(f"load_1m_{word}", run["load_1m"])
+        form.add(f"taken_at_{word}", run["taken_at"])
         if n_rows != least:
             form.add(f"flat_{word}_vs_{_word(least)}", cost[n_rows] / cost[least])
         for kind, size in run["uss_gb"].items():

@@ -4,8 +4,9 @@
 reference one: 200 trees of depth 6 on 20 numbers (`_serving`).
 
 - In process: requests of 1,000 rows through each door, body to answer, beside the scorer of the
-  artifact on the ready matrix. Rounds of all of them are interleaved and the least of each is told:
-  it is what the code costs, the others are what the machine did meanwhile.
+  artifact on the ready matrix, both on one thread, by that thread's own clock. Rounds of all of
+  them are interleaved and the least of each is told: it is what the code costs, the others are what
+  the machine did meanwhile.
 - Over HTTP: one row a request, 16 connections and 1, closed loop, everything on one machine. Ours
   on a bare uvicorn and through Ray Serve with HAProxy; a hand-written FastAPI with the booster; a
   bare ASGI application with the same ONNX file. Turns of a few seconds each go round; medians are
@@ -41,6 +42,7 @@ from _serving import N_NUMBERS, PROJECT, make_endpoint, make_reference, rows_of
 
 N_ROWS = 1000
 _ROUNDS = 40
+_CALLS = 200
 _TURNS = 3
 _TURN_S = 4
 HERE = Path(__file__).parent
@@ -118,22 +120,31 @@ def measure_doors(form: Form, folder: Path, live: Path) -> None:
     for name, (path, body, headers) in bodies(values).items():
         work[name] = lambda p=path, b=body, h=headers: loop.run_until_complete(ask(app, p, b, h))
     path, body, headers = bodies(values[:1])["json"]
-    work["one_row"] = lambda: loop.run_until_complete(ask(app, path, body, headers))
     least = dict.fromkeys(work, float("inf"))
     for _ in range(_ROUNDS):
         for name, call in work.items():
-            start = time.perf_counter()
+            start = time.thread_time()
             call()
-            least[name] = min(least[name], time.perf_counter() - start)
+            least[name] = min(least[name], time.thread_time() - start)
         app._recorder._drain()  # the thread's work, not the request's
+
+    async def one_row() -> float:
+        start = time.thread_time()
+        for _ in range(_CALLS):
+            await ask(app, path, body, headers)
+        app._recorder._drain()
+        return (time.thread_time() - start) / _CALLS
+
+    row_s = min(loop.run_until_complete(one_row()) for _ in range(_ROUNDS))
     loop.close()
     scorer = least.pop("scorer")
     form.add("scorer.rows_per_s", N_ROWS / scorer)
-    form.add("one_row.us", least.pop("one_row") * 1e6)
+    form.add("one_row.us", row_s * 1e6)
     table = [["scorer", f"{scorer * 1e3:.2f}", "1"]]
     for name, seconds in least.items():
         form.add(f"{name}_vs_scorer", scorer / seconds)
         table.append([name, f"{seconds * 1e3:.2f}", f"{scorer / seconds:.2f}"])
+    table.append(["one JSON row", f"{row_s * 1e3:.3f}", ""])
     form.table(f"Requests of {N_ROWS} rows, in process", ["door", "ms", "of the scorer"], table)
 
 

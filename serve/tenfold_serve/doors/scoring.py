@@ -1,7 +1,13 @@
 """From a request's rows to its answer, whatever door they came through.
 
-Hot path: choose the arm, encode, score, make ids, one append. Measured for a JSON row of 14 columns
-and 200 trees: 24 us from body to answer, 17 of them in the predictor.
+Hot path: choose the arm, encode, score, make ids, one append. Measured (``make bench-serving``: 20
+numbers, 200 trees of depth 6, the thread's own clock):
+
+- One JSON row takes 70 us from body to answer, 23 of them in the predictor (10 in ONNX). The others
+  are spread thin over some 170 Python calls; what stood out is gone: a timer for the body (8 us,
+  now only set when the body is not there yet) and random bytes one id at a time (10 us).
+- 1,000 rows take the scorer 6.0 ms; binary tensors 8.5, Arrow 9.0, JSON columns 12.0, JSON rows
+  14.4. Of what Arrow adds half is ids (1.2 us a row), a quarter the answer, the rest reading.
 """
 
 from __future__ import annotations
