@@ -50,6 +50,7 @@ def made_project(
             "problem": {"task": "binary", "target": "y", "gates": ["accuracy >= 0.7"]},
             "data": data,
             "train": {"folds": n_folds},
+            "retrain": {"search_budget": "2s"},
         }
     ).at(folder)
     snapshot = prepare(project, settings=settings)
