@@ -108,8 +108,8 @@ class RetrainRecord:
 def run_retrain(
     project: Project, settings: Settings, *, progress: Progress = SILENT
 ) -> RetrainRecord:
-    """Refit on newer rows, compare, decide. Starts no Ray: what is searched where the refit misses a
-    gate is searched in this process.
+    """Refit on newer rows, compare, decide. Starts no Ray: where the refit misses a
+    gate, the search runs in this process.
 
     Args:
         project: gates, metric and the rules of the loop.
