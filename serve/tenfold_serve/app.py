@@ -125,6 +125,7 @@ class EndpointReplica:
             metrics=link.metrics,
             limits=limits_from(args.get("limits") or {}),
             access=self._access,
+            echo_id=False,  # Serve does, and makes one where the caller sent none
         )
         # What was loaded until here stays for good: the collector need not walk it again and again.
         gc.collect()

@@ -99,6 +99,7 @@ class Endpoint:
         metrics: where ``/metrics`` comes from.
         limits: what one request may ask for.
         access: who may come in; everybody by default.
+        echo_id: whether answers carry the request's id; not where the server adds it itself.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Endpoint:
         metrics: MetricsText,
         limits: EndpointLimits | None = None,
         access: Access | None = None,
+        echo_id: bool = True,
     ) -> None:
         self.project = project
         self._board = board
@@ -123,6 +125,7 @@ class Endpoint:
         self._access = access or Access()
         self._log = RequestLog()
         self._request_ids = RequestIds()
+        self._echo_id = echo_id
         self._shown: tuple[Arm, bytes, bytes] | None = None
         self._scoring = Scoring(
             project,
@@ -188,7 +191,11 @@ class Endpoint:
         if scope["method"] == "POST":  # pages and probes are no traffic
             self._recorder.stats.add(answer.status, time.perf_counter() - start)
         await send_answer(
-            answer, receive, send, request_id=request.id, head=scope["method"] == "HEAD"
+            answer,
+            receive,
+            send,
+            request_id=request.id if self._echo_id else b"",
+            head=scope["method"] == "HEAD",
         )
 
     def _route(self, path: str, asked: str) -> _Route:

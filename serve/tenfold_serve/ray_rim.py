@@ -74,7 +74,10 @@ exec {orphan_dies}{binary} "$@"
 """
 _NO_READ_AHEAD = (
     "timeout http-request 20s\\n\\1timeout http-keep-alive 75s\\n"
-    "\\1http-request set-header x-request-disconnect-disabled ?1"
+    "\\1http-request set-header x-request-disconnect-disabled ?1\\n"
+    # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced by its own.
+    "\\1http-request del-header x-request-id unless "
+    "{ req.hdr(x-request-id) -m reg ^[A-Za-z0-9._:+\\/=@-]{1,128}$ }"
 )
 
 
