@@ -110,6 +110,7 @@ def file_source(project: Project, spec: FileSpec) -> FileSource:
         project.resolve(spec.path),
         name=spec.name,
         format=spec.format,
+        encoding=spec.encoding,
         spare=_spares(project),
     )
 
