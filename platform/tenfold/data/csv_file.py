@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from tenfold.data.encodings import UTF_8, Encoding, Undecodable, encoding_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock, Reject
 from tenfold.errors import DataError
 
@@ -45,7 +46,6 @@ cut into larger pieces."""
 _CHUNK_BYTES = 4 * 1024 * 1024
 _HEAD_BYTES = 1024 * 1024
 _DELIMITERS = ",;\t|"
-_BOM = b"\xef\xbb\xbf"
 _OTHER_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",
@@ -64,19 +64,26 @@ class CsvHead:
         delimiter: one of comma, semicolon, tab, bar.
         start: byte at which the first row begins.
         size_bytes: size of the file.
+        encoding: of the file.
     """
 
     columns: tuple[str, ...]
     delimiter: str
     start: int
     size_bytes: int
+    encoding: Encoding = UTF_8
 
 
-def read_head(path: Path, *, source: str) -> CsvHead:
+def read_head(path: Path, *, source: str, encoding: str = "utf-8") -> CsvHead:
     """Read the header record.
 
+    Args:
+        path: of the file.
+        source: what messages call it.
+        encoding: as the project declares it, in Python's spelling.
+
     Raises:
-        DataError: the file is empty, not UTF-8, or names a column twice.
+        DataError: the file is empty, not of the encoding, or names a column twice.
     """
     size_bytes = path.stat().st_size
     if size_bytes == 0:
@@ -85,21 +92,16 @@ def read_head(path: Path, *, source: str) -> CsvHead:
         )
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    for marks, encoding in _OTHER_MARKS.items():
-        if head.startswith(marks):
-            raise DataError(
-                f"source {source!r}: text must be UTF-8, and {path} is marked as {encoding}; "
-                f"convert the file, e.g. iconv -f {encoding} -t utf-8"
-            )
-    start = len(_BOM) if head.startswith(_BOM) else 0
-    ends = record_ends(head, start)
+    _check_mark(head, path, source, encoding)
+    kind, start = encoding_of(encoding, head)
+    ends = record_ends(head, start, encoding=kind)
     if not len(ends) and size_bytes > len(head):
         raise DataError(
             f"source {source!r}: the header of {path} must end within {_HEAD_BYTES} bytes, and "
             "does not; it has no line ends, or a quote is not closed there"
         )
     end = int(ends[0]) if len(ends) else len(head)
-    line = _utf8(head[start:end], path, start, source)
+    line = _text(head[start:end], path, start, source, kind)
     # A mark inside quotes is text: under a wrong delimiter such quotes end in the wrong place.
     strict = {mark: len(_split(line, mark, strict=True)) for mark in _DELIMITERS}
     votes = strict if any(strict.values()) else {m: len(_split(line, m)) for m in _DELIMITERS}
@@ -110,7 +112,7 @@ def read_head(path: Path, *, source: str) -> CsvHead:
             f"source {source!r}: a table has at most {MAX_COLUMNS} columns, and the header of "
             f"{path} names {len(names)}; turn the table, or give its line ends"
         )
-    return CsvHead(unique_names(names, source=source), delimiter, end, size_bytes)
+    return CsvHead(unique_names(names, source=source), delimiter, end, size_bytes, kind)
 
 
 def unique_names(names: list[str], *, source: str) -> tuple[str, ...]:
@@ -143,17 +145,20 @@ class CsvShard:
     end: int
     columns: tuple[str, ...]
     delimiter: str
+    encoding: Encoding = UTF_8
 
     def read(self) -> RawBlock:
         """The records as text columns.
 
         Raises:
-            DataError: the bytes are not UTF-8.
+            DataError: the bytes are not of the encoding.
         """
         with Path(self.path).open("rb") as file:
             file.seek(self.start)
             data = file.read(self.end - self.start)
-        _utf8(data, Path(self.path), self.start, self.source)
+        text = _text(data, Path(self.path), self.start, self.source, self.encoding)
+        if self.encoding != UTF_8:
+            data = text.encode()
         if not data.strip():
             empty = pa.table({name: pa.array([], pa.string()) for name in self.columns})
             return RawBlock(empty, np.zeros(0, dtype=np.int64), 0)
@@ -201,7 +206,7 @@ def csv_shards(path: Path, head: CsvHead, *, source: str) -> list[CsvShard]:
         DataError: no record ends for `MAX_RECORD_BYTES`.
     """
     piece = min(max(BLOCK_BYTES, WIDE_COLUMN_BYTES * len(head.columns)), MAX_RECORD_BYTES // 2)
-    cuts = [head.start, *_cuts(path, head.start, piece), head.size_bytes]
+    cuts = [head.start, *_cuts(path, head.start, piece, head.encoding), head.size_bytes]
     bounds = [(a, b) for a, b in pairwise(cuts) if b > a]
     for start, end in bounds:
         if end - start > MAX_RECORD_BYTES:
@@ -210,44 +215,54 @@ def csv_shards(path: Path, head: CsvHead, *, source: str) -> list[CsvShard]:
                 f"{MAX_RECORD_BYTES} bytes after byte {start}; a quote is not closed there"
             )
     return [
-        CsvShard(source, str(path), start, end, head.columns, head.delimiter)
+        CsvShard(source, str(path), start, end, head.columns, head.delimiter, head.encoding)
         for start, end in bounds
     ]
 
 
-def _cuts(path: Path, start: int, piece: int) -> Iterator[int]:
+def _cuts(path: Path, start: int, piece: int, encoding: Encoding) -> Iterator[int]:
     offset, wanted, n_quotes = start, start + piece, 0
     with path.open("rb") as file:
         file.seek(start)
         while chunk := file.read(_CHUNK_BYTES):
             end = offset + len(chunk)
             if wanted < end:
-                ends = record_ends(chunk, 0, n_quotes=n_quotes) + offset
+                ends = record_ends(chunk, 0, n_quotes=n_quotes, encoding=encoding) + offset
                 place = int(np.searchsorted(ends, wanted))
                 while place < len(ends):
                     yield int(ends[place])
                     wanted = int(ends[place]) + piece
                     place = int(np.searchsorted(ends, wanted))
-            n_quotes += chunk.count(b'"')
+            n_quotes += _count_quotes(chunk, encoding)
             offset = end
 
 
-def record_ends(data: bytes, start: int, *, n_quotes: int = 0) -> NDArray[np.int64]:
+def _count_quotes(chunk: bytes, encoding: Encoding) -> int:
+    if encoding.unit_bytes == 1:
+        return chunk.count(b'"')  # faster by far than over an array
+    return int(np.count_nonzero(encoding.units(chunk) == _QUOTE))
+
+
+def record_ends(
+    data: bytes, start: int, *, n_quotes: int = 0, encoding: Encoding = UTF_8
+) -> NDArray[np.int64]:
     """Offsets just behind the line feeds that stand outside quotes, from ``start`` on.
 
     Args:
         data: bytes of a CSV file.
         start: where to begin; ``n_quotes`` quotes stand before it in the file.
         n_quotes: its parity tells whether the data begins inside quotes.
+        encoding: of the file; the data begins at a whole unit.
 
     >>> record_ends(bytes([97, 10, 34, 98, 10, 99, 34, 10]), 0).tolist()  # a "b c", two feeds
     [2, 8]
     """
-    view = np.frombuffer(data, np.uint8)[start:]
+    view = encoding.units(data[start:] if start else data)
     feeds = np.flatnonzero(view == _LINE_FEED)
     quotes = np.flatnonzero(view == _QUOTE)
     before = np.searchsorted(quotes, feeds) + n_quotes
-    return np.asarray(feeds[before % 2 == 0] + 1 + start, dtype=np.int64)
+    ends = (feeds[before % 2 == 0] + 1) * encoding.unit_bytes + start
+    return np.asarray(ends, dtype=np.int64)
 
 
 def _split(line: str, delimiter: str, *, strict: bool = False) -> list[str]:
@@ -258,19 +273,42 @@ def _split(line: str, delimiter: str, *, strict: bool = False) -> list[str]:
         return []
 
 
-def _utf8(data: bytes, path: Path, start: int, source: str) -> str:
-    nul = data.find(b"\0")
+def _check_mark(head: bytes, path: Path, source: str, encoding: str) -> None:
+    """Refuse a file that says by its mark that it is of another encoding."""
+    for mark, marked in _OTHER_MARKS.items():
+        if not head.startswith(mark):
+            continue
+        if marked == "utf-32" or not encoding.startswith("utf-16"):
+            said = "UTF-8" if encoding == "utf-8" else encoding
+            raise DataError(
+                f"source {source!r}: text must be {said}, and {path} is marked as {marked}; "
+                f"convert the file, e.g. iconv -f {marked} -t utf-8"
+                + (f", or declare encoding: {marked}" if marked == "utf-16" else "")
+            )
+        return
+
+
+def _text(data: bytes, path: Path, start: int, source: str, encoding: Encoding) -> str:
+    nul = data.find(b"\0") if encoding.unit_bytes == 1 else -1
     if nul >= 0:
         raise DataError(
             f"source {source!r}: text has no NUL bytes, and {path} has one at offset "
             f"{start + nul}; it is no text, or UTF-16: convert the file, e.g. iconv -f utf-16 "
-            "-t utf-8"
+            "-t utf-8, or declare encoding: utf-16"
         )
     try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
+        text = encoding.decode(data)
+    except Undecodable as error:
+        said = "UTF-8" if encoding == UTF_8 else encoding.name
         raise DataError(
-            f"source {source!r}: text must be UTF-8, and byte 0x{data[error.start]:02X} at "
-            f"offset {start + error.start} of {path} is not; convert the file, e.g. "
-            f"iconv -f latin1 -t utf-8"
+            f"source {source!r}: text must be {said}, and byte 0x{error.byte:02X} at "
+            f"offset {start + error.offset} of {path} is not; convert the file, e.g. "
+            "iconv -f latin1 -t utf-8, or declare its encoding, e.g. encoding: latin-1"
         ) from error
+    if encoding.unit_bytes > 1 and "\0" in text:
+        at = start + text.index("\0") * encoding.unit_bytes
+        raise DataError(
+            f"source {source!r}: text has no NUL characters, and {path} has one about offset "
+            f"{at}; it is no text, or not {encoding.name}: correct encoding"
+        )
+    return text

@@ -37,6 +37,7 @@ class FileSource:
         format: ``csv``, ``parquet``, ``jsonl``, ``arrow``, or ``auto`` to go by each file's first
             bytes, then its ending.
         lineage: JSON of where copies came from; empty for files that are read in place.
+        encoding: of CSV files, see `tenfold.data.encodings`.
         spare: a file, or a piece of one, that cannot be read is one reject and no error.
     """
 
@@ -45,6 +46,7 @@ class FileSource:
     format: str = "auto"
     lineage: tuple[dict[str, Any], ...] = ()
     spare: bool = False
+    encoding: str = "utf-8"
 
     def files(self) -> list[Path]:
         """The files, sorted by name.
@@ -125,7 +127,10 @@ class FileSource:
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Per file: name, size, time of change, and a digest of its first and last 64 KiB."""
-        return [_fingerprint(file) for file in self.files()]
+        found = [_fingerprint(file) for file in self.files()]
+        if self.encoding == "utf-8":
+            return found
+        return [{**facts, "encoding": self.encoding} for facts in found]
 
     @property
     def _label(self) -> str:
@@ -144,7 +149,7 @@ class FileSource:
         faults: list[DataError] = []
         for file in self.files():
             try:
-                kind = format_of(file, self.format)
+                kind = format_of(file, self.format, encoding=self.encoding)
                 tried.append(_Part(file, kind, kind.schema(file, source=self._label)))
             except DataError as error:
                 if not self.spare:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -47,12 +48,12 @@ class Format:
     shards: _Shards
 
 
-def _csv_schema(path: Path, *, source: str) -> pa.Schema:
-    return _text_columns(read_head(path, source=source).columns)
+def _csv_schema(path: Path, *, source: str, encoding: str = "utf-8") -> pa.Schema:
+    return _text_columns(read_head(path, source=source, encoding=encoding).columns)
 
 
-def _csv_shards(path: Path, *, source: str) -> Sequence[Shard]:
-    return csv_shards(path, read_head(path, source=source), source=source)
+def _csv_shards(path: Path, *, source: str, encoding: str = "utf-8") -> Sequence[Shard]:
+    return csv_shards(path, read_head(path, source=source, encoding=encoding), source=source)
 
 
 def _jsonl_schema(path: Path, *, source: str) -> pa.Schema:
@@ -87,14 +88,28 @@ _UNREAD = {
 """First bytes, in small letters, of what people name by mistake: what it is, and what to do."""
 
 
-def format_of(path: Path, wanted: str = "auto") -> Format:
+def format_of(path: Path, wanted: str = "auto", *, encoding: str = "utf-8") -> Format:
     """The format of a file: the wanted one, or by its first bytes, then its ending, then CSV.
+
+    Args:
+        path: of the file.
+        wanted: a word of `FORMATS`, or ``auto``.
+        encoding: of CSV; the other formats have their own.
 
     Raises:
         DataError: its first bytes are those of something that holds no table or is not parsed.
     """
-    if wanted != "auto":
-        return FORMATS[wanted]
+    found = FORMATS[wanted] if wanted != "auto" else _told_format(path)
+    if encoding == "utf-8" or found is not FORMATS["csv"]:
+        return found
+    return replace(
+        found,
+        schema=partial(_csv_schema, encoding=encoding),
+        shards=partial(_csv_shards, encoding=encoding),
+    )
+
+
+def _told_format(path: Path) -> Format:
     longest = max(map(len, [*_UNREAD, *(kind.magic or b"" for kind in FORMATS.values())]))
     with path.open("rb") as stream:
         first = stream.read(longest + len(_BOM)).removeprefix(_BOM)

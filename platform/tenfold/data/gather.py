@@ -110,6 +110,7 @@ def file_source(project: Project, spec: FileSpec) -> FileSource:
         project.resolve(spec.path),
         name=spec.name,
         format=spec.format,
+        encoding=spec.encoding,
         spare=_spares(project),
     )
 
@@ -147,7 +148,13 @@ def _source(
         return _files(project, spec, folder, drivers, progress)
     place = place_of(spec, folder=project.folder)
     driver = drivers(place.size_hint())
-    stored = pull(place, folder / f"source-{spec.name}", driver=driver, progress=progress)
+    stored = pull(
+        place,
+        folder / f"source-{spec.name}",
+        driver=driver,
+        progress=progress,
+        markers=project.prepare.missing_markers,
+    )
     told = {"pulls": list(stored.lineage), "changes": list(stored.alignment().changes)}
     return stored, told
 

@@ -13,7 +13,7 @@ the last watermark and came later is neither lost nor repeated.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,8 @@ from tenfold.data.arrow_file import read_arrow, write_arrow
 from tenfold.data.drivers import Driver
 from tenfold.data.source import BLOCK_BYTES
 from tenfold.data.stored import StoredSource
-from tenfold.data.watermark import Mark, advance, leave_out
+from tenfold.data.text import DEFAULT_MARKERS
+from tenfold.data.watermark import Mark, advance, common_order, leave_out
 from tenfold.errors import DataError, StoreError
 from tenfold.progress import Progress
 
@@ -114,7 +115,14 @@ class Pullable(Protocol):
         ...
 
 
-def pull(place: Pullable, folder: Path, *, driver: Driver, progress: Progress) -> StoredSource:
+def pull(
+    place: Pullable,
+    folder: Path,
+    *,
+    driver: Driver,
+    progress: Progress,
+    markers: Collection[str] = DEFAULT_MARKERS,
+) -> StoredSource:
     """Pull what is new, or all, and give what is stored.
 
     Args:
@@ -122,6 +130,7 @@ def pull(place: Pullable, folder: Path, *, driver: Driver, progress: Progress) -
         folder: of this source alone; made if it is not there. The caller holds the project's lock.
         driver: runs the streams.
         progress: is told of every stream.
+        markers: texts that mean that a row has no watermark.
 
     Raises:
         DataError: the place refuses.
@@ -133,7 +142,7 @@ def pull(place: Pullable, folder: Path, *, driver: Driver, progress: Progress) -
     plan, work = _plan(place, folder, identity, since)
     streams = place.streams(plan)
     left = [n for n in range(len(streams)) if not (work / f"stream-{n:05d}.json").exists()]
-    job = _StreamJob(work, tuple(streams), place.watermark, since)
+    job = _StreamJob(work, tuple(streams), place.watermark, since, tuple(sorted(markers)))
     with progress.step(f"pull {place.name}", total=len(streams)) as told:
         told(len(streams) - len(left))
         for _ in driver.run(job, left):
@@ -148,7 +157,7 @@ def pull(place: Pullable, folder: Path, *, driver: Driver, progress: Progress) -
         "identity": identity,
         "segments": segments,
         "last": work.name,
-        "mark": _next_mark(place, work, parts, since),
+        "mark": _next_mark(place, work, parts, since, markers),
     }
     write_atomic(folder / _PULLED, canonical_json(made))
     _sweep(folder, keep={segment["folder"] for segment in segments})
@@ -170,12 +179,13 @@ class _StreamJob:
     streams: tuple[Stream, ...]
     watermark: str | None
     since: Mark | None
+    markers: tuple[str, ...]
 
     def __call__(self, piece: int) -> None:
         parts: list[dict[str, Any]] = []
         waiting: list[pa.Table] = []
         for table in self.streams[piece].batches():
-            fresh = leave_out(table, self.watermark, self.since)
+            fresh = leave_out(table, self.watermark, self.since, markers=self.markers)
             if not fresh.num_rows:
                 continue
             if waiting and not fresh.schema.equals(waiting[-1].schema):
@@ -244,13 +254,22 @@ def _parts(work: Path, stream: int) -> list[dict[str, Any]]:
 
 
 def _next_mark(
-    place: Pullable, work: Path, parts: Sequence[dict[str, Any]], since: Mark | None
+    place: Pullable,
+    work: Path,
+    parts: Sequence[dict[str, Any]],
+    since: Mark | None,
+    markers: Collection[str],
 ) -> dict[str, Any] | None:
     if place.watermark is None:
         return None
+    order = None
+    if since is None:  # the order of all blocks, not of the one that comes first
+        tables = (read_arrow(work / part["name"]) for part in parts)
+        order = common_order(tables, place.watermark, markers=markers)
     mark = since
     for part in parts:
-        mark = advance(mark, read_arrow(work / part["name"]), place.watermark)
+        table = read_arrow(work / part["name"])
+        mark = advance(mark, table, place.watermark, order=order, markers=markers)
     return None if mark is None else asdict(mark)
 
 

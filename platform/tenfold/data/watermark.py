@@ -1,12 +1,14 @@
 """The watermark of an incremental pull: how far it got, and which rows it had there.
 
-A row whose watermark is null, NaN or one of the default markers of a missing value (``""``, ``NA``
-and so on) has none.
+A row whose watermark is null, NaN or a marker of a missing value (``""``, ``NA`` and so on) has
+none. Texts that all read as numbers are compared as numbers, and so with times; if those of one
+block do and those of another do not, all are compared as texts, see `common_order`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ from tenfold.data import parse
 from tenfold.data.text import DEFAULT_MARKERS, is_text, to_text, whole
 from tenfold.errors import DataError
 
-__all__ = ["Mark", "advance", "leave_out"]
+__all__ = ["Mark", "advance", "common_order", "leave_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,13 @@ class Mark:
         object.__setattr__(self, "hashes", tuple(self.hashes))  # JSON gives a list
 
 
-def leave_out(table: pa.Table, column: str | None, since: Mark | None) -> pa.Table:
+def leave_out(
+    table: pa.Table,
+    column: str | None,
+    since: Mark | None,
+    *,
+    markers: Collection[str] = DEFAULT_MARKERS,
+) -> pa.Table:
     """The rows that an earlier pull cannot have had.
 
     Rows below the mark are left out, and those of exactly the mark that were pulled already. A row
@@ -52,6 +60,7 @@ def leave_out(table: pa.Table, column: str | None, since: Mark | None) -> pa.Tab
         table: rows as the source gave them.
         column: the watermark; None for no incremental pull.
         since: the mark of the pulls before; None for the first one.
+        markers: texts that mean missing.
 
     Raises:
         DataError: there is no such column, or its values cannot be compared with the mark.
@@ -64,7 +73,7 @@ def leave_out(table: pa.Table, column: str | None, since: Mark | None) -> pa.Tab
     """
     if column is None:
         return table
-    keys, known = _keys(table, column, None if since is None else since.order)
+    keys, known = _keys(table, column, None if since is None else since.order, markers)
     if since is None:
         return table
     if not known.any():  # of no kind, and so not to be compared
@@ -78,8 +87,47 @@ def leave_out(table: pa.Table, column: str | None, since: Mark | None) -> pa.Tab
     return table if keep.all() else table.filter(pa.array(keep))
 
 
-def advance(mark: Mark | None, table: pa.Table, column: str) -> Mark | None:
+def common_order(
+    tables: Iterable[pa.Table], column: str, *, markers: Collection[str] = DEFAULT_MARKERS
+) -> str | None:
+    """How the watermarks of all these tables can be compared; None where there is none.
+
+    Typed numbers, times and texts that read as neither do not go together: `advance` refuses.
+
+    Raises:
+        DataError: as `leave_out`.
+
+    >>> common_order([pa.table({"w": ["10"]}), pa.table({"w": ["a9"]})], "w")
+    'text'
+    """
+    orders: dict[str, None] = {}
+    typed = False
+    for table in tables:
+        array = _column(table, column, markers)
+        if len(array) > array.null_count:
+            orders[_order_of(array)] = None
+            typed = typed or not is_text(array.type)
+    if len(orders) > 1 and not typed:
+        return "text"
+    return next(iter(orders), None)
+
+
+def advance(
+    mark: Mark | None,
+    table: pa.Table,
+    column: str,
+    *,
+    order: str | None = None,
+    markers: Collection[str] = DEFAULT_MARKERS,
+) -> Mark | None:
     """The mark after these rows too; any order of the tables gives the same.
+
+    Args:
+        mark: of the rows before; None for none.
+        table: rows as the source gave them.
+        column: the watermark.
+        order: of a first mark, see `common_order`; by default as these rows tell.
+        markers: texts that mean missing.
 
     Raises:
         DataError: as `leave_out`.
@@ -87,7 +135,8 @@ def advance(mark: Mark | None, table: pa.Table, column: str) -> Mark | None:
     >>> advance(None, pa.table({"at": ["2031-01-02", "2031-01-01"]}), "at").text
     '2031-01-02'
     """
-    keys, known = _keys(table, column, None if mark is None else mark.order)
+    wanted = order if mark is None else mark.order
+    keys, known = _keys(table, column, wanted, markers)
     if not known.any():
         return mark
     best = max(keys[known].tolist())
@@ -98,20 +147,26 @@ def advance(mark: Mark | None, table: pa.Table, column: str) -> Mark | None:
     if mark is not None and mark.value == best:
         hashes |= set(mark.hashes)
     text = to_text(whole(table.column(column)).slice(int(level[0]), 1))[0].as_py()
-    return Mark(_order(keys, table, column), best, str(text), tuple(sorted(hashes)))
+    found = "text" if _slow(keys) else _order_of(_column(table, column, markers))
+    return Mark(found, best, str(text), tuple(sorted(hashes)))
 
 
-def _keys(
-    table: pa.Table, column: str, order: str | None
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Values to compare by, shape (n_rows,), and which rows have one."""
+def _column(table: pa.Table, column: str, markers: Collection[str]) -> pa.Array:
+    """The watermarks, null where there is none."""
     if column not in table.column_names:
         raise DataError(
             f"the watermark {column!r} must be a column of the source, which has "
             f"{', '.join(map(repr, table.column_names))}; correct incremental.column"
         )
-    array = _present(whole(table.column(column)))
-    found = _order_of(array)
+    return _present(whole(table.column(column)), markers)
+
+
+def _keys(
+    table: pa.Table, column: str, order: str | None, markers: Collection[str]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Values to compare by, shape (n_rows,), and which rows have one."""
+    array = _column(table, column, markers)
+    found = "text" if order == "text" and is_text(array.type) else _order_of(array)
     if order is not None and found != order and len(array) > array.null_count:
         raise DataError(
             f"the watermark {column!r} must stay a {order}, and is a {found} now; "
@@ -125,7 +180,7 @@ def _keys(
     return np.array(pc.fill_null(array, "").to_pylist(), dtype=object), known
 
 
-def _present(array: pa.Array) -> pa.Array:
+def _present(array: pa.Array, markers: Collection[str]) -> pa.Array:
     """With null where there is no watermark."""
     if pa.types.is_floating(array.type):
         floats = array.cast(pa.float64())
@@ -133,12 +188,8 @@ def _present(array: pa.Array) -> pa.Array:
     if not is_text(array.type):
         return array
     texts = array.cast(pa.string())
-    missing = pc.is_in(pc.utf8_trim_whitespace(texts), pa.array(DEFAULT_MARKERS))
+    missing = pc.is_in(pc.utf8_trim_whitespace(texts), pa.array(sorted(markers), pa.string()))
     return pc.if_else(missing, None, texts)
-
-
-def _order(keys: NDArray[Any], table: pa.Table, column: str) -> str:
-    return "text" if _slow(keys) else _order_of(_present(whole(table.column(column))))
 
 
 def _order_of(array: pa.Array) -> str:

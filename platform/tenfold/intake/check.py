@@ -72,6 +72,7 @@ def check_project(project: Project) -> list[Notice]:
             project.resolve(source.path),
             format=source.format,
             name=source.name,
+            encoding=source.encoding,
             markers=project.prepare.missing_markers,
             trim=project.prepare.trim,
         )

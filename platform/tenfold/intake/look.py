@@ -65,6 +65,7 @@ def look_at(
     *,
     format: str = "auto",  # noqa: A002
     name: str = "",
+    encoding: str = "utf-8",
     markers: Collection[str] = DEFAULT_MISSING_MARKERS,
     trim: bool = True,
 ) -> Look:
@@ -74,6 +75,7 @@ def look_at(
         path: a file, a folder or a pattern.
         format: as of `FileSource`.
         name: what messages call the source.
+        encoding: of CSV files.
         markers: cells that mean missing.
         trim: whether blanks around a cell count for nothing.
 
@@ -85,7 +87,7 @@ def look_at(
     from tenfold.data.scan import TableScan, scan_table
     from tenfold.errors import DataError
 
-    source = FileSource(path, name=name, format=format)
+    source = FileSource(path, name=name, format=format, encoding=encoding)
     source.columns()
     shards = source.shards()
     chosen = _spread(len(shards), SAMPLE_PIECES)

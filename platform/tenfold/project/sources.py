@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from tenfold.project.encodings import known_encoding
 from tenfold.project.fields import ColumnName, Duration, Flag, Real, Section, Text, Whole
 from tenfold.project.secrets import find_secret, holds_value, is_secret_name
 
@@ -55,6 +56,13 @@ def _no_secret(value: str) -> str:
     if found := find_secret(value):
         raise _refusal(found)
     return value
+
+
+def _encoding(name: str) -> str:
+    try:
+        return known_encoding(name)
+    except ValueError as error:
+        raise _fault(str(error)) from None
 
 
 def _no_secrets(value: dict[str, str]) -> dict[str, str]:
@@ -147,6 +155,11 @@ class FileSource(Section):
     """auto goes by each file's first bytes, then its ending: .parquet, .pq, .jsonl, .ndjson,
     .arrow, .feather; all others are CSV."""
 
+    encoding: Annotated[Text, AfterValidator(_encoding)] = "utf-8"
+    """What CSV files are written in: utf-8, utf-16 or an encoding that extends ASCII, such as
+    latin-1, cp1252 or shift_jis. Nothing is guessed: a byte that is none of it stops the job, or
+    sends its piece to quarantine, with its place."""
+
     allow_private: Flag = False
     """Whether a remote path may lead to a private, loopback or link-local address."""
 
@@ -207,6 +220,10 @@ class Pages(Section):
     """Where the next cursor stands in the answer, as a dotted path; needed by ``cursor``. An absent
     or empty one ends the pages."""
 
+    end: Literal["empty", "missing"] = "empty"
+    """Of numbered pages: what comes after the last one. ``empty``: a page without records.
+    ``missing``: that, or 404 for any page but the first."""
+
     size_parameter: Text | None = None
     """Query parameter of the page size, with ``size``."""
 
@@ -217,6 +234,8 @@ class Pages(Section):
     def _needs(self) -> Pages:
         if (self.by == "cursor") != (self.cursor is not None):
             raise _fault("must name 'cursor' when, and only when, pages go by cursor")
+        if self.end == "missing" and self.by != "number":
+            raise _fault("must go by number for 'end: missing'")
         if (self.size is None) != (self.size_parameter is None):
             raise _fault("must have 'size' and 'size_parameter' together")
         return self

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.canonical import canonical_json
-from tenfold.data.watermark import Mark, advance, leave_out
+from tenfold.data.watermark import Mark, advance, common_order, leave_out
 from tenfold.errors import DataError
 
 
@@ -113,3 +113,28 @@ def test_a_watermark_that_is_gone_or_changed_its_kind_is_told() -> None:
         leave_out(pa.table({"x": [1]}), "w", mark)
     with pytest.raises(DataError, match="must stay a number, and is a text now"):
         leave_out(pa.table({"w": ["soon"]}), "w", mark)
+
+
+@given(st.lists(st.lists(st.sampled_from(["9", "10", "a7", "2031-01-02", "", None])), max_size=5))
+def test_blocks_of_texts_of_several_kinds_are_compared_as_texts(
+    blocks: list[list[str | None]],
+) -> None:
+    """As one block would be, however the rows are cut, and a later block of digits fits."""
+    tables = [pa.table({"w": pa.array(block, pa.string())}) for block in blocks]
+    order = common_order(tables, "w")
+    mark: Mark | None = None
+    for table in tables:
+        mark = advance(mark, table, "w", order=order)
+    known = [text for block in blocks for text in block if text]
+    whole = advance(None, pa.table({"w": pa.array(known, pa.string())}), "w")
+    assert mark == whole
+    if mark is not None and mark.order == "text":
+        assert leave_out(pa.table({"w": ["0", "~"]}), "w", mark)["w"].to_pylist() == ["~"]
+
+
+def test_declared_markers_are_no_watermarks() -> None:
+    table = pa.table({"w": ["2031-01-02", "never", "2031-01-03"]})
+    mark = advance(None, table, "w", markers=("never",))
+    assert mark is not None and (mark.order, mark.text) == ("time", "2031-01-03")
+    later = pa.table({"w": ["never", "2031-01-04"]})
+    assert leave_out(later, "w", mark, markers=("never",)).num_rows == 1

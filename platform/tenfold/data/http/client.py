@@ -64,9 +64,10 @@ class Client:
         request = resolved(spec)
         url = self._address(ask, request)
         where = f"source {spec.name!r}, page {number}"
+        may_miss = number > 1 and spec.pages is not None and spec.pages.end == "missing"
 
         def one_try() -> Raw:
-            return self._exchange.once(where, url, request)
+            return self._exchange.once(where, url, request, may_miss=may_miss)
 
         try:
             raw = patiently(

@@ -23,7 +23,7 @@ from tenfold.project.sources import HttpSource
 __all__ = ["Exchange", "Raw", "is_same_place"]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_NO_CONTENT = 204
+_NO_CONTENT, _NOT_FOUND = 204, 404
 _MOST_SAID_BYTES = 4096
 """Of a refusal: more than people are shown, so that a whole secret can be found and hidden."""
 _PORTS = {"http": 80, "https": 443}
@@ -34,7 +34,7 @@ class Raw:
     """An answer that is JSON by its own word.
 
     Attributes:
-        body: decoded; empty for 204, "no content", alone.
+        body: decoded; empty for 204, "no content", and for a page that may be missing and is.
         url: where it came from at last.
         link: the ``Link`` header, all of them in one.
     """
@@ -72,20 +72,21 @@ class Exchange:
         self._until = math.inf
         self._transport.close()
 
-    def once(self, where: str, url: httpx.URL, request: Resolved) -> Raw:
+    def once(self, where: str, url: httpx.URL, request: Resolved, *, may_miss: bool = False) -> Raw:
         """Ask once, and follow redirects.
 
         Args:
             where: what messages begin with.
             url: the source's own or the next page's.
             request: headers, and what to hide in messages.
+            may_miss: 404 is an empty page and no refusal.
 
         Raises:
             Again: a connection, the time or the status failed in a way that passes by itself.
             DataError: the answer is a refusal, or nothing that we can read.
         """
         try:
-            return self._follow(where, url, request)
+            return self._follow(where, url, request, may_miss=may_miss)
         except httpx.TimeoutException:
             raise Again(f"no whole answer within {self._spec.timeout:g} s") from None
         except httpx.TransportError as error:
@@ -101,7 +102,7 @@ class Exchange:
             told = request.hide(str(error))
             raise DataError(told if told.startswith(where) else f"{where}: {told}") from None
 
-    def _follow(self, where: str, url: httpx.URL, request: Resolved) -> Raw:
+    def _follow(self, where: str, url: httpx.URL, request: Resolved, *, may_miss: bool) -> Raw:
         keeps = is_same_place(request.url, url)
         seen = set()
         for _ in range(self._limits.redirects + 1):
@@ -112,6 +113,8 @@ class Exchange:
             }
             response = self._send(url, headers)
             try:
+                if may_miss and response.status_code == _NOT_FOUND:
+                    return Raw(b"", url, "")
                 if response.status_code not in _REDIRECTS or "location" not in response.headers:
                     return self._read(where, response, url, request, keeps_secrets=keeps)
                 target = _target(where, url, response.headers["location"])

@@ -129,6 +129,7 @@ class RemoteFiles:
             path,
             name=self.spec.name,
             format=self.spec.format,
+            encoding=self.spec.encoding,
             lineage=lineage,
             spare=self.spare,
         )
@@ -157,7 +158,12 @@ class RemoteFiles:
                 (Path(folder) / part).mkdir()
             _CopyJob(self, Path(folder), (name,))(0)
             copy = Path(folder) / _COPIES / _copy_name(name)
-            source = FileSource(copy, name=self.spec.name, format=self.spec.format)
+            source = FileSource(
+                copy,
+                name=self.spec.name,
+                format=self.spec.format,
+                encoding=self.spec.encoding,
+            )
             for shard in source.shards():
                 table = shard.read().table
                 if table.num_rows:

@@ -15,7 +15,7 @@ from tenfold.data.reasons import reason_of
 from tenfold.data.remote.address import Address
 from tenfold.data.remote.transfer import CHUNK_BYTES, Limits, Transfer, Transient, Version
 from tenfold.errors import DataError
-from tenfold.project.secrets import resolve_secrets
+from tenfold.project.secrets import resolve_secrets, split_user
 from tenfold.project.sources import FileSource
 
 __all__ = ["WebPlace"]
@@ -39,7 +39,11 @@ class WebPlace:
         self._spec = spec
         self._address = address
         self._limits = limits
-        self._url = resolve_secrets(address.text)
+        # Not put into the address: a password may hold any sign that ends a part of one.
+        bare, *pair = split_user(address.text)
+        self._url = resolve_secrets(bare)
+        name, password = (resolve_secrets(unquote(part)) for part in pair)
+        self._auth = httpx.BasicAuth(name, password) if name or password else None
 
     def objects(self) -> list[tuple[str, int | None]]:
         """See `Place`: the one file that the address names."""
@@ -75,6 +79,7 @@ class WebPlace:
                     follow_redirects=True,
                     max_redirects=_REDIRECTS,
                     timeout=_TIMEOUT,
+                    auth=self._auth,
                 ) as client,
                 client.stream("GET", self._url, headers=headers) as answer,
             ):

@@ -145,6 +145,38 @@ def test_an_api_that_ignores_its_page_number_is_told(tmp_path: Path) -> None:
     assert len(made.calls) == 2
 
 
+def test_a_page_that_is_missing_ends_the_pull_where_that_is_declared(tmp_path: Path) -> None:
+    def respond(call: Call) -> Reply:
+        number = int(call.query["page"])
+        return Reply(
+            RECORDS[10 * number - 10 : 10 * number] if number < 4 else [],
+            status=200 if number < 4 else 404,
+        )
+
+    for end, told in (("missing", None), ("empty", r"page 4: .*404")):
+        with api(respond) as made:
+            asked = place(made.url, pages={"by": "number", "end": end})
+            if told is None:
+                assert pulled(asked, tmp_path / end) == WANTED
+            else:
+                with pytest.raises(DataError, match=told):
+                    pulled(asked, tmp_path / end)
+        assert len(made.calls) == 4
+
+
+def test_a_first_page_that_is_missing_is_no_end() -> None:
+    with (
+        api(lambda _call: Reply([], status=404)) as made,
+        pytest.raises(DataError, match=r"page 1: .*404"),
+    ):
+        rows(place(made.url, pages={"by": "number", "end": "missing"}))
+
+
+def test_only_numbered_pages_may_end_by_a_missing_one() -> None:
+    with pytest.raises(ValueError, match="must go by number for 'end: missing'"):
+        source("http://api.test/1", pages={"by": "link", "end": "missing"})
+
+
 def test_an_api_without_an_end_is_told() -> None:
     world = World(clock=FakeClock(), limits=Limits(pages=5))
     numbers = iter(range(100))

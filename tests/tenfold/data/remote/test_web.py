@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -217,3 +218,14 @@ def test_secrets_reach_the_server_and_nothing_else(
         fetch(address)
     assert str(caught.value) == (f"source 't': {server.url}/t.csv answered 404; correct the path")
     monkeypatch.setenv("WEB_SECRET", "")
+
+
+@pytest.mark.parametrize("password", ["p@ss/w?rd#1:", "50%25 ü", "a b&c=d"])
+def test_a_password_may_hold_any_sign(
+    server: FileServer, fetch: Fetch, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("WEB_SECRET", password)
+    server.files["/t.csv"] = Hosted(CSV, {"etag": '"v1"'})
+    fetch(server.url.replace("://", "://m%40e:${env:WEB_SECRET}@") + "/t.csv")
+    expected = b64encode(f"m@e:{password}".encode()).decode()
+    assert server.asked[0]["authorization"] == f"Basic {expected}"
