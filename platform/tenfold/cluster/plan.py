@@ -7,14 +7,13 @@ beside the running replicas, also on two cores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tenfold.cluster.inventory import Inventory
 from tenfold.cluster.trials import plan_trials
-from tenfold.cluster.work import SEARCH_ROWS, Work, in_words
-from tenfold.cluster.workers import plan_group
+from tenfold.cluster.work import Work, in_words
+from tenfold.cluster.workers import count_workers, size_workers
 from tenfold.project import Project
 from tenfold.settings import stays_local
 
@@ -27,9 +26,6 @@ SERVING_OVERHEAD_CPUS = 0.25
 """For the aggregator and what else Serve starts."""
 MIN_TRIAL_CPUS = 0.25
 """What must stay free of serving for training to go on at all."""
-WHY_REPLICAS_ON_CPU = (
-    "replicas answer on CPU: a row takes microseconds there, less than its way to a GPU and back"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +34,22 @@ class Plan:
 
     Attributes:
         mode: where tables are prepared: ``"in-process"`` or ``"ray-data"``.
-        trial_devices: ``"cpu"`` or ``"cuda"`` for each family of the search.
-        trials_at_once: trials side by side while nothing is served.
-        retrain_trials_at_once: trials side by side beside the running replicas.
+        n_workers: workers of a training group; 1 means no group.
+        worker_cpus: logical CPUs of each worker.
         threads_per_trial: threads of one trial of the search.
         trial_cpus: logical CPUs of one trial; below ``threads_per_trial`` only on one core.
-        trial_gpus: part of a GPU that one trial asks for, 0 on CPU.
-        trial_gpu_type: Ray's name of the type it must be, None where any will do.
-        fit: the last fit: ``"single"``, in one process, or ``"distributed"``, by a training group.
-        fit_devices: ``"cpu"`` or ``"cuda"`` for each family's last fit.
-        n_workers: workers of a training group; 1 means no group unless it streams to one GPU.
-        worker_cpus: logical CPUs of each worker.
-        worker_gpus: GPUs of each worker, or of a single last fit: 0 or 1.
-        worker_gpu_type: Ray's name of the type they must be, None where any will do.
-        batch_rows: rows of one step of a network over all workers; None for a single fit, where
-            the family chooses by the number of rows.
-        precision: of the numbers that fits compute with.
-        replica_device: where replicas answer.
+        trials_at_once: trials side by side while nothing is served.
+        retrain_trials_at_once: trials side by side beside the running replicas.
         reasons: why, one sentence each.
     """
 
     mode: Literal["in-process", "ray-data"]
-    trial_devices: Mapping[str, str]
-    trials_at_once: int
-    retrain_trials_at_once: int
-    threads_per_trial: int
-    trial_cpus: float
-    trial_gpus: float
-    trial_gpu_type: str | None
-    fit: Literal["single", "distributed"]
-    fit_devices: Mapping[str, str]
     n_workers: int
     worker_cpus: float
-    worker_gpus: int
-    worker_gpu_type: str | None
-    batch_rows: int | None
-    precision: Literal["fp32"]
-    replica_device: Literal["cpu"]
+    threads_per_trial: int
+    trial_cpus: float
+    trials_at_once: int
+    retrain_trials_at_once: int
     reasons: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,36 +80,22 @@ def make_plan(
         The plan with its reasons.
 
     Raises:
-        ProjectError: the project asks for more workers than the cluster can give, or for a GPU
-            that is not there or too small.
+        ProjectError: the project asks for more workers than the cluster can give.
     """
     work = Work(n_rows=n_rows, n_columns=n_columns, size_bytes=size_bytes)
     mode, why_mode = _mode(work, local_bytes)
     serving_cpus, why_serving = _left_to_serving(project, inventory)
-    searched = work.at_most(SEARCH_ROWS) if mode == "ray-data" else work
-    trials = plan_trials(project, inventory, searched, free_cpus=inventory.cpus - serving_cpus)
-    group = plan_group(
-        project, inventory, work, mode=mode, serving_cpus=serving_cpus, trials=trials
-    )
+    trials = plan_trials(project, inventory, work, free_cpus=inventory.cpus - serving_cpus)
+    n_workers, why_workers = count_workers(project, inventory, work, mode=mode)
     return Plan(
         mode=mode,
-        trial_devices=trials.devices,
-        trials_at_once=trials.at_once,
-        retrain_trials_at_once=trials.at_once_beside_serving,
+        n_workers=n_workers,
+        worker_cpus=size_workers(inventory, n_workers, serving_cpus=serving_cpus),
         threads_per_trial=trials.threads,
         trial_cpus=trials.cpus,
-        trial_gpus=trials.gpus,
-        trial_gpu_type=trials.gpu_type,
-        fit=group.fit,
-        fit_devices=group.devices,
-        n_workers=group.n_workers,
-        worker_cpus=group.worker_cpus,
-        worker_gpus=group.worker_gpus,
-        worker_gpu_type=group.gpu_type,
-        batch_rows=group.batch_rows,
-        precision="fp32",
-        replica_device="cpu",
-        reasons=(why_mode, *trials.reasons, *group.reasons, why_serving, WHY_REPLICAS_ON_CPU),
+        trials_at_once=trials.at_once,
+        retrain_trials_at_once=trials.at_once_beside_serving,
+        reasons=(why_mode, *trials.reasons, why_workers, why_serving),
     )
 
 

@@ -141,9 +141,8 @@ class Train(Section):
     workers: Annotated[Whole, Field(ge=1, le=1024)] | None = None
     """Workers of a distributed training group; absent, the plan chooses."""
 
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where boosting and networks are fitted. auto: on GPUs that run CUDA where the table is large
-    enough to gain, else on CPU; gpu: on GPUs, or the plan refuses and says what is missing."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where models are fitted; auto means CPU so far, also where there are GPUs."""
 
     construct_columns: Literal["auto", "off"] = "off"
     """auto: ratios, differences, group statistics and crosses of columns are tried on training rows
