@@ -72,7 +72,7 @@ def test_the_model_digest_follows_the_scorer_and_not_the_card() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"engine": "torch"}, "engine is one of onnx, xgboost, arrays, not 'torch'"),
+        ({"engine": "torch"}, "engine is one of onnx, xgboost, arrays, blend, not 'torch'"),
         ({"engine": "xgboost"}, "needs arch.json, model.ubj"),
         ({"task": "ranking"}, "task is one of"),
         ({"classes": ("a", "b", "c")}, "a binary model has 3 classes"),
