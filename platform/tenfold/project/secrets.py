@@ -220,7 +220,9 @@ def _find_secret(plain: str) -> str:
         return "a token in the user's place"
     for text in (plain, unquote(plain)):  # an address or a connection string may be a parameter
         for pair in _PAIR.finditer(text):
-            if found := _find_in_pair(unquote_plus(pair[1]), pair[2], whole=plain):
+            # A password in an address that is a value may go on behind a '?' or '#'.
+            value = text[pair.start(2) :].partition("&")[0] if "://" in pair[2] else pair[2]
+            if found := _find_in_pair(unquote_plus(pair[1]), value, whole=plain):
                 return found
     return ""
 

@@ -130,6 +130,7 @@ def test_the_same_places_take_references() -> None:
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@example(source={**HTTP, "url": "https://a/b?next=https://u:%s@h/"}, canary="Q7?7Q")
 @given(source=st.sampled_from(REFUSED), canary=CANARIES)
 def test_no_message_repeats_a_secret(tmp_path: Path, source: dict[str, Any], canary: str) -> None:
     path = tmp_path / "p.yaml"
