@@ -213,7 +213,8 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
 def test_a_hundred_megabytes_get_a_413(running: Running) -> None:
     client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
     try:
-        client.request("POST", "/mixed/predict", body=b"x" * 100_000_000)
+        headers = {"content-type": "application/json"}
+        client.request("POST", "/mixed/predict", body=b"x" * 100_000_000, headers=headers)
         answer = client.getresponse()
         assert answer.status == 413
         assert json.loads(answer.read())["error"]["law"] == "body-size"
@@ -428,13 +429,19 @@ def test_a_second_keeper_is_refused_in_one_line(running: Running) -> None:
     assert done.returncode == 2
     assert "one keeper runs at a time" in done.stderr.splitlines()[-1]
     assert alive(running.session)
-    other = {**env, "TENFOLD_HOME": str(running.settings.home / "other")}
+    # Another installation whole: in this one's state the project has keys by now.
+    elsewhere = Settings.from_env({"TENFOLD_HOME": str(running.settings.home / "other")})
+    other = {**env, **elsewhere.to_env()}
     exposed = [*command, "--port", "1", "--host", "0.0.0.0"]
-    done = subprocess.run(exposed, env=other, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        exposed, env=other, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert "'mixed' must have a key before it listens beyond loopback" in done.stderr
     command += ["--port", str(running.port)]
-    done = subprocess.run(command, env=other, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=other, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert f"port {running.port} on 127.0.0.1 must be free" in done.stderr.splitlines()[-1]
 
