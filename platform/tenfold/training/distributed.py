@@ -38,9 +38,8 @@ PARTS_PER_WORKER = 4
 INGEST_ROWS = 65_536
 DATA_TASK_CPUS = 0.5
 """Of a task that prepares one part: two fit beside a group on the smallest cluster."""
-NETWORK_BATCH_ROWS = 1_024
-"""Rows of one step over all workers: larger than in one process, since a step costs a network
-round trip."""
+NETWORK_BATCH_ROWS = 256
+"""Rows of one step over all workers, as in one process: four times as many cost .005 of ROC AUC."""
 
 
 @dataclass(frozen=True, slots=True)
