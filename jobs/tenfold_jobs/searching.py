@@ -21,6 +21,7 @@ from tenfold.data import Snapshot
 from tenfold.progress import Progress
 from tenfold.project import Project
 from tenfold.settings import Settings
+from tenfold.training.blend import MAX_JUDGED_ROWS
 from tenfold.training.board import LastFits, Tried, best_of
 from tenfold.training.evaluate import Fate
 from tenfold.training.folds import TEST_FOLD
@@ -32,6 +33,11 @@ __all__ = ["Narrator", "limits_of", "run_search", "search_folder", "search_key",
 ARTIFACT_S = 6.0
 """Kept of a wall-clock budget for what does not depend on the model: engine, test rows, artifact,
 probe, registry, MLflow. Measured: 4 s on two idle cores, MLflow's database existing."""
+CHOICE_S, CHOICE_S_PER_ROW = 1.5, 1.5e-4
+"""Kept for the choice of who answers: graphs and timings, and what goes by judged rows. Measured on
+an idle core: 2 s for 800 rows, 7 s beside the last fits for 26,000."""
+MAX_CHOICE_SHARE = 0.15
+"""Of what is left of the budget, at most, for the choice."""
 MIN_SEARCH_S = 1.0
 N_LAST_FITS = 4.0
 """Last fits whose time is kept: seeds of the winner, or members of a blend."""
@@ -64,7 +70,7 @@ def limits_of(
     more_rows = max(1.0, n_rows / max(1, material.rows.n_rows) / plan.n_workers)
     return Limits(
         trials=project.train.trials,
-        seconds=None if seconds is None else max(MIN_SEARCH_S, seconds - ARTIFACT_S),
+        seconds=None if seconds is None else _search_s(seconds, material.rows.n_rows),
         sessions=plan.retrain_trials_at_once if beside_serving else plan.trials_at_once,
         cpus=plan.trial_cpus,
         last_fits=LastFits(
@@ -73,6 +79,13 @@ def limits_of(
             most_s=math.inf if seconds is None else MAX_LAST_SHARE * seconds,
         ),
     )
+
+
+def _search_s(seconds: float, n_rows: int) -> float:
+    """Of the seconds left, those of the search and the last fits."""
+    judged = min(n_rows, MAX_JUDGED_ROWS)
+    choice = min(CHOICE_S + CHOICE_S_PER_ROW * judged, MAX_CHOICE_SHARE * seconds)
+    return max(MIN_SEARCH_S, seconds - ARTIFACT_S - choice)
 
 
 def search_key(project: Project, snapshot: Snapshot, material: Material, *, timed: bool) -> str:

@@ -20,6 +20,8 @@ from tenfold.training.rows import load_rows
 from tenfold.training.search import Limits, Material, SearchResult
 from tenfold_jobs.searching import (
     ARTIFACT_S,
+    CHOICE_S,
+    CHOICE_S_PER_ROW,
     Narrator,
     limits_of,
     search_folder,
@@ -118,7 +120,9 @@ def test_time_for_what_follows_is_kept(case: Case, settings: Settings) -> None:
         return limits_of(case.project, plan, some, seconds=seconds, beside_serving=False)
 
     found = limits(60.0)
-    assert found.seconds == 60.0 - ARTIFACT_S
+    choice = CHOICE_S + CHOICE_S_PER_ROW * material.rows.n_rows
+    assert found.seconds == pytest.approx(60.0 - ARTIFACT_S - choice)
+    assert limits(10.0).seconds == pytest.approx(10.0 - ARTIFACT_S - 0.15 * 10.0)
     assert limits(2.0).seconds == 1.0
     # Of two folds each is fitted once: a fit on all rows is as long as both.
     fits = found.last_fits

@@ -42,6 +42,9 @@ SEEDS = 4
 SEED_MICROS = 300.0
 """Microseconds a row that several seeds may cost together."""
 
+NOTHING_BETTER = "no blend was better than the best configuration"
+NO_TIME = "there was no time to fit a blend on all rows"
+
 OofOf = Callable[[int], NDArray[np.float32] | None]
 
 
@@ -167,7 +170,7 @@ def choose_answer(
     mixes = _mixes(judge, scores, found, best, by_number)
     points = behind_of(judge, mixes, scores, seed=material.question.seed)
     points = _timed(points, by_number, material, fitter, left_s)
-    pick, nested = _pick(points, few, oofs, within=prefer.within, most_micros=most_micros)
+    pick, nested, gave_way = _pick(points, few, oofs, within=prefer.within, most_micros=most_micros)
     calibration = choose_calibration(judge, mixed(pick.mix.weights, scores))
     answer = replace(_answer(pick.mix, by_number), calibration=calibration)
     room = prefer.seed_micros if most_micros is None else min(prefer.seed_micros, most_micros)
@@ -187,7 +190,7 @@ def choose_answer(
         families={n: by_number[n].config.family for p in front for n in p.mix.members},
         single=mixes[0].score,
         nested=nested,
-        reason=_reason(points, pick, prefer.within, most_micros),
+        reason=NOTHING_BETTER if gave_way else _reason(points, pick, prefer.within, most_micros),
     )
 
 
@@ -245,19 +248,20 @@ def _pick(
     *,
     within: float,
     most_micros: float | None,
-) -> tuple[Point, float]:
-    """Who answers, and the score of its weights on folds that they have not seen. A blend that is
-    not better than the best configuration there was chosen by luck: a single one answers."""
+) -> tuple[Point, float, bool]:
+    """Who answers; the score of its weights on folds that they have not seen; and whether a blend
+    gave way. One that is not better than the best configuration there was chosen by luck: a single
+    one answers."""
     pick = choose_point(points, within=within, most_micros=most_micros)
     if len(pick.mix.weights) == 1:
-        return pick, float("nan")
+        return pick, float("nan"), False
     scores = {number: few.take(oof) for number, oof in oofs.items()}
     nested = nested_score(few, scores, size=len(pick.mix.weights))
     (lone,) = points[0].mix.members
     if few.question.better(nested, few.score(scores[lone])):
-        return pick, nested
+        return pick, nested, False
     singles = [point for point in points if len(point.mix.weights) == 1]
-    return choose_point(singles, within=within, most_micros=most_micros), float("nan")
+    return choose_point(singles, within=within, most_micros=most_micros), float("nan"), True
 
 
 def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np.float32] | None]:
@@ -350,7 +354,8 @@ def _seeds(
 def _reason(points: Sequence[Point], pick: Point, within: float, most_micros: float | None) -> str:
     timed = [point for point in points if point.is_timed]
     if len(timed) == 1:
-        return "no blend was better than the best configuration"
+        left_out = any(len(point.mix.weights) > 1 for point in points)
+        return NO_TIME if left_out else NOTHING_BETTER
     limit = "" if most_micros is None else f" of those below {most_micros:.0f} us a row"
     if pick.behind == 0.0:
         return f"the best of {len(timed)}{limit}; none within {within:g} standard error is faster"

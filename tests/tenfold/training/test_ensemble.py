@@ -112,6 +112,8 @@ def test_without_time_the_best_configuration_answers_alone(searched: Searched) -
     assert chosen.answer.parts[0].seeds == 1
     untimed = [entry for entry in chosen.front_dicts() if entry["us_per_row"] is None]
     assert untimed and not any(entry["picked"] for entry in untimed)
+    assert any(len(entry["members"]) > 1 for entry in untimed)
+    assert chosen.reason == "there was no time to fit a blend on all rows"
 
 
 def test_dear_fits_and_the_baseline_are_left_as_they_are(searched: Searched) -> None:
