@@ -5,57 +5,27 @@ Each part may ask for columns of its own; the joined one asks for all of them on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError
-from tenfold.features.codes import Codes, RowEncoder, code_places, code_width, encode_table
+from tenfold.features.codes import Codes, code_places, code_width
 from tenfold.features.ops.base import Features
-from tenfold.features.preprocessor import Preprocessor
+from tenfold.features.preprocessor import Prepares, Preprocessor
 from tenfold.schema import Role, Schema
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-__all__ = ["JOINED_VERSION", "Joined", "Prepares", "join_preprocessors", "read_preprocessor"]
+__all__ = ["JOINED_VERSION", "Joined", "join_preprocessors", "read_preprocessor"]
 
 JOINED_VERSION = 3
 """Of a preprocessor of several parts, which a reader of versions 1 and 2 could not."""
 
 
-class Prepares(Protocol):
-    """What a predictor asks of a preprocessor, of one part or of several."""
-
-    @property
-    def schema(self) -> Schema:
-        """Its features are what a request must hold."""
-        ...
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """One per column of the matrix."""
-        ...
-
-    def transform_codes(self, codes: Codes) -> Features:
-        """float32 (n_rows, n_features) of codes float64 (n_rows, `code_width`)."""
-        ...
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; `read_preprocessor` is the inverse."""
-        ...
-
-    def digest(self) -> str:
-        """SHA-256 over the canonical JSON."""
-        ...
-
-
 @dataclass(frozen=True)
-class Joined:
+class Joined(Prepares):
     """Preprocessors over one schema. Immutable; any thread may use it.
 
     Attributes:
@@ -89,16 +59,6 @@ class Joined:
             for name in part.feature_names
         )
 
-    @property
-    def n_features(self) -> int:
-        """Columns of the matrix."""
-        return len(self.feature_names)
-
-    @cached_property
-    def encoder(self) -> RowEncoder:
-        """The strict reader of JSON rows for this schema."""
-        return RowEncoder(self.schema)
-
     @cached_property
     def _steps(self) -> tuple[tuple[Preprocessor, Any], ...]:
         """Each part with the columns that it takes; None for all as they stand."""
@@ -115,23 +75,6 @@ class Joined:
             for part, places in self._steps
         ]
         return np.hstack(made)
-
-    def transform(self, table: pa.Table) -> Features:
-        """The matrix of a cleaned table, float32 (n_rows, n_features).
-
-        Raises:
-            DataError: a column is missing or of a wrong type.
-        """
-        return self.transform_codes(encode_table(self.schema, table))
-
-    def transform_row(self, row: Mapping[str, object]) -> Features:
-        """The features of one JSON row, float32 (n_features,).
-
-        Raises:
-            RequestError: a column is missing, unknown or of a wrong type.
-        """
-        features: Features = self.transform_codes(self.encoder.encode_rows((row,)))[0]
-        return features
 
     def to_dict(self) -> dict[str, Any]:
         """Everything fitted, as JSON values."""
@@ -161,10 +104,6 @@ class Joined:
             raise ArtifactError(
                 f"preprocess.json is broken ({error!r}); publish the model again"
             ) from error
-
-    def digest(self) -> str:
-        """SHA-256 over the canonical JSON: equal for equal fits on any machine."""
-        return sha256_hex(canonical_json(self.to_dict() | {"schema": self.schema.digest()}))
 
 
 def join_preprocessors(parts: Sequence[Preprocessor]) -> Preprocessor | Joined:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from tenfold.profile import Profile
 
-__all__ = ["CHUNK_ROWS", "FORMAT_VERSION", "Preprocessor"]
+__all__ = ["CHUNK_ROWS", "FORMAT_VERSION", "Prepares", "Preprocessor"]
 
 FORMAT_VERSION = 1
 
@@ -34,7 +35,67 @@ CHUNK_ROWS = 8192
 """Rows transformed at once: the temporaries of 100 columns stay near 6 MB, inside most caches."""
 
 
-class Preprocessor:
+class Prepares(ABC):
+    """What a predictor asks of a preprocessor, of one part or of several; all doors meet in
+    `transform_codes`."""
+
+    schema: Schema
+    """Its features are what a request must hold."""
+
+    @property
+    @abstractmethod
+    def feature_names(self) -> tuple[str, ...]:
+        """One per column of the matrix."""
+
+    @abstractmethod
+    def transform_codes(self, codes: Codes) -> Features:
+        """The matrix of some rows.
+
+        Args:
+            codes: float64 (n_rows, `code_width`) from `encode_table` or `RowEncoder`; not changed.
+
+        Returns:
+            float32 (n_rows, n_features), C order. NaN only where the recipe leaves values missing.
+        """
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Everything fitted, as JSON values (missing numbers are null)."""
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the matrix."""
+        return len(self.feature_names)
+
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """The strict reader of JSON rows for this schema."""
+        return RowEncoder(self.schema)
+
+    def transform(self, table: pa.Table) -> Features:
+        """The matrix of a cleaned table, float32 (n_rows, n_features).
+
+        Raises:
+            DataError: a column is missing or of a wrong type.
+        """
+        return self.transform_codes(encode_table(self.schema, table))
+
+    def transform_row(self, row: Mapping[str, object]) -> Features:
+        """The features of one JSON row, float32 (n_features,).
+
+        Raises:
+            RequestError: a column is missing, unknown or of a wrong type.
+        """
+        features: Features = self.transform_codes(self.encoder.encode_rows((row,)))[0]
+        return features
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON: equal for equal fits on any machine."""
+        fitted = self.to_dict() | {"schema": self.schema.digest()}
+        return sha256_hex(canonical_json(fitted))
+
+
+class Preprocessor(Prepares):
     """Fitted operations over the codes of a schema. Immutable; any thread may use it.
 
     A row gets the same bits alone, in a batch and in a table, because all three meet in
@@ -67,7 +128,7 @@ class Preprocessor:
         self.construction = construction
         self.recipe = recipe
         self.ops = ops
-        self.feature_names = feature_names
+        self._feature_names = feature_names
         ends = np.cumsum([op.n_outputs for op in ops]).tolist()
         self._blocks = tuple(
             (op, slice(end - op.n_outputs, end)) for op, end in zip(ops, ends, strict=True)
@@ -127,24 +188,12 @@ class Preprocessor:
         )
 
     @property
-    def n_features(self) -> int:
-        """Columns of the matrix."""
-        return len(self.feature_names)
-
-    @cached_property
-    def encoder(self) -> RowEncoder:
-        """The strict reader of JSON rows for this schema."""
-        return RowEncoder(self.schema)
+    def feature_names(self) -> tuple[str, ...]:
+        """One per column of the matrix."""
+        return self._feature_names
 
     def transform_codes(self, codes: Codes) -> Features:
-        """The matrix of some rows.
-
-        Args:
-            codes: float64 (n_rows, `code_width`) from `encode_table` or `RowEncoder`; not changed.
-
-        Returns:
-            float32 (n_rows, n_features), C order. NaN only where the recipe leaves values missing.
-        """
+        """See `Prepares.transform_codes`."""
         n_rows = len(codes)
         out = np.empty((n_rows, len(self.feature_names)), dtype=np.float32)
         for start in range(0, n_rows, CHUNK_ROWS):
@@ -156,25 +205,8 @@ class Preprocessor:
                 op.apply(seen, out[rows, block])
         return out
 
-    def transform(self, table: pa.Table) -> Features:
-        """The matrix of a cleaned table, float32 (n_rows, n_features).
-
-        Raises:
-            DataError: a column is missing or of a wrong type.
-        """
-        return self.transform_codes(encode_table(self.schema, table))
-
-    def transform_row(self, row: Mapping[str, object]) -> Features:
-        """The features of one JSON row, float32 (n_features,).
-
-        Raises:
-            RequestError: a column is missing, unknown or of a wrong type.
-        """
-        features: Features = self.transform_codes(self.encoder.encode_rows((row,)))[0]
-        return features
-
     def to_dict(self) -> dict[str, Any]:
-        """Everything fitted, as JSON values (missing numbers are null)."""
+        """See `Prepares.to_dict`."""
         made = {} if self.construction is None else {"construction": self.construction.to_dict()}
         return {
             "format_version": CONSTRUCTED_VERSION if made else FORMAT_VERSION,
@@ -227,8 +259,3 @@ class Preprocessor:
             feature_names=names,
             construction=construction,
         )
-
-    def digest(self) -> str:
-        """SHA-256 over the canonical JSON: equal for equal fits on any machine."""
-        fitted = self.to_dict() | {"schema": self.schema.digest()}
-        return sha256_hex(canonical_json(fitted))

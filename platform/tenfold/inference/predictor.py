@@ -21,7 +21,8 @@ from tenfold.artifact import (
 from tenfold.errors import ArtifactError
 from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import Codes
-from tenfold.features.joined import Prepares, read_preprocessor
+from tenfold.features.joined import read_preprocessor
+from tenfold.features.preprocessor import Prepares
 from tenfold.inference.engines import Engine, Scores, load_engine
 from tenfold.inference.golden import check_golden
 from tenfold.schema import Column, Schema

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tenfold.canonical import finite_or_none
 from tenfold.evaluation import davies_bouldin, mean_agreement, silhouette
 from tenfold.features import Recipe
-from tenfold.features.joined import Prepares
+from tenfold.features.preprocessor import Prepares
 from tenfold.models import FAMILIES, Fit, FitStopped
 from tenfold.schema import Kind, Schema
 from tenfold.training.evaluate import Config, Outcome, Workspace

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.features.joined import Prepares
+from tenfold.features.preprocessor import Prepares
 from tenfold.models import Fit
 from tenfold.training.answer import Part
 from tenfold.training.portraits import Portrait, paint
