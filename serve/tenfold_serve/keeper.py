@@ -154,6 +154,7 @@ class Keeper:
         while not self._stop.is_set():
             reasons = self._not_ready(host)
             if not reasons:
+                self._tell(supervisor.status())  # who is told of readiness finds the status there
                 self._record["ready"] = True
                 self._write()
                 log.info("ready: %s", ", ".join(self._record["urls"].values()))
