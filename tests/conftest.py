@@ -111,11 +111,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out long faults and what needs a GPU, unless they are asked for by their marker."""
+    """Leave out long faults and what needs a GPU, unless asked for by their marker.
+
+    Whole paths come first: two workers that end with the quick files end together.
+    """
     asked = str(config.getoption("markexpr"))
 
     def left_out(item: pytest.Item) -> bool:
         return any(item.get_closest_marker(mark) and mark not in asked for mark in ("slow", "gpu"))
 
     config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
-    items[:] = [item for item in items if not left_out(item)]
+    kept = [item for item in items if not left_out(item)]
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("e2e") is None)
