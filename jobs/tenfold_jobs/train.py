@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tenfold.canonical import finite_or_none
+from tenfold.canonical import canonical_json, finite_or_none, sha256_hex
 from tenfold.cluster import Plan, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
 from tenfold.data import Snapshot
@@ -34,7 +33,7 @@ from tenfold.training.question import Question, question_of, rarer_class, traits
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Material, SearchResult
 from tenfold_jobs.mirror import tell_mlflow
-from tenfold_jobs.packing import Origin, Packed, pack, staging_folder
+from tenfold_jobs.packing import Origin, Packed, pack
 from tenfold_jobs.promotion import Promotion, promote_if_better
 from tenfold_jobs.ray_rim import start_ray
 from tenfold_jobs.searching import (
@@ -163,7 +162,8 @@ def run_train(
             found = _search(job, seconds, storage=storage, log=log)
             notes += _tell_best(job, found)
             with progress.step("last fit"):
-                finished = _finish(job, found, _left(project, budget_s, began))
+                left_s = _left(project, budget_s, began)
+                finished = _finish(job, found, left_s, last_fit=_last_fit(job, storage, notes))
         spent = time.monotonic() - began
         if finished.segments is not None:
             progress.say(finished.segments.structure.told())
@@ -294,9 +294,11 @@ def _left(project: Project, budget_s: float | None, began: float) -> Callable[[]
     return lambda: (_seconds(project, budget_s, began) or 0.0) - ARTIFACT_S
 
 
-def _finish(job: _Job, found: Found, left_s: Callable[[], float] | None) -> Finished:
+def _finish(
+    job: _Job, found: Found, left_s: Callable[[], float] | None, *, last_fit: LastFit
+) -> Finished:
     """Choose who answers, and fit it on all training rows."""
-    fitter = Fitter(job.material, last_fit=_last_fit(job))
+    fitter = Fitter(job.material, last_fit=last_fit)
     chosen = choose_answer(
         job.material,
         found.best,
@@ -331,24 +333,33 @@ def _most_micros(project: Project) -> float | None:
     return min(limits) * MEDIAN_SHARE if limits else None
 
 
-def _last_fit(job: _Job) -> LastFit:
-    """In this process, or by Ray Train where the plan asks for workers and the family can."""
+def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
+    """In this process, or by Ray Train where the plan asks for workers and the family can.
+
+    A group's checkpoints lie in the folder of the search: a training that was killed goes on from
+    them, and what people should know of a group's fate joins the notes.
+    """
+
+    def tell(text: str) -> None:
+        job.progress.say(text)
+        notes.append(text)
 
     def fit(plan: FitPlan, rows: TrainingRows) -> Model:
         if not _is_distributed(job, plan.family):
             return fit_in_process(plan, rows)
-        storage = staging_folder(job.settings, "fit")
-        try:
-            return fit_distributed(
-                plan,
-                job.snapshot,
-                rows,
-                n_workers=job.plan.n_workers,
-                cpus=job.plan.worker_cpus,
-                storage=storage,
-            )
-        finally:
-            shutil.rmtree(storage, ignore_errors=True)
+        n_workers = job.plan.n_workers
+        served = plan.prepared.served.to_dict()
+        told = [plan.family, plan.params, plan.question.seed, served, n_workers]
+        folder = storage / "fits" / sha256_hex(canonical_json(told))[:16]
+        return fit_distributed(
+            plan,
+            job.snapshot,
+            rows,
+            n_workers=n_workers,
+            cpus=job.plan.worker_cpus,
+            storage=folder,
+            tell=tell,
+        )
 
     return fit
 

@@ -16,7 +16,7 @@ import tenfold.errors
 from tenfold.errors import ClusterError, OurError, TenfoldError
 from tenfold.settings import stays_local
 
-__all__ = ["Driver", "InProcess", "Job", "RayData", "choose_driver"]
+__all__ = ["Driver", "InProcess", "Job", "RayData", "choose_driver", "quiet_ray_data"]
 
 Job = Callable[[int], None]
 
@@ -101,7 +101,7 @@ class RayData:
             )
         if not pieces:
             return
-        _quiet()
+        quiet_ray_data()
         rows: list[dict[str, Any]] = [{"piece": piece} for piece in pieces]
         dataset = ray.data.from_items(rows, override_num_blocks=self._n_blocks(len(pieces)))
         done = dataset.map(
@@ -151,7 +151,8 @@ def _rebuild(kind: str, message: str) -> TenfoldError:
     return found(message)
 
 
-def _quiet() -> None:
+def quiet_ray_data() -> None:
+    """No progress bars and no warnings of Ray's own defaults, for pipelines of this process."""
     import logging
     import warnings
 

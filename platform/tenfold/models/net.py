@@ -144,7 +144,7 @@ class Pace:
     def __init__(self, net: Any, params: Params, *, steps: int) -> None:
         import torch
 
-        self.net, self.params, self.steps, self._step = net, params, max(1, steps), 0
+        self.net, self.params, self.steps, self.at = net, params, max(1, steps), 0
         groups = [
             {"params": list(net.weights), "pace": 1.0, "decay": float(params["weight_decay"])},
             {"params": list(net.biases), "pace": BIAS_PACE, "decay": 0.0},
@@ -157,14 +157,14 @@ class Pace:
 
     def before(self) -> None:
         """Sets what the next step uses."""
-        t = min(1.0, self._step / self.steps)
+        t = min(1.0, self.at / self.steps)
         rate = float(self.params["lr"]) * _cosine(t)
         late = _cosine(max(0.0, 2 * t - 1))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["pace"]
             group["weight_decay"] = group["decay"] * late
         self.net.dropout = float(self.params["dropout"]) * late
-        self._step += 1
+        self.at += 1
 
     def step(self, loss: Any) -> None:
         """One step down a loss."""

@@ -3,13 +3,16 @@
 Every worker gets a dataset of its own, made of parts of the snapshot's blocks in a fixed order, so
 that no row is dropped to make shards equal and the same number of workers gives the same model. A
 worker holds its rows only in the form that its library needs: quantized bins for XGBoost, one batch
-for PyTorch. Workers report once, at the end: each report waits for the controller's next poll.
+for PyTorch. `tenfold.training.group` is what a worker does.
+
+A worker or node that dies costs what was fitted since the last checkpoint. If the cluster cannot
+hold the whole group any more, as many workers as it holds go on and share the rows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +22,11 @@ import numpy as np
 from tenfold.errors import ClusterError
 from tenfold.models import Model, TargetMap, n_outputs
 from tenfold.models.arrays import ArrayModel
-from tenfold.models.boosting import MAX_ROUNDS, BoostedModel, booster_params
-from tenfold.models.net import START_ROWS, Pace, build_network, network_arrays, network_loss
-from tenfold.models.network import horizon_of, network_params
-from tenfold.training.evaluate import n_classes_of
+from tenfold.models.boosting import BoostedModel
+from tenfold.models.net import START_ROWS
+from tenfold.models.network import network_params
 from tenfold.training.fitter import Plan
+from tenfold.training.group import GroupConfig, fit_booster, fit_network
 from tenfold.training.rows import TrainingRows, encode_rows
 
 if TYPE_CHECKING:
@@ -35,11 +38,14 @@ __all__ = ["PartReader", "fit_distributed", "part_of", "parts_of"]
 
 PARTS_PER_WORKER = 4
 """Parts of blocks a worker gets at least, so that shards are even."""
-INGEST_ROWS = 65_536
 DATA_TASK_CPUS = 0.5
 """Of a task that prepares one part: two fit beside a group on the smallest cluster."""
-NETWORK_BATCH_ROWS = 256
-"""Rows of one step over all workers, as in one process: four times as many cost .005 of ROC AUC."""
+CHECKPOINT_S = 60.0
+"""Between two checkpoints: what a failure may cost. Each waits for the controller's next poll."""
+KEPT = 2
+"""Checkpoints: the newest, and the one before it if that is damaged."""
+FAILURES = 3
+"""Of workers, that one size of the group survives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,8 @@ def fit_distributed(
     n_workers: int,
     cpus: float,
     storage: Path,
+    tell: Callable[[str], object] = lambda _: None,
+    checkpoint_s: float = CHECKPOINT_S,
 ) -> Model:
     """Fit on all training rows of a snapshot with a group of workers.
 
@@ -115,7 +123,10 @@ def fit_distributed(
         sample: training rows at hand; they fix the scale of a regression target.
         n_workers: workers of the group.
         cpus: logical CPUs of each.
-        storage: folder for Train's own files, reachable from every node.
+        storage: folder for the checkpoints, reachable from every node. A fit that was killed goes
+            on from those it finds there, so it belongs to this plan and snapshot alone.
+        tell: hears what people should know, such as a smaller group or a damaged checkpoint.
+        checkpoint_s: seconds between two checkpoints.
 
     Raises:
         ClusterError: the group did not finish.
@@ -126,11 +137,19 @@ def fit_distributed(
     if plan.question.task.value == "regression":
         kind = str(plan.params.get("target", "none"))
         target = TargetMap.fit(sample.truth, kind, standardise=plan.family == "network")
-    loop = {"boosting": _fit_booster, "network": _fit_network}[plan.family]
-    start = plan.prepared.served.transform_codes(sample.codes[:START_ROWS])
-    value = _run(
-        plan, snapshot, target, loop, start, n_workers=n_workers, cpus=cpus, storage=storage
+    group = GroupConfig(
+        plan,
+        threads=max(1, int(cpus)),
+        start=plan.prepared.served.transform_codes(sample.codes[:START_ROWS]),
+        n_shares=n_workers,
+        checkpoint_s=checkpoint_s,
     )
+    paths = [str(snapshot.path / b["name"]) for b in snapshot.manifest["blocks"] if b["n_rows"]]
+    run = _Run(group, paths, PartReader(plan, target), cpus=cpus, storage=storage)
+    result = run.to_its_end(tell)
+    for said in result["said"]:
+        tell(said)
+    value = result["value"]
     if plan.family == "boosting":
         import xgboost
 
@@ -147,137 +166,89 @@ def fit_distributed(
     return ArrayModel("network", value, output, plan.prepared.served.n_features, k, target, epochs)
 
 
-def _run(
-    plan: Plan,
-    snapshot: Snapshot,
-    target: TargetMap,
-    loop: Any,
-    start: Any,
-    *,
-    n_workers: int,
-    cpus: float,
-    storage: Path,
-) -> Any:
-    import ray.data
-    from ray import train
-    from ray.train.torch import TorchTrainer
-    from ray.train.xgboost import XGBoostTrainer
+class _Run:
+    """One fit by Ray Train, begun again with fewer workers where the cluster lost some."""
 
-    paths = [str(snapshot.path / b["name"]) for b in snapshot.manifest["blocks"] if b["n_rows"]]
-    datasets = {
-        f"worker-{rank}": ray.data.from_items(parts, override_num_blocks=len(parts)).map_batches(
-            PartReader(plan, target), batch_size=1, batch_format="numpy", num_cpus=DATA_TASK_CPUS
-        )
-        for rank, parts in enumerate(parts_of(paths, n_workers))
-    }
-    options = ray.data.ExecutionOptions(preserve_order=True)
-    trainer = XGBoostTrainer if plan.family == "boosting" else TorchTrainer
-    try:
-        result = trainer(
-            loop,
-            train_loop_config={"plan": plan, "threads": max(1, int(cpus)), "start": start},
+    def __init__(
+        self,
+        group: GroupConfig,
+        paths: list[str],
+        reader: PartReader,
+        *,
+        cpus: float,
+        storage: Path,
+    ) -> None:
+        self._group, self._paths, self._reader = group, paths, reader
+        self._cpus, self._storage = cpus, storage
+
+    def to_its_end(self, tell: Callable[[str], object]) -> dict[str, Any]:
+        """What the first worker returned.
+
+        Raises:
+            ClusterError: the group failed too often, and no node is missing.
+        """
+        from ray.exceptions import RayError
+        from ray.train import TrainingFailedError
+
+        n_workers = self._group.n_shares
+        while True:
+            try:
+                return dict(self._fit(n_workers))
+            except (TrainingFailedError, RayError) as error:
+                left = self._workers_left()
+                if not 0 < left < n_workers:
+                    raise ClusterError(
+                        f"{n_workers} workers must finish the fit together: {error}; look at the "
+                        "workers' logs, or raise TENFOLD_LOCAL_BYTES to fit in one process"
+                    ) from error
+                tell(f"the cluster holds {left} of {n_workers} training workers: {left} go on")
+                n_workers = left
+
+    def _workers_left(self) -> int:
+        """How many workers the living nodes could hold."""
+        import ray
+
+        cpus = (node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+        return sum(int(each / self._cpus) for each in cpus)
+
+    def _fit(self, n_workers: int) -> Any:
+        from ray import train
+        from ray.data import ExecutionOptions
+        from ray.train.torch import TorchTrainer
+        from ray.train.xgboost import XGBoostTrainer
+
+        from tenfold.data.drivers import quiet_ray_data
+
+        quiet_ray_data()
+        boosting = self._group.plan.family == "boosting"
+        trainer = XGBoostTrainer if boosting else TorchTrainer
+        fitted = trainer(
+            fit_booster if boosting else fit_network,
+            train_loop_config={"group": self._group},
             scaling_config=train.ScalingConfig(
-                num_workers=n_workers, resources_per_worker={"CPU": cpus}
+                num_workers=n_workers, resources_per_worker={"CPU": self._cpus}
             ),
             run_config=train.RunConfig(
-                name="fit",
-                storage_path=str(storage),
-                failure_config=train.FailureConfig(max_failures=1),
+                name="fit",  # the same name in the same folder goes on from what lies there
+                storage_path=str(self._storage),
+                failure_config=train.FailureConfig(
+                    max_failures=FAILURES, controller_failure_limit=0
+                ),
+                checkpoint_config=train.CheckpointConfig(num_to_keep=KEPT),
             ),
-            datasets=datasets,
-            dataset_config=train.DataConfig(datasets_to_split=[], execution_options=options),
+            datasets=self._datasets(),
+            dataset_config=train.DataConfig(
+                datasets_to_split=[], execution_options=ExecutionOptions(preserve_order=True)
+            ),
         ).fit()
-    except Exception as error:  # Train's own errors share no public base with a user's
-        raise ClusterError(
-            f"{n_workers} workers must finish the fit together: {error}; look at the workers' "
-            "logs, or raise TENFOLD_LOCAL_BYTES to fit in one process"
-        ) from error
-    return result.return_value
+        return fitted.return_value
 
+    def _datasets(self) -> dict[str, Any]:
+        import ray.data
 
-def _batches(rows: int) -> Iterator[dict[str, Any]]:
-    """This worker's rows in their order."""
-    from ray import train
-
-    shard = train.get_dataset_shard(f"worker-{train.get_context().get_world_rank()}")
-    yield from shard.iter_batches(batch_size=rows, batch_format="numpy", prefetch_batches=1)
-
-
-def _fit_booster(config: Mapping[str, Any]) -> bytes | None:
-    """One worker of the XGBoost group; the group's trees are the same on every worker."""
-    import xgboost
-    from ray import train
-
-    plan: Plan = config["plan"]
-
-    class Stream(xgboost.DataIter):  # type: ignore[misc, unused-ignore]
-        """Batches into quantized bins; read more than once, never held."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self._left: Iterator[dict[str, Any]] = iter(())
-
-        def reset(self) -> None:
-            self._left = _batches(INGEST_ROWS)
-
-        def next(self, input_data: Any) -> bool:
-            batch = next(self._left, None)
-            if batch is None:
-                return False
-            input_data(data=batch["x"], label=batch["y"], weight=batch["w"])
-            return True
-
-    task = plan.question.task.value
-    booster = xgboost.train(
-        booster_params(
-            task,
-            n_classes_of(plan.question, plan.params),
-            plan.params,
-            seed=plan.question.seed,
-            threads=config["threads"],
-        ),
-        xgboost.QuantileDMatrix(Stream(), nthread=config["threads"]),
-        num_boost_round=int(plan.params.get("rounds", MAX_ROUNDS)),
-    )
-    train.report({})
-    first = train.get_context().get_world_rank() == 0
-    return bytes(booster.save_raw(raw_format="ubj")) if first else None
-
-
-def _fit_network(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """One worker of the PyTorch group: gradients are averaged over the workers (DDP)."""
-    import torch
-    from ray import train
-    from ray.train.torch import prepare_model
-
-    plan: Plan = config["plan"]
-    context = train.get_context()
-    torch.manual_seed(plan.question.seed)
-    torch.set_num_threads(config["threads"])
-    task = plan.question.task.value
-    k = n_outputs(task, n_classes_of(plan.question, plan.params))
-    net = build_network(torch.from_numpy(config["start"]), k, plan.params)
-    model = prepare_model(net)
-    batch_rows = NETWORK_BATCH_ROWS // context.get_world_size()
-    steps = _common_steps(batch_rows)
-    horizon = horizon_of(plan.params, steps)
-    pace = Pace(net, plan.params, steps=steps * horizon)
-    per_row = network_loss(task)
-    for _ in range(min(horizon, int(plan.params.get("epochs", horizon)))):
-        for _step, batch in zip(range(steps), _batches(batch_rows), strict=False):
-            x, y, w = (torch.as_tensor(np.array(batch[name])) for name in ("x", "y", "w"))
-            pace.before()
-            loss = (per_row(model(x), y if task == "regression" else y.long()) * w).mean()
-            pace.step(loss)
-    train.report({})
-    return network_arrays(net) if context.get_world_rank() == 0 else None
-
-
-def _common_steps(batch_rows: int) -> int:
-    """Steps of an epoch that every worker has rows for: a worker short of one would block all."""
-    import torch
-
-    n_rows = sum(len(batch["y"]) for batch in _batches(INGEST_ROWS))
-    steps = torch.tensor([max(1, n_rows // batch_rows)])
-    torch.distributed.all_reduce(steps, op=torch.distributed.ReduceOp.MIN)
-    return int(steps)
+        return {
+            f"worker-{share}": ray.data.from_items(
+                parts, override_num_blocks=len(parts)
+            ).map_batches(self._reader, batch_size=1, batch_format="numpy", num_cpus=DATA_TASK_CPUS)
+            for share, parts in enumerate(parts_of(self._paths, self._group.n_shares))
+        }

@@ -1,0 +1,122 @@
+"""A group that loses a worker, a checkpoint or a node ends with the model of one that did not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenfold.canonical import write_atomic
+from tenfold.errors import StoreError
+from tenfold.models import Model
+from tenfold.training.checkpoints import Held, read_checkpoint, write_checkpoint
+from tests.tenfold.training.grouped import Grouped, make_grouped, train_workers
+
+ROOT = Path(__file__).resolve().parents[3]
+AWAITED_S = 120.0
+ON_THEIR_WAY_S = 1.0
+
+
+def committed(storage: Path) -> list[str]:
+    """The names of the checkpoints that the group's controller knows, the oldest first."""
+    try:
+        told = json.loads((storage / "fit" / "checkpoint_manager_snapshot.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [each["checkpoint_dir_name"] for each in told["checkpoint_results"]]
+
+
+def await_checkpoints(storage: Path, count: int) -> None:
+    began = time.monotonic()
+    while len(committed(storage)) < count:
+        assert time.monotonic() - began < AWAITED_S, "no checkpoint was written"
+        time.sleep(0.02)
+
+
+def damage_the_newest(storage: Path) -> None:
+    """Also one that was on its way when its worker died."""
+    began = time.monotonic()
+    while time.monotonic() - began < ON_THEIR_WAY_S:
+        state = storage / "fit" / committed(storage)[-1] / "state"
+        state.write_bytes(b"torn" + state.read_bytes()[4:])
+        time.sleep(0.05)
+
+
+class Fitting(threading.Thread):
+    """A fit that goes on while its workers are killed."""
+
+    def __init__(self, grouped: Grouped, storage: Path) -> None:
+        super().__init__()
+        self._grouped, self._storage = grouped, storage
+        self.said: list[str] = []
+        self.model: Model | None = None
+
+    def run(self) -> None:
+        self.model = self._grouped.fit(self._storage, tell=self.said.append)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("family", ["boosting", "network"])
+def test_a_killed_worker_and_a_damaged_checkpoint_change_no_bit(
+    tmp_path: Path, family: str
+) -> None:
+    grouped = make_grouped(tmp_path, family)
+    undisturbed = grouped.fit(tmp_path / "undisturbed", checkpoint_s=1e9)
+    fitting = Fitting(grouped, tmp_path / "killed")
+    fitting.start()
+    await_checkpoints(tmp_path / "killed", 2)
+    os.kill(train_workers()[-1], signal.SIGKILL)
+    damage_the_newest(tmp_path / "killed")
+    fitting.join()
+    assert fitting.model is not None
+    assert np.array_equal(
+        fitting.model.predict(grouped.matrix()), undisturbed.predict(grouped.matrix())
+    )
+    assert any("the checkpoint is damaged" in text for text in fitting.said), fitting.said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_a_lost_node_leaves_a_smaller_group_that_goes_on(tmp_path: Path) -> None:
+    """In a process of its own: its Ray has two nodes, and one of them dies for good."""
+    command = [sys.executable, "-m", "tests.tenfold.training.lose_a_node", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=450, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["said"] == ["the cluster holds 1 of 2 training workers: 1 go on"]
+    assert len(told["rounds"]) > told["lost_at"], "nothing was saved after the loss"
+    assert told["rounds"].count(1) == 1, "it began from the start again"
+    assert told["roc_auc"] > 0.8
+
+
+@pytest.mark.parametrize("file", ["state", "checkpoint.json"])
+def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, file: str) -> None:
+    held = Held(7, b"some trees")
+    write_checkpoint(tmp_path, held)
+    assert read_checkpoint(tmp_path) == held
+    write_atomic(tmp_path / file, b'{"at": 7, "sha256": "0"}')
+    with pytest.raises(StoreError, match="the checkpoint is damaged"):
+        read_checkpoint(tmp_path)
+    (tmp_path / file).unlink()
+    with pytest.raises(StoreError):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("facts", [b"[]", b"{}", b'{"at": -1}', b'{"at": "7"}', b"torn"])
+def test_facts_of_another_form_are_refused(tmp_path: Path, facts: bytes) -> None:
+    write_checkpoint(tmp_path, Held(7, b"some trees"))
+    write_atomic(tmp_path / "checkpoint.json", facts)
+    with pytest.raises(StoreError):
+        read_checkpoint(tmp_path)
