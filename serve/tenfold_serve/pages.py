@@ -25,6 +25,7 @@ button {{ font: inherit; padding: .4rem 1.2rem; border-radius: 6px; border: 1px 
   background: #2f6fd0; color: #fff }}
 code {{ background: #f4f6f8; padding: 0 .25rem }} .muted {{ color: #5b6773 }}
 p, td {{ overflow-wrap: anywhere }}
+td.word {{ overflow-wrap: break-word; max-width: 20rem }}
 </style></head><body>
 <h1>{title}</h1><p class="muted">{description}</p>
 <h2>POST /{project}/predict</h2>
@@ -81,8 +82,8 @@ def docs_page(document: dict[str, Any]) -> bytes:
     schemas = document["components"]["schemas"]
     required = schemas["Row"]["required"]
     cells = "".join(
-        f"<tr><td><code>{html.escape(name)}</code></td>"
-        f"<td>{html.escape(_type(prop) if name in required else 'optional')}</td>"
+        f'<tr><td class="word"><code>{html.escape(name)}</code></td>'
+        f'<td class="word">{html.escape(_type(prop) if name in required else "optional")}</td>'
         f'<td class="muted">{html.escape(prop.get("description", ""))}</td></tr>'
         for name, prop in schemas["Row"]["properties"].items()
     )

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pyarrow as pa
 import pytest
@@ -308,6 +309,45 @@ def test_rays_internal_ports_demand_the_token(running: Running) -> None:
     put = httpx.put(f"{dashboard}/api/serve/applications/", json={"applications": []})
     assert put.status_code == 401
     assert running.answering() == 1
+
+
+GRPC_CALLS = (
+    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.NodeManagerService/RequestWorkerLease",
+    "/ray.rpc.ObjectManagerService/Pull",
+    "/ray.rpc.ReporterService/GetTraceback",
+    "/ray.serve.ASGIService/HandleRequest",
+)
+"""One of every service that Ray's processes offer."""
+
+
+def test_every_grpc_port_refuses_a_stranger(running: Running) -> None:
+    """Of control store, raylet, object manager, agents, replicas and every other worker."""
+    refused: dict[str, set[int]] = {}
+    for address, port, command in listening_sockets(members(running.session)):
+        if address == "127.0.0.1":
+            continue
+        host = "127.0.0.1" if address in ("0.0.0.0", "::") else address
+        with grpc.insecure_channel(f"{host}:{port}") as channel:
+            codes = {call: code_of(channel, call) for call in GRPC_CALLS}
+        if set(codes.values()) == {"UNAVAILABLE"}:
+            continue  # it speaks HTTP: see the test above
+        answers = {call for call, code in codes.items() if code != "UNIMPLEMENTED"}
+        assert answers, (port, command, codes)
+        for call in answers:
+            assert codes[call] == "UNAUTHENTICATED", (port, command, codes)
+            refused.setdefault(call, set()).add(port)
+    assert set(refused) == set(GRPC_CALLS)
+
+
+def code_of(channel: grpc.Channel, call: str) -> str:
+    """How a call without a token ends."""
+    try:
+        channel.unary_unary(call)(b"", timeout=5)
+    except grpc.RpcError as error:
+        return str(error.code().name)  # type: ignore[attr-defined]
+    return "OK"
 
 
 def test_a_promotion_fails_no_request(running: Running) -> None:

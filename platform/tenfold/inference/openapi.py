@@ -47,7 +47,7 @@ def _column(column: Column) -> dict[str, Any]:
         share = column.form.unit == "%"
         description.insert(1, "a share: 0.12 for 12 %" if share else f"in {column.form.unit}")
     if column.kind in (Kind.NUMBER, Kind.INTEGER) and None not in (column.minimum, column.maximum):
-        description.append(f"{column.minimum:g} to {column.maximum:g} in training")
+        description.append(f"{column.minimum:.10g} to {column.maximum:.10g} in training")
     domain = column.domain or ()
     if domain:
         shown = ", ".join(domain[:MAX_ENUM])
