@@ -106,6 +106,7 @@ def search_key(project: Project, snapshot: Snapshot, material: Material, *, time
         "select": project.train.select_columns,
         "rows": material.rows.n_rows,
         "threads": material.threads,
+        "devices": dict(material.placement.devices) if material.placement.gpus else {},
         "timed": timed,
         "code": tenfold.__version__,
     }

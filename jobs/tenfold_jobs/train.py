@@ -12,6 +12,7 @@ from typing import Any
 from tenfold.canonical import canonical_json, finite_or_none, sha256_hex
 from tenfold.cluster import Plan, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
+from tenfold.cluster.placement import Placement
 from tenfold.data import Snapshot
 from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
@@ -25,10 +26,12 @@ from tenfold.training.choosing import Choice
 from tenfold.training.distributed import fit_distributed
 from tenfold.training.ensemble import PREFERENCES, choose_answer
 from tenfold.training.finish import Finished, finish
-from tenfold.training.fitter import Fitter, LastFit, fit_in_process
+from tenfold.training.fitter import Fitter, LastFit
 from tenfold.training.fitter import Plan as FitPlan
 from tenfold.training.gate import leakage_gate
+from tenfold.training.group import INGEST_ROWS
 from tenfold.training.making import Making, fit_stages, is_due
+from tenfold.training.placed import fit_placed
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Material, SearchResult
@@ -227,7 +230,9 @@ def _material(
 ) -> Material:
     """What the search and the last fit work on; columns are constructed and selected once, here."""
     profiles, schema, making = snapshot.profiles(), snapshot.schema, Making.of(project)
-    plain = Material(rows, profiles, schema, question, plan.threads_per_trial)
+    plain = Material(
+        rows, profiles, schema, question, plan.threads_per_trial, placement=plan.placement
+    )
     if not is_due(schema, question, making):
         return plain
     with progress.step("columns"):
@@ -334,7 +339,8 @@ def _most_micros(project: Project) -> float | None:
 
 
 def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
-    """In this process, or by Ray Train where the plan asks for workers and the family can.
+    """Where the plan says: in this process, in a task with a share of a GPU, or by Ray Train where
+    it asks for workers and the family can.
 
     A group's checkpoints lie in the folder of the search: a training that was killed goes on from
     them, and what people should know of a group's fate joins the notes.
@@ -346,7 +352,8 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
 
     def fit(plan: FitPlan, rows: TrainingRows) -> Model:
         if not _is_distributed(job, plan.family):
-            return fit_in_process(plan, rows)
+            return fit_placed(_placed(plan, job.plan.placement), rows, job.plan.placement)
+        plan = _placed(plan, job.plan.last_placement)
         n_workers = job.plan.n_workers
         served = plan.prepared.served.to_dict()
         told = [plan.family, plan.params, plan.question.seed, served, n_workers]
@@ -356,16 +363,22 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
             job.snapshot,
             rows,
             n_workers=n_workers,
-            cpus=job.plan.worker_cpus,
+            placement=job.plan.last_placement,
             storage=folder,
+            batch_rows=job.plan.batch_rows or INGEST_ROWS,
             tell=tell,
         )
 
     return fit
 
 
+def _placed(plan: FitPlan, placement: Placement) -> FitPlan:
+    family = plan.family
+    return replace(plan, device=placement.device(family), precision=placement.precision_of(family))
+
+
 def _is_distributed(job: _Job, family: str) -> bool:
-    return job.plan.mode == "ray-data" and job.plan.n_workers > 1 and FAMILIES[family].distributed
+    return job.plan.fit == "distributed" and FAMILIES[family].distributed
 
 
 def _notes(job: _Job) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenfold.cluster import Inventory, Node, Plan, make_plan
+from tenfold.cluster import Inventory, Node, Placement, Plan, make_plan
 from tenfold.settings import Settings
 from tenfold.training.board import Tried
 from tenfold.training.evaluate import Config, Fate, Outcome
@@ -109,8 +109,16 @@ def test_a_key_is_that_of_rows_question_and_columns(case: Case, settings: Settin
             replace(material, question=replace(material.question, seed=6)),
             timed=True,
         ),
+        search_key(
+            case.project,
+            case.snapshot,
+            replace(material, placement=Placement({"boosting": "cuda"}, gpus=0.5)),
+            timed=True,
+        ),
     ]
-    assert len({key, *others}) == 3
+    assert len({key, *others}) == 4
+    named = replace(material, placement=Placement({"boosting": "cuda"}))
+    assert key == search_key(case.project, case.snapshot, named, timed=True), "all on CPU"
 
 
 def test_time_for_what_follows_is_kept(case: Case, settings: Settings) -> None:

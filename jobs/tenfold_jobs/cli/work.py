@@ -89,9 +89,20 @@ def plan(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -
         facts = {key: value for key, value in made.to_dict().items() if key != "reasons"}
         out.result(
             {"project": loaded.name, **made.to_dict()},
-            [f"{key}: {value}" for key, value in facts.items()]
+            [f"{key}: {_in_a_line(value)}" for key, value in facts.items()]
             + ["because:", *(f"  - {reason}" for reason in made.reasons)],
         )
+
+
+def _in_a_line(value: object) -> str:
+    """A field of a plan for people.
+
+    >>> _in_a_line({"linear": "cpu", "network": "cuda"}), _in_a_line(None), _in_a_line(0.25)
+    ('linear on cpu, network on cuda', '-', '0.25')
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{family} on {device}" for family, device in value.items())
+    return "-" if value is None else str(value)
 
 
 def prepare(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -> None:

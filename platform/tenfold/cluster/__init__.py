@@ -9,12 +9,14 @@ from tenfold.cluster.inventory import (
     inventory_local,
     inventory_ray,
 )
+from tenfold.cluster.placement import Placement
 from tenfold.cluster.plan import Plan, make_plan
 
 __all__ = [
     "Accelerator",
     "Inventory",
     "Node",
+    "Placement",
     "Plan",
     "inventory_local",
     "inventory_ray",

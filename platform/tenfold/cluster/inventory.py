@@ -20,23 +20,45 @@ NVIDIA_SMI_TIMEOUT_S = 10.0
 
 KNOWN_MEMORY_GIB = {
     "V100": 16, "P100": 16, "T4": 16, "P4": 8, "K80": 12, "A10": 24, "A10G": 24, "L4": 24,
-    "L40": 48, "L40S": 48, "A100": 40, "A100-40G": 40, "A100-80G": 80, "H100": 80, "H200": 141,
-    "B200": 180, "B300": 288, "GH200": 96, "GB200": 186, "RTX-PRO-6000": 96,
+    "L40": 48, "L40S": 48, "A100": 40, "A100-40G": 40, "A100-80G": 80, "H20": 96, "H100": 80,
+    "H200": 141, "B200": 180, "B300": 288, "GH200": 96, "GB200": 186, "GB300": 288,
+    "RTX-PRO-6000": 96,
 }  # fmt: skip
 """Memory by Ray's names of accelerator types; the smallest model where a name covers several."""
+
+NO_CUDA = re.compile(r"(AMD-|Intel-GPU-|MXC\d|Apple-|M[1-9](-|$))")
+"""How Ray's names begin of types that count as ``GPU`` and do not run CUDA: of AMD, Intel, MetaX,
+Apple."""
+OTHER_KINDS = ("TPU-", "Intel-GAUDI", "Ascend", "aws-neuron", "FURIOSA", "MOBILINT", "RBLN")
+"""How Ray's names begin of types that are counted under a resource of their own."""
+OTHER_RESOURCES = (
+    "TPU", "HPU", "NPU", "neuron_cores", "RBLN", "FURIOSA", "MBLT", "TTNPU",
+)  # fmt: skip
+"""Ray's resources of accelerators that are no GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One GPU.
+    """One GPU, or another device that computes.
 
     Attributes:
         kind: Ray's name of the type, e.g. ``"A100"``; ``"GPU"`` where the type is unknown.
         memory_bytes: its memory, None where unknown.
+        resource: what Ray counts it under, ``"GPU"`` or for example ``"TPU"``.
     """
 
     kind: str
     memory_bytes: int | None = None
+    resource: str = "GPU"
+
+    @property
+    def runs_cuda(self) -> bool:
+        """Whether it runs CUDA. A GPU of unknown type is taken for one that does.
+
+        >>> [Accelerator(kind).runs_cuda for kind in ("A100", "GPU", "AMD-Instinct-MI210")]
+        [True, True, False]
+        """
+        return self.resource == "GPU" and not NO_CUDA.match(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +69,18 @@ class Node:
         name: how reports call it.
         cpus: cores that may be used, at least 1.
         memory_bytes: memory that may be used.
-        accelerators: its GPUs, one entry each.
+        accelerators: its GPUs and other accelerators, one entry each.
     """
 
     name: str
     cpus: int
     memory_bytes: int
     accelerators: tuple[Accelerator, ...] = ()
+
+    @property
+    def cuda(self) -> tuple[Accelerator, ...]:
+        """Its GPUs that run CUDA."""
+        return tuple(gpu for gpu in self.accelerators if gpu.runs_cuda)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +107,12 @@ class Inventory:
 
     @property
     def gpus(self) -> int:
-        """GPUs of all nodes."""
-        return sum(len(node.accelerators) for node in self.nodes)
+        """GPUs of all nodes that run CUDA."""
+        return sum(len(node.cuda) for node in self.nodes)
 
     @property
     def accelerators(self) -> dict[str, int]:
-        """How many GPUs of each type, sorted by type."""
+        """How many GPUs and other accelerators of each type, sorted by type."""
         kinds = sorted(gpu.kind for node in self.nodes for gpu in node.accelerators)
         return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
@@ -226,22 +253,32 @@ def inventory_from_nodes(nodes: Sequence[Mapping[str, Any]]) -> Inventory:
     found = []
     for row in nodes:
         resources = row.get("Resources", {})
-        cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+        cpus = int(resources.get("CPU", 0))
         if not row.get("Alive", row.get("alive", False)) or cpus < 1:
             continue
         memory = int(resources.get("memory", 0) + resources.get("object_store_memory", 0))
-        kind = _ray_gpu_kind(resources)
-        size = KNOWN_MEMORY_GIB.get(kind)
-        gpu = Accelerator(kind, None if size is None else size * GIB)
         name = str(row.get("NodeManagerAddress", "node"))
-        found.append(Node(name, cpus, memory, (gpu,) * gpus))
+        found.append(Node(name, cpus, memory, _ray_accelerators(resources)))
     if not found:
         raise ClusterError("the Ray cluster has no live node with a CPU; start a worker node")
     return Inventory(tuple(sorted(found, key=lambda node: node.name)))
 
 
-def _ray_gpu_kind(resources: Mapping[str, Any]) -> str:
-    """The type a node declares as ``accelerator_type:H100``; Ray gives a node at most one."""
+def _ray_accelerators(resources: Mapping[str, Any]) -> tuple[Accelerator, ...]:
+    """What a node declares: a number of each resource, and types as ``accelerator_type:H100``, of
+    which Ray gives a node at most one for each resource."""
     prefix = "accelerator_type:"
     kinds = sorted(key.removeprefix(prefix) for key in resources if key.startswith(prefix))
-    return kinds[0] if kinds else "GPU"
+    of_others = [kind for kind in kinds if kind.startswith(OTHER_KINDS)]
+    of_gpus = [kind for kind in kinds if kind not in of_others]
+    gpu = of_gpus[0] if of_gpus else "GPU"
+    size = KNOWN_MEMORY_GIB.get(gpu)
+    found = [Accelerator(gpu, None if size is None else size * GIB)] * _count(resources, "GPU")
+    for resource in OTHER_RESOURCES:
+        kind = of_others[0] if of_others else resource
+        found += [Accelerator(kind, resource=resource)] * _count(resources, resource)
+    return tuple(found)
+
+
+def _count(resources: Mapping[str, Any], name: str) -> int:
+    return int(resources.get(name, 0))

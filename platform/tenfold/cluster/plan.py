@@ -7,13 +7,17 @@ beside the running replicas, also on two cores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tenfold.cluster.devices import Precision
+from tenfold.cluster.efficiency import search_efficiency
 from tenfold.cluster.inventory import Inventory
-from tenfold.cluster.trials import plan_trials
-from tenfold.cluster.work import Work, in_words
-from tenfold.cluster.workers import count_workers, size_workers
+from tenfold.cluster.placement import Placement
+from tenfold.cluster.trials import Trials, plan_trials
+from tenfold.cluster.work import SEARCH_ROWS, Work, config_seconds, in_words
+from tenfold.cluster.workers import plan_group
 from tenfold.project import Project
 from tenfold.settings import stays_local
 
@@ -26,6 +30,10 @@ SERVING_OVERHEAD_CPUS = 0.25
 """For the aggregator and what else Serve starts."""
 MIN_TRIAL_CPUS = 0.25
 """What must stay free of serving for training to go on at all."""
+WHY_REPLICAS_ON_CPU = (
+    "replicas answer on CPU, by ONNX where the model converts: a row takes about 11 us there, less "
+    "than its way to a GPU and back, and the same bits come out on every machine"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +42,65 @@ class Plan:
 
     Attributes:
         mode: where tables are prepared: ``"in-process"`` or ``"ray-data"``.
-        n_workers: workers of a training group; 1 means no group.
-        worker_cpus: logical CPUs of each worker.
-        threads_per_trial: threads of one trial of the search.
-        trial_cpus: logical CPUs of one trial; below ``threads_per_trial`` only on one core.
+        trial_devices: ``"cpu"`` or ``"cuda"`` for each family of the search.
         trials_at_once: trials side by side while nothing is served.
         retrain_trials_at_once: trials side by side beside the running replicas.
+        threads_per_trial: threads of one trial of the search.
+        trial_cpus: logical CPUs of one trial; below ``threads_per_trial`` only on one core.
+        trial_gpus: part of a GPU that one trial asks for, 0 on CPU.
+        trial_gpu_type: Ray's name of the type it must be, None where any will do.
+        fit: the last fit: ``"single"``, in one process, or ``"distributed"``, by a training group.
+        fit_devices: ``"cpu"`` or ``"cuda"`` for each family's last fit.
+        n_workers: workers of a training group; 1 means no group unless it streams to one GPU.
+        worker_cpus: logical CPUs of each worker.
+        worker_gpus: GPUs of each worker of a group: 0 or 1; or the part of one of a single fit.
+        worker_gpu_type: Ray's name of the type they must be, None where any will do.
+        batch_rows: rows that each worker of a group reads at a time; None for a single fit.
+        precision: of the products in networks on a GPU, ``"fp32"`` or ``"bf16"``.
+        replica_device: where replicas answer.
         reasons: why, one sentence each.
     """
 
     mode: Literal["in-process", "ray-data"]
-    n_workers: int
-    worker_cpus: float
-    threads_per_trial: int
-    trial_cpus: float
+    trial_devices: Mapping[str, str]
     trials_at_once: int
     retrain_trials_at_once: int
+    threads_per_trial: int
+    trial_cpus: float
+    trial_gpus: float
+    trial_gpu_type: str | None
+    fit: Literal["single", "distributed"]
+    fit_devices: Mapping[str, str]
+    n_workers: int
+    worker_cpus: float
+    worker_gpus: float
+    worker_gpu_type: str | None
+    batch_rows: int | None
+    precision: Precision
+    replica_device: Literal["cpu"]
     reasons: tuple[str, ...]
+
+    @property
+    def placement(self) -> Placement:
+        """Where the search runs, and last fits in one process; what a session asks Ray for."""
+        return Placement(
+            self.trial_devices,
+            self.precision,
+            self.trial_cpus,
+            self.trial_gpus,
+            self.trial_gpu_type,
+        )
+
+    @property
+    def last_placement(self) -> Placement:
+        """Where the workers of a training group run; what each asks Ray for."""
+        return Placement(
+            self.fit_devices,
+            self.precision,
+            self.worker_cpus,
+            self.worker_gpus,
+            self.worker_gpu_type,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -80,22 +130,37 @@ def make_plan(
         The plan with its reasons.
 
     Raises:
-        ProjectError: the project asks for more workers than the cluster can give.
+        ProjectError: the project asks for more workers than the cluster can give, or for a GPU
+            that is not there or too small.
     """
     work = Work(n_rows=n_rows, n_columns=n_columns, size_bytes=size_bytes)
     mode, why_mode = _mode(work, local_bytes)
     serving_cpus, why_serving = _left_to_serving(project, inventory)
-    trials = plan_trials(project, inventory, work, free_cpus=inventory.cpus - serving_cpus)
-    n_workers, why_workers = count_workers(project, inventory, work, mode=mode)
+    searched = work.at_most(SEARCH_ROWS) if mode == "ray-data" else work
+    trials = plan_trials(project, inventory, searched, free_cpus=inventory.cpus - serving_cpus)
+    group = plan_group(
+        project, inventory, work, mode=mode, serving_cpus=serving_cpus, trials=trials
+    )
+    fed = _why_fed(project, trials, searched)
     return Plan(
         mode=mode,
-        n_workers=n_workers,
-        worker_cpus=size_workers(inventory, n_workers, serving_cpus=serving_cpus),
-        threads_per_trial=trials.threads,
-        trial_cpus=trials.cpus,
+        trial_devices=trials.devices,
         trials_at_once=trials.at_once,
         retrain_trials_at_once=trials.at_once_beside_serving,
-        reasons=(why_mode, *trials.reasons, why_workers, why_serving),
+        threads_per_trial=trials.threads,
+        trial_cpus=trials.cpus,
+        trial_gpus=trials.gpus,
+        trial_gpu_type=trials.gpu_type,
+        fit=group.fit,
+        fit_devices=group.devices,
+        n_workers=group.n_workers,
+        worker_cpus=group.worker_cpus,
+        worker_gpus=group.worker_gpus,
+        worker_gpu_type=group.gpu_type,
+        batch_rows=group.batch_rows,
+        precision=trials.precision if trials.gpus else group.precision,
+        replica_device="cpu",
+        reasons=(why_mode, *trials.reasons, *fed, *group.reasons, why_serving, WHY_REPLICAS_ON_CPU),
     )
 
 
@@ -105,6 +170,22 @@ def _mode(work: Work, local_bytes: int) -> tuple[Literal["in-process", "ray-data
         return "ray-data", f"Ray Data streams the table: {size} is not below the limit of {limit}"
     why = f"one process prepares the table: {size} is below the limit of {limit}"
     return "in-process", f"{why}, and starting Ray Data would cost seconds"
+
+
+def _why_fed(project: Project, trials: Trials, work: Work) -> tuple[str, ...]:
+    """What a search against the clock makes of its sessions; nothing is known of the pace of GPUs,
+    and where trials are counted seconds are no measure."""
+    budget_s = project.train.budget_s
+    config_s = config_seconds(work.cells, n_folds=project.train.folds)
+    share = search_efficiency(trials.at_once, search_s=budget_s, config_s=config_s)
+    if trials.gpus or project.train.trials is not None or not project.problem.task.supervised:
+        return ()
+    if share <= 0.0:
+        return (f"{budget_s:g} s are less than sessions take to start and fit a configuration",)
+    return (
+        f"of {budget_s:g} s of search, sessions can put about {share:.0%} into fits, if one takes "
+        f"{config_s:.1f} s; their start and what the clock stops take the rest",
+    )
 
 
 def _left_to_serving(project: Project, inventory: Inventory) -> tuple[float, str]:

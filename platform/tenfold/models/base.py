@@ -177,6 +177,8 @@ class Fit:
     stop: Callable[[], bool] | None = None
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU all the same."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the products in a network while it trains; other families have no use for it."""
     cache: dict[Any, Any] | None = None
     """Where a family may keep what depends on matrix, target and valid only, between two fits of
     the same rows; the caller owns it and drops it with the matrix."""

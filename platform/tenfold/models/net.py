@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 
 from tenfold.models.base import Params
 
-__all__ = ["START_ROWS", "Pace", "build_network", "network_arrays", "network_loss"]
+__all__ = [
+    "START_ROWS",
+    "Pace",
+    "build_network",
+    "network_arrays",
+    "network_loss",
+    "products_in",
+]
 
 START_ROWS = 2_000
 """Rows that the first weights are fitted to."""
@@ -129,6 +136,20 @@ def network_loss(task: str) -> Any:
     if task == "regression":
         return lambda out, y: (out[:, 0] - y) ** 2
     return nn.CrossEntropyLoss(reduction="none")
+
+
+def products_in(precision: str, device: str) -> Any:
+    """A context in which products are computed in bf16 where that is asked for; weights, sums and
+    losses stay float32.
+
+    Args:
+        precision: ``"fp32"`` or ``"bf16"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    """
+    import torch
+
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 class Pace:

@@ -26,7 +26,14 @@ from tenfold.models.base import (
     n_outputs,
     preparing,
 )
-from tenfold.models.net import START_ROWS, Pace, build_network, network_arrays, network_loss
+from tenfold.models.net import (
+    START_ROWS,
+    Pace,
+    build_network,
+    network_arrays,
+    network_loss,
+    products_in,
+)
 
 __all__ = ["NETWORK", "horizon_of", "network_params"]
 
@@ -149,7 +156,8 @@ class _Loop:
             self.fit.check_stop()
             self.pace.before()
             take = order[start : start + self.batch]
-            loss = self.per_row(self.net(x[take]), y[take])
+            with products_in(self.fit.precision, self.fit.device):
+                loss = self.per_row(self.net(x[take]), y[take])
             loss = loss.mean() if weights is None else (loss * weights[take]).mean()
             self.pace.step(loss)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from tenfold.canonical import canonical_json
-from tenfold.errors import NotYet, ProjectError, UserError
+from tenfold.errors import ProjectError, UserError
 from tenfold.project.document import Document, Place, read_document
 from tenfold.project.project import Project
 from tenfold.project.sources import SOURCE_TYPES, PluginSource
@@ -47,7 +47,6 @@ _TAGS: dict[str, type[BaseModel]] = {**SOURCE_TYPES, "plugin": PluginSource}
 """Kinds of source, as pydantic puts them into the place of an error."""
 _OF_SECRETS = {"url", "path", "params", "headers", "options", "catalog"}
 """Fields of a source that may hold a secret, so that no message repeats what stands there."""
-DEVICES_TO_COME = ("gpu", "cuda")
 FOUND_LENGTH = 60
 """How much of a wrong value a message repeats, in characters."""
 
@@ -63,10 +62,8 @@ def load_project(path: Path | str) -> Project:
 
     Raises:
         ProjectError: one line per broken law: ``file:line: field: law; found; remedy``.
-        NotYet: it asks for a capability that is not built; the message says what works.
     """
     document = read_document(Path(path), name=str(path))
-    _refuse_not_yet(document)
     try:
         project = Project.model_validate_json(canonical_json(document.value))
     except ValidationError as error:
@@ -102,20 +99,6 @@ def read_budget(text: str, *, name: str = "--budget") -> float:
         sentence = _sentence(detail, (name,), detail["type"], detail.get("ctx", {}))
         raise UserError(sentence) from None
     return seconds
-
-
-def _refuse_not_yet(document: Document) -> None:
-    """Say plainly what is planned, before its keys are called unknown."""
-    whole = document.value if isinstance(document.value, dict) else {}
-    train = whole.get("train")
-    if isinstance(train, dict) and train.get("device") in DEVICES_TO_COME:
-        what = "fits on a GPU are not built"
-        _not_yet(document, ("train", "device"), what, "write 'device: auto', which fits on CPU")
-
-
-def _not_yet(document: Document, place: Place, what: str, works: str) -> None:
-    where = f"{document.name}:{document.line(place)}: {_dotted(place)}"
-    raise NotYet(f"{where}: {what} yet; what works: {works}")
 
 
 def _own_errors(error: ValidationError) -> list[ErrorDetails]:

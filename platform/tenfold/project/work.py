@@ -18,6 +18,7 @@ __all__ = [
     "Retrain",
     "Train",
     "default_families",
+    "family_devices",
     "family_tasks",
     "load_plugin",
     "plugin_families",
@@ -32,6 +33,8 @@ FAMILIES: dict[str, frozenset[Task]] = {
     "kmeans": frozenset({Task.CLUSTERING}),
 }
 """Our own families, and the tasks each one fits."""
+ON_CUDA = ("boosting", "network")
+"""Of our own families, those that CUDA fits, too."""
 PLUGIN_GROUP = "tenfold.families"
 """Entry points of installed packages that bring families; our own names are not theirs to take."""
 
@@ -119,6 +122,21 @@ def family_tasks(names: Collection[str] = ()) -> dict[str, frozenset[Task]]:
     return known
 
 
+def family_devices(name: str) -> frozenset[str]:
+    """The kinds of device that a family fits on: ``cpu``, ``cuda``; a plug-in is imported.
+
+    Raises:
+        UserError: see `load_plugin`.
+
+    >>> sorted(family_devices("boosting")), sorted(family_devices("linear"))
+    (['cpu', 'cuda'], ['cpu'])
+    """
+    if name in FAMILIES:
+        return frozenset({"cpu", "cuda"} if name in ON_CUDA else {"cpu"})
+    found = getattr(load_plugin(name), "devices", None)
+    return frozenset(found or {"cpu"})
+
+
 class Train(Section):
     """The search for a model."""
 
@@ -141,8 +159,9 @@ class Train(Section):
     workers: Annotated[Whole, Field(ge=1, le=1024)] | None = None
     """Workers of a distributed training group; absent, the plan chooses."""
 
-    device: Literal["auto", "cpu"] = "auto"
-    """Where models are fitted; auto means CPU so far, also where there are GPUs."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where boosting and networks are fitted. auto: on GPUs that run CUDA where the table is large
+    enough to gain, else on CPU; gpu: on GPUs, or the plan refuses and says what is missing."""
 
     construct_columns: Literal["auto", "off"] = "off"
     """auto: ratios, differences, group statistics and crosses of columns are tried on training rows

@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.cluster.work import config_seconds
 from tenfold.training.evaluate import Config, Outcome
 
 __all__ = ["Forecast", "TimeModel"]
 
-CELLS_PER_S = 300_000.0
-"""Cells (rows x columns x folds) a second of an average configuration on one slow core."""
-FIXED_S = 0.2
 MIN_FOR_SLOPES = 5
 """With fewer outcomes of a family its mean is all there is to say."""
 RIDGE = 1.0
@@ -61,7 +59,7 @@ class TimeModel:
     """
 
     def __init__(self, *, n_cells: int, n_folds: int) -> None:
-        self._prior = math.log(FIXED_S + n_cells * n_folds / CELLS_PER_S)
+        self._prior = math.log(config_seconds(n_cells, n_folds=n_folds))
         self._n_folds = n_folds
         self._seen: dict[str, list[tuple[Mapping[str, Any], float]]] = {}
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tenfold.cluster.placement import Placement
 from tenfold.errors import ClusterError
 from tenfold.models import Model, TargetMap, n_outputs
 from tenfold.models.arrays import ArrayModel
@@ -26,7 +27,7 @@ from tenfold.models.boosting import BoostedModel
 from tenfold.models.net import START_ROWS
 from tenfold.models.network import network_params
 from tenfold.training.fitter import Plan
-from tenfold.training.group import GroupConfig, fit_booster, fit_network
+from tenfold.training.group import INGEST_ROWS, GroupConfig, fit_booster, fit_network
 from tenfold.training.rows import TrainingRows, encode_rows
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from tenfold.data import Snapshot
 
-__all__ = ["PartReader", "fit_distributed", "part_of", "parts_of"]
+__all__ = ["PartReader", "fit_distributed", "part_of", "parts_of", "scaling_of"]
 
 PARTS_PER_WORKER = 4
 """Parts of blocks a worker gets at least, so that shards are even."""
@@ -110,10 +111,11 @@ def fit_distributed(
     sample: TrainingRows,
     *,
     n_workers: int,
-    cpus: float,
+    placement: Placement,
     storage: Path,
     tell: Callable[[str], object] = lambda _: None,
     checkpoint_s: float = CHECKPOINT_S,
+    batch_rows: int = INGEST_ROWS,
 ) -> Model:
     """Fit on all training rows of a snapshot with a group of workers.
 
@@ -122,11 +124,12 @@ def fit_distributed(
         snapshot: reachable from every node.
         sample: training rows at hand; they fix the scale of a regression target.
         n_workers: workers of the group.
-        cpus: logical CPUs of each.
+        placement: what each asks Ray for; the plan names the device.
         storage: folder for the checkpoints, reachable from every node. A fit that was killed goes
             on from those it finds there, so it belongs to this plan and snapshot alone.
         tell: hears what people should know, such as a smaller group or a damaged checkpoint.
         checkpoint_s: seconds between two checkpoints.
+        batch_rows: that each reads at a time.
 
     Raises:
         ClusterError: the group did not finish.
@@ -139,13 +142,14 @@ def fit_distributed(
         target = TargetMap.fit(sample.truth, kind, standardise=plan.family == "network")
     group = GroupConfig(
         plan,
-        threads=max(1, int(cpus)),
+        threads=max(1, int(placement.cpus)),
         start=plan.prepared.served.transform_codes(sample.codes[:START_ROWS]),
         n_shares=n_workers,
         checkpoint_s=checkpoint_s,
+        batch_rows=batch_rows,
     )
     paths = [str(snapshot.path / b["name"]) for b in snapshot.manifest["blocks"] if b["n_rows"]]
-    run = _Run(group, paths, PartReader(plan, target), cpus=cpus, storage=storage)
+    run = _Run(group, paths, PartReader(plan, target), placement=placement, storage=storage)
     result = run.to_its_end(tell)
     for said in result["said"]:
         tell(said)
@@ -166,6 +170,23 @@ def fit_distributed(
     return ArrayModel("network", value, output, plan.prepared.served.n_features, k, target, epochs)
 
 
+def scaling_of(n_workers: int, placement: Placement) -> Any:
+    """What Ray Train is asked for: workers, each with its share of a node.
+
+    >>> scaling_of(2, Placement(cpus=4.0, gpus=1.0, gpu_type="A100")).total_resources["GPU"]
+    2.0
+    """
+    from ray import train
+
+    each = placement.resources()
+    return train.ScalingConfig(
+        num_workers=n_workers,
+        use_gpu="GPU" in each,
+        resources_per_worker={name: each[name] for name in ("CPU", "GPU") if name in each},
+        accelerator_type=placement.gpu_type if "GPU" in each else None,
+    )
+
+
 class _Run:
     """One fit by Ray Train, begun again with fewer workers where the cluster lost some."""
 
@@ -175,11 +196,11 @@ class _Run:
         paths: list[str],
         reader: PartReader,
         *,
-        cpus: float,
+        placement: Placement,
         storage: Path,
     ) -> None:
         self._group, self._paths, self._reader = group, paths, reader
-        self._cpus, self._storage = cpus, storage
+        self._placement, self._storage = placement, storage
 
     def to_its_end(self, tell: Callable[[str], object]) -> dict[str, Any]:
         """What the first worker returned.
@@ -208,8 +229,12 @@ class _Run:
         """How many workers the living nodes could hold."""
         import ray
 
-        cpus = (node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
-        return sum(int(each / self._cpus) for each in cpus)
+        asked = self._placement.resources()
+        living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return sum(
+            min(int(has.get(name, 0.0) / amount) for name, amount in asked.items())
+            for has in living
+        )
 
     def _fit(self, n_workers: int) -> Any:
         from ray import train
@@ -225,9 +250,7 @@ class _Run:
         fitted = trainer(
             fit_booster if boosting else fit_network,
             train_loop_config={"group": self._group},
-            scaling_config=train.ScalingConfig(
-                num_workers=n_workers, resources_per_worker={"CPU": self._cpus}
-            ),
+            scaling_config=scaling_of(n_workers, self._placement),
             run_config=train.RunConfig(
                 name="fit",  # the same name in the same folder goes on from what lies there
                 storage_path=str(self._storage),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.cluster.placement import ON_CPU, Placement
 from tenfold.evaluation import Judged, measure, silhouette
 from tenfold.features import CrossFit, Recipe
 from tenfold.features.second import Stage
@@ -164,6 +165,7 @@ class Workspace:
         threads: threads of each fit, the same wherever the search runs.
         stages: what was constructed and selected for each set of folds that is fitted on, see
             `tenfold.training.making`; a set that is absent has nothing but its profile.
+        placement: the devices of the families; its owner has asked Ray for them.
     """
 
     def __init__(
@@ -175,12 +177,14 @@ class Workspace:
         question: Question,
         threads: int,
         stages: Mapping[tuple[int, ...], Stage] | None = None,
+        placement: Placement = ON_CPU,
     ) -> None:
         self.rows = rows
         self.profiles = profiles
         self.schema = schema
         self.question = question
         self.threads = threads
+        self.placement = placement
         self._stages: dict[tuple[int, ...], Stage] = dict(stages or {})
         self._prepared: OrderedDict[Any, FoldData] = OrderedDict()
 
@@ -367,6 +371,8 @@ class _Trial:
             valid=data.stop,
             weights=data.fit_weights,
             stop=self._stop,
+            device=self._work.placement.device(config.family),
+            precision=self._work.placement.precision_of(config.family),
             cache=data.cache,
             heard=(lambda n, loss: self._curve.append((n, loss))) if first else None,
         )

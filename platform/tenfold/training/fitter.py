@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tenfold.canonical import canonical_json
+from tenfold.cluster.devices import CPU, Precision
 from tenfold.features import CrossFit, Recipe
 from tenfold.features.codes import Codes, code_places
 from tenfold.features.joined import Joined, join_preprocessors
@@ -46,6 +47,8 @@ class Plan:
     prepared: CrossFit
     question: Question
     threads: int
+    device: str = CPU
+    precision: Precision = "fp32"
 
 
 LastFit = Callable[[Plan, TrainingRows], Model]
@@ -64,6 +67,8 @@ def fit_in_process(plan: Plan, rows: TrainingRows) -> Model:
             seed=plan.question.seed,
             threads=plan.threads,
             weights=rows.weights,
+            device=plan.device,
+            precision=plan.precision,
         )
     )
 
@@ -97,7 +102,8 @@ class Fitter:
 
     Args:
         material: training rows in hash order, profiles, question.
-        last_fit: in this process, or on many workers.
+        last_fit: in this process, in a task with a share of a GPU, or on many workers. The first
+            by default, on CPU: only who asks Ray for a GPU may name one.
     """
 
     def __init__(self, material: Material, *, last_fit: LastFit = fit_in_process) -> None:

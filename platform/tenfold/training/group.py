@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -24,18 +25,19 @@ import numpy as np
 from tenfold.errors import StoreError
 from tenfold.models import n_outputs
 from tenfold.models.boosting import MAX_ROUNDS, booster_params
-from tenfold.models.net import Pace, build_network, network_arrays, network_loss
+from tenfold.models.net import Pace, build_network, network_arrays, network_loss, products_in
 from tenfold.models.net_state import load_state, state_of
 from tenfold.models.network import horizon_of
 from tenfold.training.checkpoints import Held, read_checkpoint, write_checkpoint
 from tenfold.training.evaluate import n_classes_of
 from tenfold.training.fitter import Plan
 
-__all__ = ["GroupConfig", "fit_booster", "fit_network"]
+__all__ = ["INGEST_ROWS", "GroupConfig", "fit_booster", "fit_network"]
 
 log = logging.getLogger("tenfold.training")
 
 INGEST_ROWS: Final = 65_536
+"""Rows that a worker reads at a time where a plan does not say less."""
 NETWORK_BATCH_ROWS: Final = 256
 """Rows of one step over all workers, as in one process: four times as many cost .005 of ROC AUC."""
 ASK_STEPS: Final = 50
@@ -47,11 +49,12 @@ class GroupConfig:
     """What every worker is told.
 
     Args:
-        plan: of the last fit.
+        plan: of the last fit; its device is that of the workers.
         threads: of one worker.
         start: prepared rows float32 (n, n_features) that fix a network's first weights.
         n_shares: datasets ``worker-0`` … that hold all rows.
         checkpoint_s: seconds between two checkpoints.
+        batch_rows: that a worker reads at a time. The steps of a network are shorter.
     """
 
     plan: Plan
@@ -59,6 +62,7 @@ class GroupConfig:
     start: Any
     n_shares: int
     checkpoint_s: float
+    batch_rows: int = INGEST_ROWS
 
 
 Smallest = Callable[[int], int]
@@ -137,7 +141,7 @@ def fit_booster(config: Mapping[str, Any]) -> dict[str, Any] | None:
             self._left: Iterator[dict[str, Any]] = iter(())
 
         def reset(self) -> None:
-            self._left = _batches(group, INGEST_ROWS)
+            self._left = _batches(group, group.batch_rows)
 
         def next(self, input_data: Any) -> bool:
             batch = next(self._left, None)
@@ -160,6 +164,7 @@ def fit_booster(config: Mapping[str, Any]) -> dict[str, Any] | None:
         plan.params,
         seed=plan.question.seed + begun,  # else the samples of the first rounds would come again
         threads=group.threads,
+        device=plan.device,
     )
     state = None if held is None else bytearray(held.state)
     booster = xgboost.Booster(params, [rows], model_file=state)
@@ -181,42 +186,48 @@ def fit_network(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     import torch
     from ray import train
-    from ray.train.torch import prepare_model
+    from ray.train.torch import get_device, prepare_model
 
     group: GroupConfig = config["group"]
     plan = group.plan
     torch.manual_seed(plan.question.seed)
     torch.set_num_threads(group.threads)
+    # Workers of one node see all its GPUs: only Train knows which one is whose.
+    device = torch.device("cpu") if plan.device == "cpu" else get_device()
+    smallest = partial(_smallest_by_torch, device=device)
     task = plan.question.task.value
     k = n_outputs(task, n_classes_of(plan.question, plan.params))
-    net = build_network(torch.from_numpy(group.start), k, plan.params)
-    model = prepare_model(net)
+    net = build_network(torch.from_numpy(group.start), k, plan.params).to(device)
+    model = prepare_model(net, move_to_device=False)
     batch_rows = NETWORK_BATCH_ROWS // train.get_context().get_world_size()
-    n_rows = sum(len(batch["y"]) for batch in _batches(group, INGEST_ROWS))
+    n_rows = sum(len(batch["y"]) for batch in _batches(group, group.batch_rows))
     # A worker that is one batch short of the others would block them all.
-    steps = _smallest_by_torch(max(1, n_rows // batch_rows))
+    steps = smallest(max(1, n_rows // batch_rows))
     horizon = horizon_of(plan.params, steps)
     pace = Pace(net, plan.params, steps=steps * horizon)
     per_row = network_loss(task)
-    saver = _Saver(group.checkpoint_s, _smallest_by_torch)
+    saver = _Saver(group.checkpoint_s, smallest)
     held = saver.newest()
     if held is not None:
         load_state(net, pace, held.state, at=held.at)
     for epoch in range(pace.at // steps, min(horizon, int(plan.params.get("epochs", horizon)))):
         for batch in islice(_batches(group, batch_rows), pace.at - epoch * steps, steps):
-            x, y, w = (torch.as_tensor(np.array(batch[name])) for name in ("x", "y", "w"))
+            x, y, w = (
+                torch.as_tensor(np.array(batch[name])).to(device) for name in ("x", "y", "w")
+            )
             pace.before()
-            loss = (per_row(model(x), y if task == "regression" else y.long()) * w).mean()
-            pace.step(loss)
+            with products_in(plan.precision, str(device)):
+                losses = per_row(model(x), y if task == "regression" else y.long())
+            pace.step((losses * w).mean())
             if pace.at % ASK_STEPS == 0:
                 saver.save_if_due(pace.at, lambda: state_of(net, pace))
     return saver.end(lambda: network_arrays(net))
 
 
-def _smallest_by_torch(number: int) -> int:
+def _smallest_by_torch(number: int, *, device: Any) -> int:
     import torch
 
-    numbers = torch.tensor([number])
+    numbers = torch.tensor([number], device=device)
     torch.distributed.all_reduce(numbers, op=torch.distributed.ReduceOp.MIN)
     return int(numbers)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.cluster.work import SEARCH_ROWS
 from tenfold.features import encode_table
 from tenfold.project.measures import Task
 from tenfold.training.folds import TEST_FOLD
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SEARCH_ROWS", "TrainingRows", "encode_rows", "load_rows", "stream_rows", "truth_of"]
 
-SEARCH_ROWS = 200_000
-"""Rows that a search holds in one process; the rest is for the last, distributed fit. Differences
-between configurations are far above the noise of 200k rows."""
 _FULL = float(2**64)
 
 

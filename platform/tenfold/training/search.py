@@ -2,7 +2,8 @@
 
 The baseline is judged in this process, within seconds of the start; then long-lived sessions on Ray
 (`tenfold.training.sessions`) ask one board for configurations. A search that is shorter than
-sessions take to start runs in this process alone. Everything goes through the journal in
+sessions take to start runs in this process alone, unless it is meant for GPUs, which only sessions
+hold. Everything goes through the journal in
 ``storage``: the same search with the same storage goes on where it was killed.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.cluster.placement import ON_CPU, Placement
 from tenfold.errors import OurError
 from tenfold.features.second import Stage
 from tenfold.profile import Profile
@@ -49,7 +51,8 @@ class Material:
     """Everything a session works on; put into the object store once.
 
     ``rows`` are the training rows in hash order without the sealed ones; ``stages`` are what was
-    constructed and selected for each set of folds, none by default.
+    constructed and selected for each set of folds, none by default; ``placement`` is where sessions
+    and last fits run, on CPU by default.
     """
 
     rows: TrainingRows
@@ -58,9 +61,10 @@ class Material:
     question: Question
     threads: int
     stages: Mapping[tuple[int, ...], Stage] = field(default_factory=dict)
+    placement: Placement = ON_CPU
 
-    def workspace(self) -> Workspace:
-        """A session's own place to work."""
+    def workspace(self, *, placement: Placement = ON_CPU) -> Workspace:
+        """A session's own place to work; on CPU, as this process, which asked Ray for nothing."""
         return Workspace(
             self.rows,
             profiles=self.profiles,
@@ -68,6 +72,7 @@ class Material:
             question=self.question,
             threads=self.threads,
             stages=self.stages,
+            placement=placement,
         )
 
     @property
@@ -227,7 +232,7 @@ def search(
     work = material.workspace()
     _run(board, work, clock, on_tried=heard, only_baseline=True)
     left = clock.left_s
-    if left is not None and left < INLINE_S:
+    if left is not None and left < INLINE_S and not material.placement.gpus:
         _run(board, work, clock, on_tried=heard)
         return _result(material.question, board.tried, journal, n_resumed=n_resumed)
     del work

@@ -85,7 +85,8 @@ def run_sessions(
     listener = uuid.uuid4().hex
     _HEARING[listener] = on_tried
     try:
-        _tune([shared], limits, storage=storage, board=board, listener=listener)
+        asked = {**material.placement.resources(), "CPU": limits.cpus}
+        _tune([shared], limits, asked, storage=storage, board=board, listener=listener)
         tried, fault = ray.get(board.state.remote(), timeout=BOARD_CALL_TIMEOUT_S)
         if fault is not None:
             raise StoreError(fault)
@@ -96,12 +97,21 @@ def run_sessions(
         ray.kill(board)
 
 
-def _tune(shared: list[Any], limits: Limits, *, storage: Path, board: Any, listener: str) -> None:
+def _tune(
+    shared: list[Any],
+    limits: Limits,
+    asked: dict[str, float],
+    *,
+    storage: Path,
+    board: Any,
+    listener: str,
+) -> None:
     from ray import tune
 
     sessions = max(1, limits.sessions if limits.seconds is not None else min(limits.sessions, LAG))
     trainable = tune.with_resources(
-        tune.with_parameters(_session, shared=shared, board=board), {"cpu": limits.cpus}
+        tune.with_parameters(_session, shared=shared, board=board),
+        tune.PlacementGroupFactory([asked]),
     )
     tuner = tune.Tuner(
         trainable,
@@ -126,7 +136,8 @@ def _session(config: Mapping[str, Any], *, shared: list[Any], board: Any) -> Non
 
     from tenfold.training.search import until
 
-    work = ray.get(shared[0]).workspace()
+    material = ray.get(shared[0])
+    work = material.workspace(placement=material.placement)
     name, me = _session_name(config), ray.get_runtime_context().current_actor
     while True:
         asked, seconds = ray.get(board.ask.remote(name, me), timeout=BOARD_CALL_TIMEOUT_S)

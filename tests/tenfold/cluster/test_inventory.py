@@ -49,6 +49,19 @@ def test_memory_is_the_smaller_of_machine_and_group(tmp_path: Path) -> None:
     assert inventory_local(root=tmp_path).memory_bytes == 32 * GIB
 
 
+@pytest.mark.parametrize(
+    ("kind", "cuda"),
+    [
+        *(("H100", True), ("GPU", True), ("RTX-4090", True), ("M40", True)),
+        *(("AMD-Radeon-HD-7900", False), ("Intel-GPU-Max-1100", False), ("MXC500", False)),
+        *(("Apple-Silicon", False), ("M1", False), ("M3-Pro", False)),
+    ],
+)
+def test_which_gpus_run_cuda(kind: str, cuda: bool) -> None:
+    assert Accelerator(kind).runs_cuda == cuda
+    assert not Accelerator(kind, resource="NPU").runs_cuda
+
+
 @pytest.mark.parametrize(("quota", "cpus"), [("100000 100000", 1), ("50000 100000", 1)])
 def test_cores_are_capped_by_the_group_s_quota(tmp_path: Path, quota: str, cpus: int) -> None:
     put(tmp_path, "sys/fs/cgroup/cpu.max", quota)
@@ -108,6 +121,26 @@ def test_a_gpu_without_a_declared_type() -> None:
     assert inventory_from_nodes([node(CPU=2.0, GPU=1.0)]).nodes[0].accelerators == (
         Accelerator("GPU", None),
     )
+
+
+def test_other_accelerators_are_counted_under_their_own_resource() -> None:
+    rows = [
+        node(**{"CPU": 8.0, "TPU": 4.0, "accelerator_type:TPU-V4": 1.0}),
+        node(**{"CPU": 8.0, "GPU": 2.0, "accelerator_type:AMD-Instinct-MI210": 1.0}),
+        node(
+            **{"CPU": 8.0, "NPU": 1.0, "GPU": 1.0},
+            **{"accelerator_type:Ascend910B": 1.0, "accelerator_type:L4": 1.0},
+        ),
+    ]
+    inventory = inventory_from_nodes(rows)
+    assert inventory.gpus == 1
+    assert inventory.accelerators == {
+        "AMD-Instinct-MI210": 2,
+        "Ascend910B": 1,
+        "L4": 1,
+        "TPU-V4": 4,
+    }
+    assert [a.resource for a in inventory.nodes[2].accelerators] == ["GPU", "NPU"]
 
 
 def test_a_cluster_without_work_nodes() -> None:

@@ -35,13 +35,48 @@ def test_a_trial_never_spans_two_nodes() -> None:
     assert (trials.threads, trials.at_once) == (3, 4)
 
 
-def test_gpus_are_told_and_not_used() -> None:
-    gpus = (Accelerator("A100", 40 * GIB), *(Accelerator("L4", 24 * GIB),) * 4)
-    inventory = Inventory((Node("n", 32, 256 * GIB, gpus),))
+A100, L4, T4 = (Accelerator(k, m * GIB) for k, m in (("A100", 40), ("L4", 24), ("T4", 16)))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "n_rows", "share", "threads", "at_once", "kind"),
+    [
+        pytest.param(((16, (T4,)),), 1_000_000, 0.25, 2, 4, None, id="four to one GPU"),
+        pytest.param(((2, (T4,)),), 1_000_000, 0.5, 1, 2, None, id="cores bound it"),
+        pytest.param(((4, (T4,) * 4),), 1_000_000, 1.0, 1, 4, None, id="a core for each GPU"),
+        pytest.param(((32, (A100, *(L4,) * 4)),), 1_000_000, 0.3333, 2, 15, None, id="five GPUs"),
+        pytest.param(
+            ((32, (A100,) * 4), (32, (T4,) * 4)), 1_000_000, 0.5, 4, 16, None, id="two types"
+        ),
+        pytest.param(
+            ((32, (A100,) * 4), (32, (T4,) * 4)), 20_000_000, 0.5, 4, 8, "A100", id="one too small"
+        ),
+        pytest.param(((64, ()), (8, (L4,) * 4)), 1_000_000, 0.5, 1, 8, None, id="beside CPU nodes"),
+    ],
+)
+def test_sessions_share_gpus(
+    nodes: tuple[tuple[int, tuple[Accelerator, ...]], ...],
+    n_rows: int,
+    share: float,
+    threads: int,
+    at_once: int,
+    kind: str | None,
+) -> None:
+    inventory = Inventory(
+        tuple(Node(f"n{i}", cpus, 256 * GIB, gpus) for i, (cpus, gpus) in enumerate(nodes))
+    )
+    work = Work(n_rows=n_rows, n_columns=15, size_bytes=1)
+    trials = plan_trials(PROJECT, inventory, work, free_cpus=inventory.cpus - 0.5)
+    assert trials.devices == {"linear": "cpu", "boosting": "cuda", "network": "cuda"}
+    assert (trials.gpus, trials.threads, trials.at_once) == (share, threads, at_once)
+    assert trials.gpu_type == kind
+
+
+def test_little_host_memory_bounds_sessions_on_a_gpu() -> None:
+    inventory = Inventory((Node("n", 32, 8 * GIB, (A100,)),))
     work = Work(n_rows=1_000_000, n_columns=20, size_bytes=1)
     trials = plan_trials(PROJECT, inventory, work, free_cpus=30.0)
-    assert (trials.threads, trials.at_once) == (2, 16)
-    assert trials.reasons[0].endswith("GPUs are left to later (1 x A100, 4 x L4)")
+    assert (trials.gpus, trials.at_once) == (0.3333, 3)
 
 
 @given(st.integers(1, 256), st.floats(0.25, 256), st.integers(0, 10**9))

@@ -141,3 +141,28 @@ def test_a_row_takes_less_than_100_us() -> None:
     one = {"x": rows[:1]}
     spent = timeit.repeat(lambda: session.run(["scores"], one), number=50, repeat=20)
     assert min(spent) / 50 < 100e-6
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_products_in_bf16_cost_little_and_nothing_else_is_rounded(task: Any) -> None:
+    """bf16 keeps 8 bits: the network differs, and is worth as much on rows that it has not seen."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(3_000, 4)).astype(np.float32)
+    signal = x[:, 0] * x[:, 1] + x[:, 2] + 0.3 * rng.normal(size=3_000)
+    y = signal if task == "regression" else (signal > 0).astype(np.int64)
+    params = dict(NETWORK.defaults(task)[0]) | {"epochs": 5}
+    params |= {"target": "none"} if task == "regression" else {}
+
+    def fitted(precision: Any) -> ArrayModel:
+        fit = Fit(x[:2_000], y[:2_000], task, 2, params, 1, 1, precision=precision)
+        made = NETWORK.fit(fit)
+        assert isinstance(made, ArrayModel)
+        return made
+
+    full, half = fitted("fp32"), fitted("bf16")
+    one, other = (model.predict(x[2_000:])[:, -1] for model in (full, half))
+    assert not np.array_equal(one, other)
+    assert np.corrcoef(one, other)[0, 1] > 0.99
+    assert {array.dtype for array in half.arrays.values()} <= {np.dtype("f8"), np.dtype("i8")}
+    again = fitted("bf16").predict(x[2_000:])[:, -1]
+    assert np.array_equal(again, other)

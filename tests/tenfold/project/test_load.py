@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenfold.errors import NotYet, ProjectError
+from tenfold.errors import ProjectError
 from tenfold.project import load_project
 
 GOOD = """\
@@ -132,23 +132,12 @@ def test_classes_written_plainly(tmp_path: Path, word: str, text: str) -> None:
     assert project.problem.positive_class == text
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (
-            "seed: 7}",
-            "seed: 7, device: gpu}",
-            "p.yaml:9: train.device: fits on a GPU are not built yet; "
-            "what works: write 'device: auto', which fits on CPU",
-        ),
-    ],
-)
-def test_what_is_planned_is_refused_as_not_yet(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
-    with pytest.raises(NotYet) as caught:
-        load_project(written(tmp_path, GOOD.replace(old, new)))
-    assert str(caught.value).replace(f"{tmp_path}/", "") == message
+def test_a_gpu_is_the_project_s_word_for_cuda(tmp_path: Path) -> None:
+    asked = GOOD.replace("seed: 7}", "seed: 7, device: gpu}")
+    assert load_project(written(tmp_path, asked)).train.device == "gpu"
+    assert refusal(tmp_path, asked.replace("gpu", "cuda")) == [
+        "p.yaml:9: train.device: must be one of auto, cpu, gpu; found 'cuda'; choose one of these"
+    ]
 
 
 def test_a_long_wrong_value_is_cut(tmp_path: Path) -> None:
@@ -179,7 +168,7 @@ def test_any_values_load_or_are_refused_with_a_line(tmp_path: Path, value: objec
     path.write_text(yaml.safe_dump(value, allow_unicode=True), encoding="utf-8")
     try:
         load_project(path)
-    except (ProjectError, NotYet) as error:
+    except ProjectError as error:
         assert all(line.startswith(str(path)) for line in str(error).splitlines())
 
 

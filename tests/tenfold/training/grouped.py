@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tenfold.cluster import Placement
 from tenfold.data import Snapshot, prepare
 from tenfold.data.arrow_file import write_arrow
 from tenfold.models import FAMILIES, Model, fitting
@@ -52,7 +53,7 @@ class Grouped:
             self.snapshot,
             self.rows,
             n_workers=n_workers,
-            cpus=cpus,
+            placement=Placement(cpus=cpus),
             storage=storage,
             tell=tell,
             checkpoint_s=checkpoint_s,
