@@ -382,12 +382,17 @@ def _is_distributed(job: _Job, family: str) -> bool:
 
 
 def _notes(job: _Job) -> list[str]:
-    held = job.rows.n_rows
+    held, words = job.rows.n_rows, {1: "never falls", -1: "never rises"}
+    notes = [
+        f"The answer {words[direction]} as {column} grows and all else stays."
+        for column, direction in job.question.monotone
+    ]
     if held >= job.snapshot.n_rows:
-        return []
+        return notes
     return [
+        *notes,
         f"Configurations were compared, and the test measures taken, on {held:,} of "
-        f"{job.snapshot.n_rows:,} rows, chosen by row hash."
+        f"{job.snapshot.n_rows:,} rows, chosen by row hash.",
     ]
 
 

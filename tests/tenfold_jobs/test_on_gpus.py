@@ -37,10 +37,11 @@ FAMILY = '''
         import ray
 
         context = ray.get_runtime_context()
+        in_worker = context.get_task_id() is not None or context.get_actor_id() is not None
         note = {
             "device": fit.device,
             "precision": fit.precision,
-            "given": context.get_assigned_resources(),
+            "given": context.get_assigned_resources() if in_worker else {},
             "gpus": ray.get_gpu_ids(),
             "session": context.get_actor_id() is not None,
             "rows": len(fit.matrix),

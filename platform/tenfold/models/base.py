@@ -179,6 +179,9 @@ class Fit:
     """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU all the same."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the products in a network while it trains; other families have no use for it."""
+    monotone: tuple[int, ...] = ()
+    """One a feature: 1 where the answer must never fall with it, -1 where it must never rise, 0
+    where it may do either; () for none. Only for families that say that they hold it."""
     cache: dict[Any, Any] | None = None
     """Where a family may keep what depends on matrix, target and valid only, between two fits of
     the same rows; the caller owns it and drops it with the matrix."""
@@ -290,3 +293,5 @@ class Family:
     """Whether another seed gives another model, so that a mean over seeds is worth its fits."""
     devices: frozenset[str] = frozenset({"cpu"})
     """Kinds of device that it fits on: ``cpu``, ``cuda``."""
+    monotone: bool = False
+    """Whether its models hold `Fit.monotone`: in exact numbers, for every row."""

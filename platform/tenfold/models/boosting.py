@@ -170,10 +170,17 @@ _NODE_KEYS = (
 
 
 def booster_params(
-    task: str, n_classes: int, params: Params, *, seed: int, threads: int, device: str = "cpu"
+    task: str,
+    n_classes: int,
+    params: Params,
+    *,
+    seed: int,
+    threads: int,
+    device: str = "cpu",
+    monotone: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """XGBoost's own parameter names; the tree method, threads, device and objective are always
-    explicit."""
+    explicit. A column that must not fall binds every split: sums of float32 keep its order."""
     out: dict[str, Any] = {
         "objective": OBJECTIVES[task],
         "eval_metric": EVAL_METRICS[task],
@@ -185,6 +192,8 @@ def booster_params(
     }
     if task == "multiclass":
         out["num_class"] = n_classes
+    if any(monotone):
+        out["monotone_constraints"] = f"({','.join(map(str, monotone))})"
     skip = {"rounds", "target", *PREPARING}
     return out | {name: value for name, value in params.items() if name not in skip}
 
@@ -208,6 +217,7 @@ def _fit(fit: Fit) -> BoostedModel:
             seed=fit.seed,
             threads=fit.threads,
             device=fit.device,
+            monotone=fit.monotone,
         ),
         ingest[0],
         num_boost_round=int(fit.params.get("rounds", MAX_ROUNDS)),
@@ -337,4 +347,5 @@ BOOSTING = Family(
     distributed=True,
     random=True,
     devices=frozenset({"cpu", "cuda"}),
+    monotone=True,
 )

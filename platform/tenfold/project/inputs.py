@@ -146,6 +146,10 @@ class ColumnRule(Section):
     """Make the column a text and a feature, counted by words and pairs of words, or by runs of
     three and four characters: for codes, names, misspelled words, and languages without blanks."""
 
+    monotone: Literal["increasing", "decreasing"] | None = None
+    """Binary tasks and regression: the answer never falls (or never rises) as this number grows and
+    all else stays. A law of the model, not a wish: families that cannot hold it are left out."""
+
 
 def _time(value: Any) -> Any:
     return {"column": value} if isinstance(value, str) else value

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tenfold.project.inputs import ColumnRule, Data, Prepare
 from tenfold.project.measures import MEASURES, Task, measures_for
 from tenfold.project.problem import Problem
-from tenfold.project.work import Train, family_tasks
-from tenfold.schema import Kind
+from tenfold.project.work import MONOTONE, Train, family_holds_monotone, family_tasks
+from tenfold.schema import Kind, Role
 
 __all__ = ["Violation", "violations"]
 
@@ -43,6 +43,7 @@ def violations(
         *_data(problem, data),
         *_prepare(data, prepare or Prepare()),
         *_train(problem, train),
+        *_monotone(problem, data, train),
     ]
 
 
@@ -160,3 +161,31 @@ def _train(problem: Problem, train: Train) -> Iterator[Violation]:
             yield Violation(path, law, f"write '{near[0]}'" if near else "choose one of these")
         elif name in train.families[:index]:
             yield Violation(path, "must be named once", "remove the repetition")
+
+
+def _monotone(problem: Problem, data: Data, train: Train) -> Iterator[Violation]:
+    """A column that the answer must go with: only one number goes up or down, and only families
+    that hold it may answer."""
+    named = [name for name, rule in data.columns.items() if rule.monotone is not None]
+    for name in named:
+        path, rule = ("data", "columns", name, "monotone"), data.columns[name]
+        if problem.task not in (Task.BINARY, Task.REGRESSION):
+            law = f"must be absent: the answers of {problem.task} do not go up or down"
+            yield Violation(path, law, "remove it")
+        if rule.kind not in (None, *_RANGED):
+            law = f"must be of a number or integer, and the column's kind is {rule.kind}"
+            yield Violation(path, law, "remove it, or change the kind")
+        if name == problem.target or rule.role not in (None, Role.FEATURE):
+            yield Violation(path, "must be of a feature", "remove it, or the column's role")
+    if not named:
+        return
+    if train.construct_columns != "off":
+        law = f"must be off where columns are monotone ({', '.join(named)}): what is made of them "
+        law += "goes its own ways"
+        yield Violation(("train", "construct_columns"), law, "write 'off'")
+    known = family_tasks(train.families)
+    for index, family in enumerate(train.families):
+        if family in known and not family_holds_monotone(family):
+            law = f"must be a family that holds monotone columns ({', '.join(MONOTONE)}): the "
+            law += f"weights of {family} may have any sign"
+            yield Violation(("train", "families", index), law, "remove it")

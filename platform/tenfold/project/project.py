@@ -84,7 +84,8 @@ class Project(Section):
             filled["name"] = project_name(path)
         task, train = _dig(raw, "problem", "task"), filled.get("train") or {}
         if task in set(Task) and isinstance(train, dict) and not train.get("families"):
-            filled["train"] = {**train, "families": list(default_families(Task(task)))}
+            families = default_families(Task(task), n_monotone=_n_monotone(raw))
+            filled["train"] = {**train, "families": list(families)}
         return filled
 
     @model_validator(mode="after")
@@ -134,6 +135,14 @@ class Project(Section):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON; comments, order and spelling of durations do not count."""
         return sha256_hex(canonical_json(self.to_dict()))
+
+
+def _n_monotone(raw: dict[str, Any]) -> int:
+    """Columns that are declared monotone, in raw values."""
+    data = raw.get("data")
+    rules = data.get("columns") if isinstance(data, dict) else None
+    each = rules.values() if isinstance(rules, dict) else ()
+    return sum(isinstance(rule, dict) and bool(rule.get("monotone")) for rule in each)
 
 
 def _dig(value: Any, *path: str | int) -> str | None:

@@ -19,6 +19,7 @@ __all__ = [
     "Train",
     "default_families",
     "family_devices",
+    "family_holds_monotone",
     "family_tasks",
     "load_plugin",
     "plugin_families",
@@ -35,6 +36,8 @@ FAMILIES: dict[str, frozenset[Task]] = {
 """Our own families, and the tasks each one fits."""
 ON_CUDA = ("boosting", "network")
 """Of our own families, those that CUDA fits, too."""
+MONOTONE = ("dummy", "boosting")
+"""Of our own families, those that hold monotone columns; an answer without columns does."""
 PLUGIN_GROUP = "tenfold.families"
 """Entry points of installed packages that bring families; our own names are not theirs to take."""
 
@@ -50,13 +53,21 @@ MAX_SEED = 2**32 - 1
 """The widest seed that NumPy, XGBoost and PyTorch all take."""
 
 
-def default_families(task: Task) -> tuple[str, ...]:
+def default_families(task: Task, *, n_monotone: int = 0) -> tuple[str, ...]:
     """The families that are tried when a project names none.
 
-    >>> default_families(Task.CLUSTERING)
-    ('kmeans',)
+    Args:
+        task: what is asked.
+        n_monotone: columns that are declared monotone; with one, families that cannot hold it are
+            left out.
+
+    >>> default_families(Task.CLUSTERING), default_families(Task.BINARY, n_monotone=1)
+    (('kmeans',), ('boosting',))
     """
-    return _DEFAULTS[task.supervised]
+    names = _DEFAULTS[task.supervised]
+    if not n_monotone or not task.supervised:
+        return names
+    return tuple(name for name in names if name in MONOTONE)
 
 
 def plugin_families() -> tuple[str, ...]:
@@ -135,6 +146,21 @@ def family_devices(name: str) -> frozenset[str]:
         return frozenset({"cpu", "cuda"} if name in ON_CUDA else {"cpu"})
     found = getattr(load_plugin(name), "devices", None)
     return frozenset(found or {"cpu"})
+
+
+def family_holds_monotone(name: str) -> bool:
+    """Whether a family's models never fall, or never rise, with a column that must not; a plug-in
+    is imported.
+
+    Raises:
+        UserError: see `load_plugin`.
+
+    >>> family_holds_monotone("boosting"), family_holds_monotone("network")
+    (True, False)
+    """
+    if name in FAMILIES:
+        return name in MONOTONE
+    return bool(getattr(load_plugin(name), "monotone", False))
 
 
 class Train(Section):

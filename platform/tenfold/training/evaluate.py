@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.cluster.placement import ON_CPU, Placement
+from tenfold.errors import DataError
 from tenfold.evaluation import Judged, measure, silhouette
 from tenfold.features import CrossFit, Recipe
 from tenfold.features.second import Stage
@@ -37,6 +38,7 @@ __all__ = [
     "Fate",
     "Outcome",
     "Workspace",
+    "directions_of",
     "evaluate",
     "n_classes_of",
     "stopping_rows",
@@ -146,6 +148,7 @@ class FoldData:
     stop: tuple[NDArray[np.float32], NDArray[Any]] | None
     judged: NDArray[np.float32]
     judged_rows: NDArray[np.int64]
+    names: tuple[str, ...]
     cache: dict[Any, Any]
 
     @property
@@ -240,6 +243,7 @@ class Workspace:
             else None,
             judged=prep.served.transform_codes(codes[judged]),
             judged_rows=judged,
+            names=prep.served.feature_names,
             cache={},
         )
 
@@ -265,6 +269,29 @@ def stopping_rows(position: NDArray[np.int64], *, ordered: bool) -> NDArray[np.b
 def n_classes_of(question: Question, params: Mapping[str, Any]) -> int:
     """Classes of a fit: the target's, or the segments a configuration asks for."""
     return int(params["k"]) if question.task is Task.CLUSTERING else len(question.classes)
+
+
+def directions_of(question: Question, family: str, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Which way an answer must go with each feature, see `Fit.monotone`; () where it is free.
+
+    Args:
+        question: with the columns that are declared monotone.
+        family: that is to be fitted.
+        names: of the features; a number that a family holds is one feature of the same name.
+
+    Raises:
+        DataError: the family cannot hold it.
+    """
+    if not question.monotone or family == "dummy":
+        return ()
+    if not FAMILIES[family].monotone:
+        columns = ", ".join(name for name, _direction in question.monotone)
+        raise DataError(
+            f"monotone columns ({columns}) need a family that holds them, {family} does not; "
+            "train again"
+        )
+    declared = dict(question.monotone)
+    return tuple(declared.get(name, 0) for name in names)
 
 
 def evaluate(work: Workspace, config: Config, *, stop: Callable[[], bool] | None = None) -> Outcome:
@@ -371,6 +398,7 @@ class _Trial:
             valid=data.stop,
             weights=data.fit_weights,
             stop=self._stop,
+            monotone=directions_of(question, config.family, data.names),
             device=self._work.placement.device(config.family),
             precision=self._work.placement.precision_of(config.family),
             cache=data.cache,

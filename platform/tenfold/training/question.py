@@ -47,6 +47,8 @@ class Question:
         families: model families to try, cheapest first.
         costs: (false positive, false negative) or None.
         traits: of the table, for a search; the default has none that matter.
+        monotone: (column, direction) of numbers that the answer must go with: 1 for the positive
+            class or the value never falling as the column grows, -1 for never rising.
     """
 
     task: Task
@@ -58,6 +60,7 @@ class Question:
     families: tuple[str, ...]
     costs: tuple[float, float] | None = None
     traits: Traits = field(default_factory=Traits)
+    monotone: tuple[tuple[str, int], ...] = ()
 
     @property
     def maximize(self) -> bool:
@@ -123,6 +126,7 @@ def make_question(
         seed=project.train.seed,
         families=tuple(name for name in project.train.families if name != "dummy"),
         costs=costs,
+        monotone=_monotone(project, schema),
     )
 
 
@@ -172,6 +176,27 @@ def rarer_class(schema: Schema, profiles: Mapping[int, Profile]) -> str | None:
         for value in target.domain
     }
     return min(reversed(target.domain), key=lambda value: counts[value])
+
+
+def _monotone(project: Project, schema: Schema) -> tuple[tuple[str, int], ...]:
+    """What the project declares, checked against what the table has.
+
+    Raises:
+        DataError: a column is not there, is none of the features, or is no number.
+    """
+    kinds = {column.name: column.kind for column in schema.features}
+    found = []
+    for name, rule in project.data.columns.items():
+        if rule.monotone is None:
+            continue
+        if kinds.get(name) not in (Kind.NUMBER, Kind.INTEGER):
+            what = f"is {kinds[name]}" if name in kinds else "is no feature of the snapshot"
+            raise DataError(
+                f"data.columns.{name}.monotone: must be of a number or integer, and the column "
+                f"{what}; remove it, or declare the column's kind and prepare again"
+            )
+        found.append((name, 1 if rule.monotone == "increasing" else -1))
+    return tuple(found)
 
 
 def _classes(project: Project, schema: Schema, positive: str | None) -> tuple[str, ...]:
