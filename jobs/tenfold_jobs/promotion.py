@@ -184,7 +184,14 @@ def _champion_value(
         decided = np.asarray([columns.index(str(value)) for value in values])[order]
     if question.task is Task.CLUSTERING and decided is not None:
         return silhouette(finished.preprocessor.transform_codes(test.codes), decided)
-    judged = Judged(question.task, np.concatenate(truth)[order], everything, decided)
+    judged = Judged(
+        question.task,
+        np.concatenate(truth)[order],
+        everything,
+        decided,
+        question.objective,
+        question.quantile,
+    )
     return measure(question.metric, judged)
 
 

@@ -18,7 +18,7 @@ from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
-from tenfold.project.measures import Task
+from tenfold.project.measures import Objective, Task
 from tenfold.settings import Settings
 from tenfold.tracking import RunFacts, Tracker, TrialLog
 from tenfold.training.board import Tried
@@ -387,6 +387,12 @@ def _notes(job: _Job) -> list[str]:
         f"The answer {words[direction]} as {column} grows and all else stays."
         for column, direction in job.question.monotone
     ]
+    if job.question.objective is Objective.QUANTILE:
+        notes.append(
+            f"The answer is the quantile {job.question.quantile:g}: that share of rows lies below."
+        )
+    if job.question.objective is Objective.COUNT:
+        notes.append("The answer is the mean of a count, fitted by Poisson's likelihood.")
     if held >= job.snapshot.n_rows:
         return notes
     return [

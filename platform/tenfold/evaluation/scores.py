@@ -7,13 +7,13 @@ is compared with scikit-learn's in the tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.project.measures import Task, measures_for
+from tenfold.project.measures import Objective, Task, measures_for
 
 __all__ = ["Judged", "measure", "measure_all", "silhouette"]
 
@@ -34,12 +34,16 @@ class Judged:
         scores: float64 (n_rows, k): class probabilities (column 1 is the positive class of a binary
             task), or predictions in column 0.
         decided: class numbers int64 (n_rows,) after threshold or argmax; None for regression.
+        objective: of a regression.
+        quantile: the share of rows below the answer; for that objective.
     """
 
     task: Task
     truth: NDArray[Any]
     scores: Floats
     decided: NDArray[np.int64] | None = None
+    objective: Objective = Objective.MEAN
+    quantile: float = 0.5
 
     def __post_init__(self) -> None:
         if len(self.truth) != len(self.scores) or self.scores.ndim != 2:
@@ -55,7 +59,7 @@ class Judged:
     def take(self, rows: NDArray[Any]) -> Judged:
         """Some of the rows, by index or mask."""
         decided = None if self.decided is None else self.decided[rows]
-        return Judged(self.task, self.truth[rows], self.scores[rows], decided)
+        return replace(self, truth=self.truth[rows], scores=self.scores[rows], decided=decided)
 
 
 def measure(name: str, judged: Judged, *, weights: Floats | None = None) -> float:
@@ -82,7 +86,8 @@ def measure_all(judged: Judged, *, weights: Floats | None = None) -> dict[str, f
     >>> {name: round(value, 3) for name, value in measure_all(rows).items()}
     {'rmse': 1.155, 'mae': 0.667, 'r2': 0.143}
     """
-    names = [name for name in measures_for(judged.task) if name in _TABLE]
+    fitting = measures_for(judged.task, objective=judged.objective)
+    names = [name for name in fitting if name in _TABLE]
     return {name: measure(name, judged, weights=weights) for name in names}
 
 
@@ -191,6 +196,25 @@ def _r2(judged: Judged, w: Floats) -> float:
     return 1.0 - float((w * (judged.truth - judged.scores[:, 0]) ** 2).sum()) / total
 
 
+def _pinball(judged: Judged, w: Floats) -> float:
+    """R. Koenker and G. Bassett, "Regression quantiles", Econometrica 46(1), 1978."""
+    off = judged.truth - judged.scores[:, 0]
+    loss = np.maximum(judged.quantile * off, (judged.quantile - 1.0) * off)
+    return float(np.average(loss, weights=w))
+
+
+def _coverage_error(judged: Judged, w: Floats) -> float:
+    covered = np.average(judged.truth <= judged.scores[:, 0], weights=w)
+    return float(abs(covered - judged.quantile))
+
+
+def _poisson_deviance(judged: Judged, w: Floats) -> float:
+    """Twice the log likelihood that is missing to a model that knows each row."""
+    mean, y = np.maximum(judged.scores[:, 0], SMALLEST), judged.truth
+    logs = np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0) / mean), 0.0)
+    return float(np.average(2.0 * (logs - y + mean), weights=w))
+
+
 _TABLE: Mapping[str, Callable[[Judged, Floats], float]] = {
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
@@ -204,6 +228,9 @@ _TABLE: Mapping[str, Callable[[Judged, Floats], float]] = {
     "rmse": _rmse,
     "mae": _mae,
     "r2": _r2,
+    "pinball": _pinball,
+    "coverage_error": _coverage_error,
+    "poisson_deviance": _poisson_deviance,
 }
 
 

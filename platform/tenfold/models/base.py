@@ -179,6 +179,10 @@ class Fit:
     """``cpu``, ``cuda`` or ``cuda:N``; the model that comes out predicts on CPU all the same."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the products in a network while it trains; other families have no use for it."""
+    objective: Literal["mean", "quantile", "count"] = "mean"
+    """Of a regression. Only for families that say that they fit it."""
+    quantile: float = 0.5
+    """With the objective ``quantile``: the share of rows below the answer, between 0 and 1."""
     monotone: tuple[int, ...] = ()
     """One a feature: 1 where the answer must never fall with it, -1 where it must never rise, 0
     where it may do either; () for none. Only for families that say that they hold it."""
@@ -293,5 +297,7 @@ class Family:
     """Whether another seed gives another model, so that a mean over seeds is worth its fits."""
     devices: frozenset[str] = frozenset({"cpu"})
     """Kinds of device that it fits on: ``cpu``, ``cuda``."""
+    objectives: frozenset[str] = frozenset({"mean"})
+    """Of a regression: what it fits of ``mean``, ``quantile``, ``count``."""
     monotone: bool = False
     """Whether its models hold `Fit.monotone`: in exact numbers, for every row."""

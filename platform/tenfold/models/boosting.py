@@ -35,7 +35,7 @@ from tenfold.models.base import (
 )
 from tenfold.models.onnx_graph import Graph
 
-__all__ = ["BOOSTER_FILE", "BOOSTING", "BoostedModel", "booster_params"]
+__all__ = ["BOOSTER_FILE", "BOOSTING", "BoostedModel", "booster_params", "map_of"]
 
 BOOSTER_FILE = "model.ubj"
 OBJECTIVES = {
@@ -44,6 +44,12 @@ OBJECTIVES = {
     "regression": "reg:squarederror",
 }
 EVAL_METRICS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
+OF_OBJECTIVES = {
+    "mean": ("reg:squarederror", "rmse"),
+    "quantile": ("reg:quantileerror", "quantile"),
+    "count": ("count:poisson", "poisson-nloglik"),
+}
+"""Of a regression: objective and loss that stops a fit early, by what is asked for."""
 PATIENCE = 30
 """Rounds without a better validation loss before a fit stops."""
 MAX_ROUNDS = 800
@@ -56,7 +62,14 @@ class BoostedModel:
     family = "boosting"
 
     def __init__(
-        self, booster: Any, task: str, *, n_classes: int, n_features: int, target: TargetMap
+        self,
+        booster: Any,
+        task: str,
+        *,
+        n_classes: int,
+        n_features: int,
+        target: TargetMap,
+        objective: str = "mean",
     ) -> None:
         booster.set_param({"nthread": 1, "device": "cpu"})
         self._booster = booster
@@ -64,6 +77,7 @@ class BoostedModel:
         self.n_classes = n_classes
         self.n_features = n_features
         self.target = target
+        self.objective = objective
         self.rounds: int = booster.num_boosted_rounds()
 
     @property
@@ -90,6 +104,8 @@ class BoostedModel:
             "n_features": self.n_features,
             "target": self.target.to_dict(),
         }
+        if self.objective != "mean":  # what is the mean keeps the bytes of before
+            arch["objective"] = self.objective
         raw = bytes(self._booster.save_raw(raw_format="ubj"))
         return {ARCH_FILE: canonical_json(arch), BOOSTER_FILE: raw}
 
@@ -106,6 +122,8 @@ class BoostedModel:
             return None
         if self.task == "binary":
             base = [math.log(base[0] / (1.0 - base[0]))]
+        elif self.objective == "count":
+            base = [math.log(value) for value in base]
         width = 1 if self.task != "multiclass" else self.n_classes
         graph = Graph(self.n_features)
         attributes = _tree_attributes(booster["model"]["trees"], booster["model"]["tree_info"])
@@ -125,6 +143,7 @@ class BoostedModel:
         if self.task == "multiclass":
             return graph.op("Softmax", x, axis=1)
         if self.task == "regression":
+            x = graph.op("Exp", x) if self.objective == "count" else x
             return graph.backward(x, self.target)
         p = graph.op("Sigmoid", x)
         return graph.op("Concat", graph.op("Sub", graph.constant(np.array([1.0])), p), p, axis=1)
@@ -178,6 +197,8 @@ def booster_params(
     threads: int,
     device: str = "cpu",
     monotone: tuple[int, ...] = (),
+    objective: str = "mean",
+    quantile: float = 0.5,
 ) -> dict[str, Any]:
     """XGBoost's own parameter names; the tree method, threads, device and objective are always
     explicit. A column that must not fall binds every split: sums of float32 keep its order."""
@@ -192,6 +213,10 @@ def booster_params(
     }
     if task == "multiclass":
         out["num_class"] = n_classes
+    if task == "regression":
+        out["objective"], out["eval_metric"] = OF_OBJECTIVES[objective]
+    if objective == "quantile":
+        out["quantile_alpha"] = quantile
     if any(monotone):
         out["monotone_constraints"] = f"({','.join(map(str, monotone))})"
     skip = {"rounds", "target", *PREPARING}
@@ -204,7 +229,7 @@ def _fit(fit: Fit) -> BoostedModel:
     fit.check_stop()
     target = TargetMap()
     if fit.task == "regression":
-        target = TargetMap.fit(fit.target, str(fit.params.get("target", "none")))
+        target = TargetMap.fit(fit.target, map_of(fit.params, fit.objective))
     ingest = _ingest(fit, target)
     keep: dict[str, Any] = {}
     if fit.valid is not None:
@@ -218,6 +243,8 @@ def _fit(fit: Fit) -> BoostedModel:
             threads=fit.threads,
             device=fit.device,
             monotone=fit.monotone,
+            objective=fit.objective,
+            quantile=fit.quantile,
         ),
         ingest[0],
         num_boost_round=int(fit.params.get("rounds", MAX_ROUNDS)),
@@ -234,7 +261,17 @@ def _fit(fit: Fit) -> BoostedModel:
         n_classes=fit.n_classes,
         n_features=fit.matrix.shape[1],
         target=target,
+        objective=fit.objective,
     )
+
+
+def map_of(params: Params, objective: str) -> str:
+    """How a regression target is moved before a fit: a count's link is a logarithm already.
+
+    >>> map_of({"target": "log1p"}, "quantile"), map_of({"target": "log1p"}, "count")
+    ('log1p', 'none')
+    """
+    return "none" if objective == "count" else str(params.get("target", "none"))
 
 
 def _ingest(fit: Fit, target: TargetMap) -> tuple[Any, Any]:
@@ -288,6 +325,7 @@ def _load(files: Mapping[str, bytes]) -> BoostedModel:
             n_classes=arch["n_classes"],
             n_features=arch["n_features"],
             target=TargetMap.from_dict(arch["target"]),
+            objective=str(arch.get("objective", "mean")),
         )
     except (KeyError, ValueError, TypeError, xgboost.core.XGBoostError) as error:
         raise ArtifactError(
@@ -347,5 +385,6 @@ BOOSTING = Family(
     distributed=True,
     random=True,
     devices=frozenset({"cpu", "cuda"}),
+    objectives=frozenset(OF_OBJECTIVES),
     monotone=True,
 )

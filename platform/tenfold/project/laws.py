@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tenfold.project.inputs import ColumnRule, Data, Prepare
-from tenfold.project.measures import MEASURES, Task, measures_for
+from tenfold.project.measures import Objective, Task, measures_for
 from tenfold.project.problem import Problem
-from tenfold.project.work import MONOTONE, Train, family_holds_monotone, family_tasks
+from tenfold.project.work import (
+    ALL_OBJECTIVES,
+    MONOTONE,
+    Train,
+    family_holds_monotone,
+    family_objectives,
+    family_tasks,
+)
 from tenfold.schema import Kind, Role
 
 __all__ = ["Violation", "violations"]
@@ -39,6 +46,7 @@ def violations(
     """Every broken law between the fields, in the order of the file."""
     return [
         *_target(problem),
+        *_objective(problem, train),
         *_measures(problem),
         *_data(problem, data),
         *_prepare(data, prepare or Prepare()),
@@ -61,19 +69,48 @@ def _target(problem: Problem) -> Iterator[Violation]:
             yield Violation(("problem", name), law, "remove it")
 
 
+def _asked(problem: Problem) -> str:
+    """The task, and its objective where that is not the mean."""
+    if problem.objective is Objective.MEAN:
+        return problem.task.value
+    return f"the {problem.objective} of a {problem.task}"
+
+
+def _objective(problem: Problem, train: Train) -> Iterator[Violation]:
+    objective, wants_quantile = problem.objective, problem.objective is Objective.QUANTILE
+    if problem.task is not Task.REGRESSION and objective is not Objective.MEAN:
+        law = "must be absent: it has a meaning for regression only, and the task is "
+        law += problem.task
+        yield Violation(("problem", "objective"), law, "remove it")
+        return
+    if wants_quantile != (problem.quantile is not None):
+        law = "must be there when, and only when, the objective is quantile"
+        remedy = "add 'quantile: 0.9'" if wants_quantile else "remove it"
+        yield Violation(("problem", "quantile"), law, remedy)
+    if objective is Objective.MEAN:
+        return
+    known = family_tasks(train.families)
+    for index, family in enumerate(train.families):
+        if family in known and objective not in family_objectives(family):
+            law = f"must be a family that fits a {objective} ({', '.join(ALL_OBJECTIVES)}): "
+            law += f"{family} fits the mean alone"
+            yield Violation(("train", "families", index), law, "remove it")
+
+
 def _measures(problem: Problem) -> Iterator[Violation]:
-    fitting = measures_for(problem.task, searchable=True)
+    objective = problem.objective
+    fitting = measures_for(problem.task, searchable=True, objective=objective)
     if problem.metric not in fitting:
-        law = f"must be a metric that fits {problem.task}: {', '.join(fitting)}"
+        law = f"must be a metric that fits {_asked(problem)}: {', '.join(fitting)}"
         near = difflib.get_close_matches(problem.metric, fitting, n=1)
         remedy = f"write '{near[0] if near else fitting[0]}'"
         yield Violation(("problem", "metric"), law, remedy)
     seen: dict[tuple[str, str], int] = {}
     for index, gate in enumerate(problem.gates):
         path = ("problem", "gates", index)
-        if problem.task not in MEASURES[gate.metric].tasks:
-            law = f"must use a metric that fits {problem.task}: "
-            law += ", ".join(measures_for(problem.task))
+        measures = measures_for(problem.task, objective=objective)
+        if gate.metric not in measures:
+            law = f"must use a metric that fits {_asked(problem)}: {', '.join(measures)}"
             yield Violation(path, law, "choose one of these")
         first = seen.setdefault((gate.metric, gate.op[0]), index)
         if first != index:
@@ -175,6 +212,10 @@ def _monotone(problem: Problem, data: Data, train: Train) -> Iterator[Violation]
         if rule.kind not in (None, *_RANGED):
             law = f"must be of a number or integer, and the column's kind is {rule.kind}"
             yield Violation(path, law, "remove it, or change the kind")
+        if problem.objective is Objective.QUANTILE:
+            law = "must be absent for a quantile: its leaves are set anew after the splits, and "
+            law += "may then fall"
+            yield Violation(path, law, "remove it, or ask for the mean")
         if name == problem.target or rule.role not in (None, Role.FEATURE):
             yield Violation(path, "must be of a feature", "remove it, or the column's role")
     if not named:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-__all__ = ["MEASURES", "Measure", "Task", "default_metric", "measures_for", "metric_direction"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Objective",
+    "Task",
+    "default_metric",
+    "measures_for",
+    "metric_direction",
+]
 
 Direction = Literal["maximize", "minimize"]
 
@@ -30,6 +38,15 @@ class Task(StrEnum):
         return self in (Task.BINARY, Task.MULTICLASS)
 
 
+class Objective(StrEnum):
+    """What of a number's distribution the answer of a regression is."""
+
+    MEAN = "mean"
+    QUANTILE = "quantile"
+    COUNT = "count"
+    """The mean of something counted, 0 or more, whose noise grows with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """One measurable quality.
@@ -42,6 +59,7 @@ class Measure:
         highest: largest possible value, None if unbounded.
         meaning: one line for people.
         searchable: whether a search can optimize it (what it cannot is only gated).
+        objectives: of a regression, those that it judges.
     """
 
     name: str
@@ -51,11 +69,15 @@ class Measure:
     highest: float | None
     meaning: str
     searchable: bool = True
+    objectives: frozenset[Objective] = frozenset(Objective)
 
 
 _BINARY = frozenset({Task.BINARY})
 _CLASSES = frozenset({Task.BINARY, Task.MULTICLASS})
 _NUMBERS = frozenset({Task.REGRESSION})
+_CENTERED = frozenset({Objective.MEAN, Objective.COUNT})
+_COUNTED = frozenset({Objective.COUNT})
+_QUANTILES = frozenset({Objective.QUANTILE})
 _SEGMENTS = frozenset({Task.CLUSTERING})
 _ALL = frozenset(Task)
 _UP: Direction = "maximize"
@@ -71,15 +93,23 @@ _ROWS = (
     Measure("f1", _UP, _CLASSES, 0.0, 1.0, "harmonic mean of precision and recall (macro)"),
     Measure("precision", _UP, _BINARY, 0.0, 1.0, "share of positive answers that are right"),
     Measure("recall", _UP, _BINARY, 0.0, 1.0, "share of positive rows that are found"),
-    Measure("rmse", _DOWN, _NUMBERS, 0.0, None, "root of the mean squared error, target's unit"),
-    Measure("mae", _DOWN, _NUMBERS, 0.0, None, "mean absolute error, target's unit"),
-    Measure("r2", _UP, _NUMBERS, None, 1.0, "share of variance explained"),
+    Measure("rmse", _DOWN, _NUMBERS, 0.0, None, "root of the mean squared error, target's unit",
+            objectives=_CENTERED),
+    Measure("mae", _DOWN, _NUMBERS, 0.0, None, "mean absolute error, target's unit",
+            objectives=_CENTERED),
+    Measure("r2", _UP, _NUMBERS, None, 1.0, "share of variance explained", objectives=_CENTERED),
+    Measure("pinball", _DOWN, _NUMBERS, 0.0, None, "error weighed by its side, target's unit",
+            objectives=_QUANTILES),
+    Measure("coverage_error", _DOWN, _NUMBERS, 0.0, 1.0, "distance of covered share from quantile",
+            searchable=False, objectives=_QUANTILES),
+    Measure("poisson_deviance", _DOWN, _NUMBERS, 0.0, None, "mean deviance of counts, a row",
+            objectives=_COUNTED),
     Measure("silhouette", _UP, _SEGMENTS, -1.0, 1.0, "how much nearer to the own segment"),
     Measure("davies_bouldin", _DOWN, _SEGMENTS, 0.0, None, "overlap of segments", searchable=False),
     Measure("stability", _UP, _SEGMENTS, -0.5, 1.0, "agreement over resamples", searchable=False),
     Measure("latency_p50_ms", _DOWN, _ALL, 0.0, None, "median time of one row", searchable=False),
     Measure("latency_p99_ms", _DOWN, _ALL, 0.0, None, "99 % answer within", searchable=False),
-)
+)  # fmt: skip
 
 MEASURES: dict[str, Measure] = {row.name: row for row in _ROWS}
 """Every measure by name."""
@@ -92,23 +122,33 @@ _DEFAULTS = {
 }
 
 
-def default_metric(task: Task) -> str:
+_OF_OBJECTIVES = {Objective.QUANTILE: "pinball", Objective.COUNT: "poisson_deviance"}
+
+
+def default_metric(task: Task, objective: Objective = Objective.MEAN) -> str:
     """The metric of a project that names none.
 
-    >>> default_metric(Task.REGRESSION)
-    'rmse'
+    >>> default_metric(Task.REGRESSION), default_metric(Task.REGRESSION, Objective.QUANTILE)
+    ('rmse', 'pinball')
     """
-    return _DEFAULTS[task]
+    own = _OF_OBJECTIVES.get(objective) if task is Task.REGRESSION else None
+    return own or _DEFAULTS[task]
 
 
-def measures_for(task: Task, *, searchable: bool = False) -> tuple[str, ...]:
+def measures_for(
+    task: Task, *, searchable: bool = False, objective: Objective = Objective.MEAN
+) -> tuple[str, ...]:
     """Names of the measures that have a meaning for a task, in the table's order.
 
     >>> measures_for(Task.REGRESSION, searchable=True)
     ('rmse', 'mae', 'r2')
+    >>> measures_for(Task.REGRESSION, searchable=True, objective=Objective.COUNT)
+    ('rmse', 'mae', 'r2', 'poisson_deviance')
     """
     return tuple(
-        row.name for row in _ROWS if task in row.tasks and (row.searchable or not searchable)
+        row.name
+        for row in _ROWS
+        if task in row.tasks and objective in row.objectives and (row.searchable or not searchable)
     )
 
 

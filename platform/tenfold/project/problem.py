@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from tenfold.project.fields import ColumnName, GateText, Real, Section, Text
-from tenfold.project.measures import Task, default_metric
+from tenfold.project.measures import Objective, Task, default_metric
 
 __all__ = ["Costs", "Problem"]
 
@@ -46,9 +46,18 @@ class Problem(Section):
     """Binary only: the class that probabilities, precision and recall speak of. The rarer class
     when absent, because that is the one people look for."""
 
-    metric: Text = Field(default_factory=lambda fields: default_metric(fields["task"]))
+    objective: Objective = Objective.MEAN
+    """Regression only: mean; quantile, the value that a share of rows lies below; or count, the
+    mean of something counted (0 or more), whose noise grows with it."""
+
+    quantile: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    """With ``objective: quantile`` only: the share of rows below the answer, between 0 and 1."""
+
+    metric: Text = Field(
+        default_factory=lambda fields: default_metric(fields["task"], fields["objective"])
+    )
     """What the search optimizes: roc_auc, log_loss, rmse or silhouette by task, the measures that
-    need no threshold."""
+    need no threshold; pinball for a quantile, poisson_deviance for a count."""
 
     gates: tuple[GateText, ...] = ()
     """What must hold on the sealed test rows before a model is promoted. None by default: the

@@ -13,7 +13,7 @@ from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.project.fields import Section
 from tenfold.project.inputs import Data, Prepare
 from tenfold.project.laws import violations
-from tenfold.project.measures import Task
+from tenfold.project.measures import Objective, Task
 from tenfold.project.operate import Monitor, Serve
 from tenfold.project.problem import Problem
 from tenfold.project.work import Retrain, Train, default_families
@@ -84,7 +84,11 @@ class Project(Section):
             filled["name"] = project_name(path)
         task, train = _dig(raw, "problem", "task"), filled.get("train") or {}
         if task in set(Task) and isinstance(train, dict) and not train.get("families"):
-            families = default_families(Task(task), n_monotone=_n_monotone(raw))
+            named = _dig(raw, "problem", "objective")
+            objective = Objective(named) if named in set(Objective) else Objective.MEAN
+            families = default_families(
+                Task(task), n_monotone=_n_monotone(raw), objective=objective
+            )
             filled["train"] = {**train, "families": list(families)}
         return filled
 

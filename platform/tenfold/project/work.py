@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tenfold.errors import UserError
 from tenfold.project.fields import Duration, Flag, Section, Text, Whole
-from tenfold.project.measures import Task
+from tenfold.project.measures import Objective, Task
 
 __all__ = [
     "FAMILIES",
@@ -20,6 +20,7 @@ __all__ = [
     "default_families",
     "family_devices",
     "family_holds_monotone",
+    "family_objectives",
     "family_tasks",
     "load_plugin",
     "plugin_families",
@@ -38,6 +39,8 @@ ON_CUDA = ("boosting", "network")
 """Of our own families, those that CUDA fits, too."""
 MONOTONE = ("dummy", "boosting")
 """Of our own families, those that hold monotone columns; an answer without columns does."""
+ALL_OBJECTIVES = ("dummy", "boosting")
+"""Of our own families, those that fit quantiles and counts, and not the mean alone."""
 PLUGIN_GROUP = "tenfold.families"
 """Entry points of installed packages that bring families; our own names are not theirs to take."""
 
@@ -53,21 +56,26 @@ MAX_SEED = 2**32 - 1
 """The widest seed that NumPy, XGBoost and PyTorch all take."""
 
 
-def default_families(task: Task, *, n_monotone: int = 0) -> tuple[str, ...]:
+def default_families(
+    task: Task, *, n_monotone: int = 0, objective: Objective = Objective.MEAN
+) -> tuple[str, ...]:
     """The families that are tried when a project names none.
 
     Args:
         task: what is asked.
         n_monotone: columns that are declared monotone; with one, families that cannot hold it are
             left out.
+        objective: of a regression; families that do not fit it are left out.
 
     >>> default_families(Task.CLUSTERING), default_families(Task.BINARY, n_monotone=1)
     (('kmeans',), ('boosting',))
     """
     names = _DEFAULTS[task.supervised]
-    if not n_monotone or not task.supervised:
-        return names
-    return tuple(name for name in names if name in MONOTONE)
+    if n_monotone and task.supervised:
+        names = tuple(name for name in names if name in MONOTONE)
+    if objective is not Objective.MEAN and task is Task.REGRESSION:
+        names = tuple(name for name in names if name in ALL_OBJECTIVES)
+    return names
 
 
 def plugin_families() -> tuple[str, ...]:
@@ -161,6 +169,21 @@ def family_holds_monotone(name: str) -> bool:
     if name in FAMILIES:
         return name in MONOTONE
     return bool(getattr(load_plugin(name), "monotone", False))
+
+
+def family_objectives(name: str) -> frozenset[Objective]:
+    """The objectives that a family fits where it fits regression; a plug-in is imported.
+
+    Raises:
+        UserError: see `load_plugin`.
+
+    >>> [objective.value for objective in family_objectives("linear")]
+    ['mean']
+    """
+    if name in FAMILIES:
+        return frozenset(Objective if name in ALL_OBJECTIVES else {Objective.MEAN})
+    named = getattr(load_plugin(name), "objectives", None) or {Objective.MEAN}
+    return frozenset(objective for objective in Objective if objective in named)
 
 
 class Train(Section):

@@ -23,7 +23,7 @@ from tenfold.cluster.placement import Placement
 from tenfold.errors import ClusterError
 from tenfold.models import Model, TargetMap, n_outputs
 from tenfold.models.arrays import ArrayModel
-from tenfold.models.boosting import BoostedModel
+from tenfold.models.boosting import BoostedModel, map_of
 from tenfold.models.net import START_ROWS
 from tenfold.models.network import network_params
 from tenfold.training.fitter import Plan
@@ -138,7 +138,7 @@ def fit_distributed(
         plan = replace(plan, params=network_params(plan.params, plan.question.task.value))
     target = TargetMap()
     if plan.question.task.value == "regression":
-        kind = str(plan.params.get("target", "none"))
+        kind = map_of(plan.params, plan.question.objective)
         target = TargetMap.fit(sample.truth, kind, standardise=plan.family == "network")
     group = GroupConfig(
         plan,
@@ -163,6 +163,7 @@ def fit_distributed(
             n_classes=len(plan.question.classes),
             n_features=plan.prepared.served.n_features,
             target=target,
+            objective=plan.question.objective.value,
         )
     k = n_outputs(plan.question.task.value, len(plan.question.classes))
     output = "value" if plan.question.task.value == "regression" else "softmax"

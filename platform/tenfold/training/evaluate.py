@@ -41,6 +41,7 @@ __all__ = [
     "directions_of",
     "evaluate",
     "n_classes_of",
+    "objective_of",
     "stopping_rows",
 ]
 
@@ -271,6 +272,28 @@ def n_classes_of(question: Question, params: Mapping[str, Any]) -> int:
     return int(params["k"]) if question.task is Task.CLUSTERING else len(question.classes)
 
 
+def objective_of(question: Question, family: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a `Fit` that say what is asked of a regression and which way it must go.
+
+    Args:
+        question: what is asked.
+        family: that is to be fitted.
+        names: of the features.
+
+    Raises:
+        DataError: the family cannot do that.
+    """
+    if question.objective not in FAMILIES[family].objectives:
+        raise DataError(
+            f"a {question.objective} needs a family that fits it, {family} does not; train again"
+        )
+    return {
+        "objective": question.objective.value,
+        "quantile": question.quantile,
+        "monotone": directions_of(question, family, names),
+    }
+
+
 def directions_of(question: Question, family: str, names: tuple[str, ...]) -> tuple[int, ...]:
     """Which way an answer must go with each feature, see `Fit.monotone`; () where it is free.
 
@@ -282,7 +305,7 @@ def directions_of(question: Question, family: str, names: tuple[str, ...]) -> tu
     Raises:
         DataError: the family cannot hold it.
     """
-    if not question.monotone or family == "dummy":
+    if not question.monotone:
         return ()
     if not FAMILIES[family].monotone:
         columns = ", ".join(name for name, _direction in question.monotone)
@@ -398,7 +421,7 @@ class _Trial:
             valid=data.stop,
             weights=data.fit_weights,
             stop=self._stop,
-            monotone=directions_of(question, config.family, data.names),
+            **objective_of(question, config.family, data.names),
             device=self._work.placement.device(config.family),
             precision=self._work.placement.precision_of(config.family),
             cache=data.cache,

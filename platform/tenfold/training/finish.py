@@ -28,7 +28,7 @@ from tenfold.features.second import Stage
 from tenfold.models import FAMILIES, EngineChoice, Fit, choose_engine
 from tenfold.monitor import FrozenBins, LossRule, build_reference
 from tenfold.profile import Profile
-from tenfold.project.measures import Task, measures_for
+from tenfold.project.measures import Objective, Task, measures_for
 from tenfold.schema import Schema
 from tenfold.training.answer import Answer
 from tenfold.training.ensemble import Chosen
@@ -186,7 +186,8 @@ def judge_rows(
             "silhouette": Estimate(silhouette(matrix, labels), nan, nan),
             "davies_bouldin": Estimate(davies_bouldin(matrix, labels), nan, nan),
         }
-    names = [name for name in measures_for(judged.task) if not name.startswith("latency")]
+    fitting = measures_for(judged.task, objective=judged.objective)
+    names = [name for name in fitting if not name.startswith("latency")]
     return estimate_all(tuple(names), judged, seed=seed)
 
 
@@ -212,7 +213,19 @@ def _baseline(question: Question, rows: TrainingRows, test: TrainingRows) -> dic
     nothing = np.zeros((rows.n_rows, 1), dtype=np.float32)
     k = len(question.classes)
     model = dummy.fit(
-        Fit(nothing, rows.truth, question.task.value, k, {}, 0, 1, None, rows.weights)
+        Fit(
+            nothing,
+            rows.truth,
+            question.task.value,
+            k,
+            {},
+            0,
+            1,
+            None,
+            rows.weights,
+            objective=question.objective.value,
+            quantile=question.quantile,
+        )
     )
     scores = model.predict(np.zeros((test.n_rows, 1), dtype=np.float32))
     threshold = 0.5 if question.task is Task.BINARY else None
@@ -244,7 +257,8 @@ def _reference(
     rule, losses = None, None
     if judged.task is not Task.CLUSTERING:
         answered: NDArray[Any] = judged.scores[:, 0] if judged.decided is None else judged.decided
-        rule = LossRule.fit(judged.task.value, answered[order], judged.truth[order])
+        level = judged.quantile if judged.objective is Objective.QUANTILE else None
+        rule = LossRule.fit(judged.task.value, answered[order], judged.truth[order], quantile=level)
         losses = rule.losses(answered[order], judged.truth[order])
     made = build_reference(
         FrozenBins.freeze(schema, profile),

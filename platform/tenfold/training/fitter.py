@@ -22,7 +22,7 @@ from tenfold.models.blend import Member, blended
 from tenfold.profile import Profile, merge_profiles
 from tenfold.schema import Schema
 from tenfold.training.answer import Answer, Part
-from tenfold.training.evaluate import directions_of, n_classes_of
+from tenfold.training.evaluate import n_classes_of, objective_of
 from tenfold.training.folds import TEST_FOLD
 from tenfold.training.narrow import narrowed
 from tenfold.training.question import Question
@@ -67,7 +67,7 @@ def fit_in_process(plan: Plan, rows: TrainingRows) -> Model:
             seed=plan.question.seed,
             threads=plan.threads,
             weights=rows.weights,
-            monotone=directions_of(plan.question, plan.family, plan.prepared.served.feature_names),
+            **objective_of(plan.question, plan.family, plan.prepared.served.feature_names),
             device=plan.device,
             precision=plan.precision,
         )

@@ -29,7 +29,7 @@ from tenfold.models.net import Pace, build_network, network_arrays, network_loss
 from tenfold.models.net_state import load_state, state_of
 from tenfold.models.network import horizon_of
 from tenfold.training.checkpoints import Held, read_checkpoint, write_checkpoint
-from tenfold.training.evaluate import directions_of, n_classes_of
+from tenfold.training.evaluate import n_classes_of, objective_of
 from tenfold.training.fitter import Plan
 
 __all__ = ["INGEST_ROWS", "GroupConfig", "fit_booster", "fit_network"]
@@ -165,7 +165,7 @@ def fit_booster(config: Mapping[str, Any]) -> dict[str, Any] | None:
         seed=plan.question.seed + begun,  # else the samples of the first rounds would come again
         threads=group.threads,
         device=plan.device,
-        monotone=directions_of(plan.question, plan.family, plan.prepared.served.feature_names),
+        **objective_of(plan.question, plan.family, plan.prepared.served.feature_names),
     )
     state = None if held is None else bytearray(held.state)
     booster = xgboost.Booster(params, [rows], model_file=state)

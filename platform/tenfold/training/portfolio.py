@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tenfold.models import FAMILIES, Traits
-from tenfold.project.measures import Task
+from tenfold.project.measures import Objective, Task
 from tenfold.training.question import Question
 
 __all__ = ["Entry", "portfolio"]
@@ -150,7 +150,9 @@ def _of_family(name: str, question: Question) -> list[Entry]:
     family, traits, task = FAMILIES[name], question.traits, question.task.value
     choices = family.choices(traits)
     best = {field: values[0] for field, values in choices.items()}
-    first, *defaults = [dict(params) | best for params in family.defaults(task)]
+    counts = question.objective is Objective.COUNT  # the link of a count is a logarithm already
+    usual = [p for p in family.defaults(task) if not (counts and p.get("target") == "log1p")]
+    first, *defaults = [dict(params) | best for params in usual]
     entries = [Entry(name, first, GOOD, first=True)]
     entries += [Entry(name, params, GOOD) for params in defaults]
     entries += [

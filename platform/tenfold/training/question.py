@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tenfold.errors import DataError
 from tenfold.evaluation import Judged, best_threshold
 from tenfold.models.base import Traits
-from tenfold.project.measures import Task, metric_direction
+from tenfold.project.measures import Objective, Task, metric_direction
 from tenfold.schema import Kind
 from tenfold.training.folds import TEST_FOLD, FoldUse, fold_plan
 
@@ -49,6 +49,8 @@ class Question:
         traits: of the table, for a search; the default has none that matter.
         monotone: (column, direction) of numbers that the answer must go with: 1 for the positive
             class or the value never falling as the column grows, -1 for never rising.
+        objective: of a regression.
+        quantile: with that objective, the share of rows below the answer.
     """
 
     task: Task
@@ -61,6 +63,8 @@ class Question:
     costs: tuple[float, float] | None = None
     traits: Traits = field(default_factory=Traits)
     monotone: tuple[tuple[str, int], ...] = ()
+    objective: Objective = Objective.MEAN
+    quantile: float = 0.5
 
     @property
     def maximize(self) -> bool:
@@ -96,7 +100,7 @@ class Question:
     ) -> Judged:
         """Truth and scores of the same rows, decided by a threshold where there is one."""
         decided = None if self.task is Task.REGRESSION else self.decide(scores, threshold)
-        return Judged(self.task, truth, scores, decided)
+        return Judged(self.task, truth, scores, decided, self.objective, self.quantile)
 
 
 def make_question(
@@ -127,6 +131,8 @@ def make_question(
         families=tuple(name for name in project.train.families if name != "dummy"),
         costs=costs,
         monotone=_monotone(project, schema),
+        objective=problem.objective,
+        quantile=0.5 if problem.quantile is None else problem.quantile,
     )
 
 

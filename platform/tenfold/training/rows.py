@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.cluster.work import SEARCH_ROWS
+from tenfold.errors import DataError
 from tenfold.features import encode_table
-from tenfold.project.measures import Task
+from tenfold.project.measures import Objective, Task
 from tenfold.training.folds import TEST_FOLD
 from tenfold.training.question import Question
 
@@ -82,7 +83,11 @@ class TrainingRows:
 
 
 def truth_of(question: Question, schema: Schema, table: pa.Table) -> NDArray[Any]:
-    """The target of some rows: class numbers in the order of ``question.classes``, or float64."""
+    """The target of some rows: class numbers in the order of ``question.classes``, or float64.
+
+    Raises:
+        DataError: something counted is below 0.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -90,7 +95,13 @@ def truth_of(question: Question, schema: Schema, table: pa.Table) -> NDArray[Any
         return np.zeros(table.num_rows, dtype=np.int64)
     values = table.column(schema.target.name)
     if question.task is Task.REGRESSION:
-        return np.asarray(values.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        numbers = np.asarray(values.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        if question.objective is Objective.COUNT and (numbers < 0).any():
+            raise DataError(
+                f"a count must be 0 or more, column {schema.target.name!r} has "
+                f"{numbers[numbers < 0][0]:g}; declare its minimum, or ask for the mean"
+            )
+        return numbers
     found = pc.index_in(values.cast(pa.string()), value_set=pa.array(question.classes, pa.string()))
     return np.asarray(found.fill_null(-1).to_numpy(), dtype=np.int64)
 

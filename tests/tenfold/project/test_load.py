@@ -69,7 +69,7 @@ retrain: {enabled: 1}
     assert refusal(tmp_path, text) == [
         "p.yaml:3: problem.target: must be text; found 5; put it in quotes",
         "p.yaml:4: problem.colour: must be a known key in 'problem'; known keys: task, target, "
-        "positive_class, metric, gates, costs",
+        "positive_class, objective, quantile, metric, gates, costs",
         "p.yaml:7: data.sources[0].formt: must be a known key in 'data.sources[0]'; "
         "did you mean 'format'?",
         "p.yaml:9: data.columns.age.kind: must be one of number, integer, boolean, category, "
