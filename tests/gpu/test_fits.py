@@ -6,6 +6,8 @@ they are worth on rows that neither saw, and by how far their answers lie apart.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -32,9 +34,12 @@ def make(task: Task) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     return x, np.searchsorted(cuts, noisy).astype(np.int64)
 
 
-def fitted(family: str, task: Task, device: str, *, seed: int = 1) -> NDArray[np.float64]:
+def fitted(
+    family: str, task: Task, device: str, *, seed: int = 1, positive: bool = False, **more: Any
+) -> NDArray[np.float64]:
     """Scores of the last quarter by a model fitted on the rest, after a round trip as files."""
     x, y = make(task)
+    y = np.abs(y) if positive else y
     train, stop, test = slice(0, 12_000), slice(12_000, 15_000), slice(15_000, None)
     model = FAMILIES[family].fit(
         Fit(
@@ -49,6 +54,7 @@ def fitted(family: str, task: Task, device: str, *, seed: int = 1) -> NDArray[np
             threads=2,
             valid=(x[stop], y[stop]),
             device=device,
+            **more,
         )
     )
     return load_model(family, model.files()).predict(x[test])
@@ -75,6 +81,22 @@ def test_the_same_seed_gives_the_same_quality(family: str) -> None:
     """Sums on a GPU may come in another order: equal up to float noise, not to the bit."""
     one, other = (fitted(family, "binary", "cuda") for _ in range(2))
     np.testing.assert_allclose(one, other, atol=0.05)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_network_in_bf16_is_worth_one_in_fp32(task: Task) -> None:
+    full, half = (fitted("network", task, "cuda", precision=p) for p in ("fp32", "bf16"))
+    assert loss(task, half) == pytest.approx(loss(task, full), rel=0.05)
+
+
+@pytest.mark.parametrize("objective", ["quantile", "count"])
+def test_quantiles_and_counts_are_fitted_on_a_gpu(objective: str) -> None:
+    more = {"objective": objective, "quantile": 0.9}
+    one, other = (
+        fitted("boosting", "regression", device, positive=True, **more)
+        for device in ("cuda", "cpu")
+    )
+    assert float(np.mean(one)) == pytest.approx(float(np.mean(other)), rel=0.05)
 
 
 def test_a_second_gpu_is_named_by_its_number() -> None:
