@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tenfold.data import prepare
+from tenfold.data import Snapshot, prepare
+from tenfold.inference.predictor import Predictor
 from tenfold.project import Project
+from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold_jobs.train import TrainRecord, run_train
 
@@ -53,3 +56,35 @@ def test_large_and_small_agree(data_folder: Path, tmp_path: Path, family: str) -
     assert abs(one - two) < CLOSE, (one, two)
     assert large[2].digest != small[2].digest, "the large one was not fitted by workers"
     assert large[2].family == family
+
+
+@pytest.mark.slow
+def test_workers_fit_a_count_that_never_falls(data_folder: Path, tmp_path: Path) -> None:
+    """Objective and monotone columns reach every worker, and hold in what answers."""
+    project = Project.from_dict(
+        {
+            "problem": {"task": "regression", "target": "cnt", "objective": "count"},
+            "data": {
+                "sources": [{"path": "bike.csv"}],
+                "columns": {"temp": {"monotone": "increasing"}},
+            },
+            "train": {"trials": 1, "folds": 2, "workers": 2, "prefer": "latency"},
+        }
+    ).at(data_folder)
+    settings = Settings.from_env({"TENFOLD_HOME": str(tmp_path), "TENFOLD_LOCAL_BYTES": "0"})
+    prepare(project, settings=settings)
+    record = run_train(project, settings)
+    assert (record.family, record.engine) == ("boosting", "onnx")
+    assert set(record.metrics) >= {"poisson_deviance", "rmse"}
+    version = Registry(settings).require(project.name)
+    predictor = Predictor.load(version.path, digest=version.artifact_digest)
+    table = next(iter(Snapshot.latest(settings, project).blocks())).slice(0, 1)
+    row = table.select([c.name for c in predictor.schema.features]).to_pylist()[0]
+    answers = [
+        predictor.predict_rows([{**row, "temp": float(temp)}]).values[0]
+        for temp in np.linspace(0.0, 1.0, 60)
+    ]
+    steps = np.diff(np.asarray(answers, dtype=np.float64))
+    assert steps.min() >= 0.0
+    assert steps.max() > 0.0
+    assert min(answers) > 0.0
