@@ -154,6 +154,7 @@ def test_sessions_and_last_fits_have_the_share_that_the_plan_names(folder: Path)
     assert all(note["rows"] > most for note in last), "a last fit sees all folds"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_small_table_stays_on_cpu_beside_a_gpu(folder: Path) -> None:
     _told, notes = train(folder, device="auto")

@@ -71,8 +71,8 @@ def _outcome(config: Config, spent_s: float, *, ended: bool) -> Outcome:
         pytest.param(1, 120.0, 2.0, 0.015, id="one"),
         pytest.param(2, 120.0, 2.0, 0.015, id="two"),
         pytest.param(16, 60.0, 3.0, 0.015, id="sixteen"),
-        pytest.param(64, 45.0, 4.0, 0.015, id="sixty-four"),
-        pytest.param(64, 20.0, 1.0, 0.015, id="sixty-four, and the board is nearly full"),
+        pytest.param(64, 36.0, 4.0, 0.015, id="sixty-four"),
+        pytest.param(32, 20.0, 1.0, 0.03, id="thirty-two, and the board is nearly full"),
         pytest.param(64, 15.0, 1.0, 0.03, id="sixty-four, and the board is the bound"),
     ],
 )
