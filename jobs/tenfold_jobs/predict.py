@@ -22,13 +22,16 @@ import numpy as np
 from tenfold.canonical import canonical_json
 from tenfold.data import FileSource
 from tenfold.data.arrow_file import read_arrow, read_facts
+from tenfold.data.encodings import UTF_8
 from tenfold.data.source import Shard
 from tenfold.data.work import Work, locked, open_work
-from tenfold.errors import DataError
+from tenfold.errors import DataError, UserError
 from tenfold.inference import Predictor
 from tenfold.monitor.view import shift_views
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
+from tenfold.project.encodings import known_encoding
+from tenfold.project.sources import FileSource as FileSection
 from tenfold.registry import CHAMPION, Registry, Version
 from tenfold.settings import Settings
 from tenfold_jobs.answers import check_output, refused, whole_file
@@ -75,6 +78,7 @@ class PredictRecord:
         quarantine: the file of the bad cells, or None where there are none or they are not wanted.
         drift: column → effect sizes against the training rows (see `shift_views`), the most
             shifted first; empty for a model without a reference.
+        encoding: that CSV was read in; the other formats have their own.
         driver: ``in-process`` or ``ray-data``.
         resumed: pieces that an earlier, killed command had scored already.
         seconds: of reading, scoring and writing.
@@ -90,6 +94,7 @@ class PredictRecord:
     output: str
     quarantine: str | None
     drift: dict[str, dict[str, float]]
+    encoding: str
     driver: str
     resumed: int
     seconds: float
@@ -127,6 +132,7 @@ def run_predict(
     input: Path,  # noqa: A002  (the option of the command)
     output: Path,
     on_error: OnError = "null",
+    encoding: str | None = None,
     progress: Progress = SILENT,
     quiet: bool = True,
 ) -> PredictRecord:
@@ -143,13 +149,15 @@ def run_predict(
             of a record that is no row: ``null`` leaves its answer empty, ``quarantine`` leaves it
             out and writes its cells to ``{output's stem}.quarantine.csv``, ``fail`` stops the
             command at the first and writes nothing.
+        encoding: of CSV; None for the one that the project's file sources declare, UTF-8 where
+            they declare several or there are none. Nothing is guessed from the bytes.
         progress: told about pieces and bad cells.
         quiet: keep Ray's own chatter off the terminal.
 
     Raises:
-        UserError: there is no champion.
-        DataError: the input is missing, empty, not UTF-8 or lacks a column; a row is bad and
-            ``on_error`` is ``fail``; the output has another ending or is the input.
+        UserError: there is no champion, or the encoding is none that is read.
+        DataError: the input is missing, empty, not of the encoding or lacks a column; a row is bad
+            and ``on_error`` is ``fail``; the output has another ending or is the input.
         ArtifactError: the champion's files are damaged.
         StoreError: the output cannot be written; nothing half-written stays behind.
         ClusterError: Ray is needed and does not answer.
@@ -158,7 +166,7 @@ def run_predict(
     version = Registry(settings).require(project.name, CHAMPION)
     predictor = load_once(version.path, version.artifact_digest)
     check_output(output, source=input)
-    source = FileSource(input)
+    source = FileSource(input, encoding=_encoding(project, encoding))
     _check_columns(source, predictor)
     shards = source.shards()
     batch = _Batch(version, predictor, source, shards, output, project.data.key, on_error)
@@ -185,6 +193,7 @@ def run_predict(
         output=str(output),
         quarantine=None if quarantine is None else str(quarantine),
         drift=drift,
+        encoding=source.encoding,
         driver=driver.name,
         resumed=resumed,
         seconds=round(time.monotonic() - began, 3),
@@ -315,6 +324,17 @@ class _Batch:
                 table = moved(read_arrow(file), "position", start)
                 named = pa.array([self.source.path.name] * table.num_rows, pa.string())
                 yield table.set_column(0, "source", named)
+
+
+def _encoding(project: Project, asked: str | None) -> str:
+    """The encoding of CSV input, in Python's spelling."""
+    if asked is not None:
+        try:
+            return known_encoding(asked)
+        except ValueError as error:
+            raise UserError(f"--encoding {error}; correct it") from None
+    declared = {s.encoding for s in project.data.sources if isinstance(s, FileSection)}
+    return declared.pop() if len(declared) == 1 else UTF_8.name
 
 
 def _check_columns(source: FileSource, predictor: Predictor) -> None:

@@ -142,6 +142,77 @@ def test_cells_are_read_as_when_the_model_was_made(
     ]
 
 
+WORDS = "Bl\u00e5 \u20ac"
+"""Of cp1252 and not of latin-1: a wrong guess would show."""
+
+
+def written_in(path: Path, encoding: str) -> None:
+    table = mixed_table(40, seed=4)
+    words = pa.array([f"{WORDS} {n}" for n in range(40)])
+    place = table.column_names.index("id")
+    pacsv.write_csv(table.set_column(place, "id", words), path)
+    path.write_bytes(path.read_text().encode(encoding))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-be"])
+def test_csv_is_read_in_the_declared_encoding(
+    project: Project, settings: Settings, tmp_path: Path, encoding: str
+) -> None:
+    publish(project, settings)
+    written_in(tmp_path / "in.csv", encoding)
+    written_in(tmp_path / "plain.csv", "utf-8")
+    for name, asked in (("in", encoding), ("plain", "utf8")):
+        record = run_predict(
+            project,
+            settings,
+            input=tmp_path / f"{name}.csv",
+            output=tmp_path / f"{name}.parquet",
+            encoding=asked,
+        )
+        assert record.encoding == asked.replace("utf8", "utf-8")
+    got, plain = (pq.read_table(tmp_path / name) for name in ("in.parquet", "plain.parquet"))
+    assert got["id"][0].as_py() == f"{WORDS} 0"
+    assert got.equals(plain)
+
+
+def test_csv_is_read_as_the_projects_files_are(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    written_in(tmp_path / "in.csv", "cp1252")
+    asked = {"input": tmp_path / "in.csv", "output": tmp_path / "out.parquet"}
+    path = tmp_path / "project.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("path: rows.csv", "path: rows.csv, encoding: windows-1252"))
+    assert run_predict(load_project(path), settings, **asked).encoding == "cp1252"
+    assert pq.read_table(tmp_path / "out.parquet")["id"][0].as_py() == f"{WORDS} 0"
+    with pytest.raises(DataError, match=r"must be UTF-8.*at tenfold predict --encoding latin-1"):
+        run_predict(project, settings, **asked)
+    several = "path: rows.csv, encoding: cp1252}, {name: b, path: b.csv"
+    path.write_text(text.replace("path: rows.csv", several))
+    with pytest.raises(DataError, match="must be UTF-8"):  # two encodings: neither is guessed
+        run_predict(load_project(path), settings, **asked)
+    pq.write_table(mixed_table(5), tmp_path / "in.parquet")
+    asked["input"] = tmp_path / "in.parquet"  # has an encoding of its own
+    assert run_predict(project, settings, **asked, encoding="cp1252").answered == 5
+
+
+def test_bytes_that_are_none_of_the_encoding_are_told_with_their_place(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    publish(project, settings)
+    written_in(tmp_path / "in.csv", "cp1252")
+    data = (tmp_path / "in.csv").read_bytes() + b"\x81"
+    (tmp_path / "in.csv").write_bytes(data)
+    asked = {"input": tmp_path / "in.csv", "output": tmp_path / "out.csv"}
+    place = rf"must be cp1252, and byte 0x81 at offset {len(data) - 1} of .*in\.csv is not"
+    with pytest.raises(DataError, match=place):
+        run_predict(project, settings, **asked, encoding="cp1252")
+    with pytest.raises(UserError, match=r"--encoding must be UTF-16 or .*, not 'klingon'"):
+        run_predict(project, settings, **asked, encoding="klingon")
+    assert not (tmp_path / "out.csv").exists()
+
+
 class Lines:
     """A progress that keeps what it is told."""
 

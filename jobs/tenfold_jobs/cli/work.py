@@ -167,6 +167,10 @@ def predict(
         BadRows,
         typer.Option(help="A row that cannot be read: an empty answer, set aside, or stop."),
     ] = BadRows.NULL,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of CSV, e.g. cp1252; by default what the project's sources declare."),
+    ] = None,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -180,6 +184,7 @@ def predict(
             input=input_,
             output=output,
             on_error=on_error.value,
+            encoding=encoding,
             progress=out.progress,
             quiet=not out.verbose,
         ).to_dict()

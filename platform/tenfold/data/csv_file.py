@@ -46,7 +46,8 @@ cut into larger pieces."""
 _CHUNK_BYTES = 4 * 1024 * 1024
 _HEAD_BYTES = 1024 * 1024
 _DELIMITERS = ",;\t|"
-_OTHER_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
+_MARKED = {  # the longer first: that of UTF-32 begins with that of UTF-16
+    b"\xef\xbb\xbf": "utf-8",
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",
     b"\xff\xfe": "utf-16",
@@ -275,15 +276,17 @@ def _split(line: str, delimiter: str, *, strict: bool = False) -> list[str]:
 
 def _check_mark(head: bytes, path: Path, source: str, encoding: str) -> None:
     """Refuse a file that says by its mark that it is of another encoding."""
-    for mark, marked in _OTHER_MARKS.items():
+    for mark, marked in _MARKED.items():
         if not head.startswith(mark):
             continue
-        if marked == "utf-32" or not encoding.startswith("utf-16"):
+        if not encoding.startswith(marked):
             said = "UTF-8" if encoding == "utf-8" else encoding
+            convert = f"convert the file, e.g. iconv -f {marked} -t utf-8"
+            declare = f"declare encoding: {marked}"
+            remedies = {"utf-8": declare, "utf-16": f"{convert}, or {declare}", "utf-32": convert}
             raise DataError(
                 f"source {source!r}: text must be {said}, and {path} is marked as {marked}; "
-                f"convert the file, e.g. iconv -f {marked} -t utf-8"
-                + (f", or declare encoding: {marked}" if marked == "utf-16" else "")
+                f"{remedies[marked]}"
             )
         return
 
@@ -303,7 +306,8 @@ def _text(data: bytes, path: Path, start: int, source: str, encoding: Encoding) 
         raise DataError(
             f"source {source!r}: text must be {said}, and byte 0x{error.byte:02X} at "
             f"offset {start + error.offset} of {path} is not; convert the file, e.g. "
-            "iconv -f latin1 -t utf-8, or declare its encoding, e.g. encoding: latin-1"
+            "iconv -f latin1 -t utf-8, or declare its encoding, e.g. encoding: latin-1 "
+            "(at tenfold predict --encoding latin-1)"
         ) from error
     if encoding.unit_bytes > 1 and "\0" in text:
         at = start + text.index("\0") * encoding.unit_bytes

@@ -52,7 +52,7 @@ def test_byte_order_marks_quotes_and_blanks_in_the_header(tmp_path: Path) -> Non
             "größe,b\n1,2\n".encode("latin1"),
             "source 't': text must be UTF-8, and byte 0xF6 at offset 2 of {path} is not; "
             "convert the file, e.g. iconv -f latin1 -t utf-8, or declare its encoding, e.g. "
-            "encoding: latin-1",
+            "encoding: latin-1 (at tenfold predict --encoding latin-1)",
         ),
     ],
     ids=["empty", "duplicate", "latin1"],

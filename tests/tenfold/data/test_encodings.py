@@ -87,7 +87,8 @@ def test_a_byte_that_does_not_decode_is_told_with_its_place(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("mark", "encoding"), [(b"\xff\xfe", "cp1252"), (b"\xff\xfe\0\0", "utf-16")]
+    ("mark", "encoding"),
+    [(b"\xff\xfe", "cp1252"), (b"\xff\xfe\0\0", "utf-16"), (b"\xef\xbb\xbf", "cp1252")],
 )
 def test_a_mark_of_another_encoding_is_refused(tmp_path: Path, mark: bytes, encoding: str) -> None:
     (tmp_path / "a.csv").write_bytes(mark + _text("k", 3).encode())
