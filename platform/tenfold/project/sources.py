@@ -304,6 +304,9 @@ class DeltaSource(Section):
     options: Options = Field(default_factory=dict)
     """Options of the object store, with references for secrets."""
 
+    allow_private: Flag = False
+    """Whether the path and the options may lead to a private, loopback or link-local address."""
+
 
 class IcebergSource(Section):
     """An Iceberg table, at one snapshot."""
@@ -327,6 +330,10 @@ class IcebergSource(Section):
 
     columns: tuple[ColumnName, ...] = ()
     """The columns to read, all by default."""
+
+    allow_private: Flag = False
+    """Whether the catalog, or the stores that it names, may be at a private, loopback or
+    link-local address; a database as a catalog is at one as a rule."""
 
 
 class PluginSource(Section):

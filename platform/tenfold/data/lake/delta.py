@@ -17,6 +17,7 @@ import pyarrow.dataset as pads
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from tenfold.data.endpoints import check_endpoints
 from tenfold.data.lake.runs import (
     batch_rows,
     check_columns,
@@ -181,6 +182,7 @@ def _open(spec: DeltaSource, folder: Path, version: int | None, hide: dict[str, 
     path = resolve_secrets(spec.path)
     if path != spec.path:
         hide[path] = spec.path
+    check_endpoints({**options, "path": path}, source=spec.name, allow_private=spec.allow_private)
     where = path if "://" in path else str(folder / path)
     try:
         return DeltaTable(where, version=version, storage_options=options or None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tenfold.data.endpoints import check_endpoints, is_address_name
 from tenfold.data.lake.runs import (
     batch_rows,
     check_columns,
@@ -32,6 +33,7 @@ from tenfold.project.sources import IcebergSource
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.typedef import Properties
 
 __all__ = ["IcebergPlace", "IcebergStream"]
 
@@ -217,9 +219,13 @@ def _open(spec: IcebergSource, folder: Path, hide: dict[str, str]) -> Table:
     hide.update(hidden)
     properties = _own(properties, folder, spec)
     name = properties.pop("name", "default")
+    check_endpoints(properties, source=spec.name, allow_private=spec.allow_private)
     try:
         with closing(load_catalog(name, **properties)) as catalog:
-            return catalog.load_table(spec.table)
+            _check(spec, catalog.properties)  # a server adds to them, and may send us elsewhere
+            table = catalog.load_table(spec.table)
+            _check(spec, {**table.io.properties, "uri of the location": table.location()})
+            return table
     except (NoSuchTableError, NoSuchNamespaceError) as error:
         raise DataError(
             f"source {spec.name!r}: the catalog must hold the Iceberg table {spec.table}, and "
@@ -232,6 +238,12 @@ def _open(spec: IcebergSource, folder: Path, hide: dict[str, str]) -> Table:
             f"source {spec.name!r}: the Iceberg catalog cannot be read "
             f"({reason_of(error, hide)}); correct 'catalog'"
         ) from error
+
+
+def _check(spec: IcebergSource, properties: Properties) -> None:
+    """Refuse addresses that are not public; of what else a table or a server says, nothing."""
+    named = {key: str(value) for key, value in properties.items() if is_address_name(key)}
+    check_endpoints(named, source=spec.name, allow_private=spec.allow_private)
 
 
 def _own(properties: dict[str, str], folder: Path, spec: IcebergSource) -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from tenfold.data.endpoints import check_endpoint
 from tenfold.data.formats import ENDINGS
-from tenfold.data.guard import is_public, resolve_host
 from tenfold.data.reasons import reason_of
 from tenfold.data.remote.address import Address
 from tenfold.data.remote.transfer import CHUNK_BYTES, Limits, Transfer, Version
@@ -45,7 +45,9 @@ class StorePlace:
         self._address = address
         self._limits = limits
         options, self._hide = address.resolved()
-        self._check_endpoint(options)
+        endpoint = options.get("endpoint_override")
+        if endpoint and not spec.allow_private:
+            check_endpoint(endpoint, source=spec.name)
         with self._telling():
             self._files = _file_system(address.scheme, options)
         self._base, _, self._last = address.path.rpartition("/")
@@ -125,27 +127,6 @@ class StorePlace:
             for info in infos
             if info.type == pafs.FileType.File and _is_part(info.path.removeprefix(folder))
         }
-
-    def _check_endpoint(self, options: dict[str, str]) -> None:
-        """An endpoint of the project file may be private only where that is allowed."""
-        endpoint = options.get("endpoint_override", "")
-        if not endpoint or self._spec.allow_private:
-            return
-        host, _, port = endpoint.rpartition("://")[2].partition(":")
-        try:
-            addresses = resolve_host(host, int(port or 443))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"source {self._spec.name!r}: the endpoint {endpoint!r} cannot be found "
-                f"({reason_of(error)}); correct it"
-            ) from error
-        private = [address for address in addresses if not is_public(address)]
-        if private:
-            raise DataError(
-                f"source {self._spec.name!r}: sources read public addresses only, and the endpoint "
-                f"{endpoint!r} leads to {private[0]}, which is not public; if it is yours and "
-                "meant, set 'allow_private: true' for this source"
-            )
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import socket
 import struct
 import threading
 import zlib
@@ -265,7 +266,7 @@ def test_secrets_of_the_store_reach_neither_plans_nor_messages(
         "AWS_ALLOW_HTTP": "true",
         "max_retries": "0",
     }
-    made = place("s3://bucket/t", options=options)
+    made = place("s3://bucket/t", options=options, allow_private=True)
     with pytest.raises(DataError, match="the Delta table s3://bucket/t cannot be") as caught:
         made.plan(None)
     assert "hunter2" not in str(caught.value) + str(made.identity()) + repr(made)
@@ -365,13 +366,46 @@ def test_a_table_on_an_object_store_is_read_with_its_options(
                 storage_options=options,
             )
         given = {**options, "AWS_SECRET_ACCESS_KEY": "${env:STORE_KEY}"}
-        stored = pulled(place("s3://lake/t", options=given), tmp_path / "p")
+        with pytest.raises(
+            DataError, match=r"'127\.0\.0\.1' of 'AWS_ENDPOINT_URL' leads to 127\.0"
+        ):
+            place("s3://lake/t", options=given).plan(None)
+        allowed = place("s3://lake/t", options=given, allow_private=True)
+        stored = pulled(allowed, tmp_path / "p")
         assert rows(stored)[1] == {"id": 1, "day": date(2031, 1, 2)}
         assert stored.lineage[0]["version"] == 1
         assert SECRET_KEY not in str(stored.lineage)
         monkeypatch.delenv("STORE_KEY")
         with pytest.raises(ProjectError, match="STORE_KEY is not set"):
-            place("s3://lake/t", options=given).plan(None)
+            allowed.plan(None)
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("s3://b/t", {"endpoint": "http://{at}"}),
+        ("s3://b/t", {"aws_metadata_endpoint": "http://{at}"}),
+        ("abfss://c@a.dfs.core.windows.net/t", {"azure_authority_host": "https://{at}"}),
+        ("gs://b/t", {"proxy_url": "http://{at}"}),
+        ("http://{at}/t", {}),
+    ],
+)
+def test_a_store_at_a_private_address_is_refused_and_never_called(
+    path: str, options: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = f"127.0.0.1:{server.getsockname()[1]}"
+        given = {name: value.format(at=at) for name, value in options.items()}
+        made = place(path.format(at=at), name="t", options=given)
+        for ask in (lambda: made.plan(None), made.sample, made.size_hint):
+            with pytest.raises(DataError, match=r"public addresses only, and the endpoint '127\."):
+                ask()
+        (stream,) = made.streams(PullPlan(({"version": 0, "files": None},)))
+        with pytest.raises(DataError, match="set 'allow_private: true'"):
+            list(stream.batches())
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_streams_travel_to_other_processes_without_secrets(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,7 @@ def test_secrets_of_the_catalog_reach_neither_plans_nor_messages(
 ) -> None:
     monkeypatch.setenv("CATALOG_PASSWORD", "hunter2hunter2")
     uri = "postgresql+psycopg://me:${env:CATALOG_PASSWORD}@127.0.0.1:1/c"
-    made = place(tmp_path, catalog={"uri": uri})
+    made = place(tmp_path, catalog={"uri": uri}, allow_private=True)
     with pytest.raises(DataError, match="the Iceberg catalog cannot be read") as caught:
         made.plan(None)
     assert "hunter2" not in str(caught.value) + str(made.identity()) + repr(made)
@@ -314,3 +315,69 @@ def test_streams_travel_to_other_processes(tmp_path: Path, catalog: Catalog) -> 
     travelled = pickle.loads(pickle.dumps(stream))  # noqa: S301  (in flight, as Ray does)
     (table,) = travelled.batches()
     assert table.num_rows == 10
+
+
+class RestCatalog(BaseHTTPRequestHandler):
+    """Iceberg's REST protocol as far as a reader needs it, over the tables of another catalog."""
+
+    server: RestServer
+
+    def do_GET(self) -> None:
+        """The configuration, or a table with its metadata."""
+        self.server.asked.append(self.path)
+        if self.path.startswith("/v1/config"):
+            answer: dict[str, Any] = {"defaults": {}, "overrides": {}}
+        else:
+            table = self.server.table
+            metadata = json.loads(table.metadata.model_dump_json(by_alias=True))
+            answer = {"metadata-location": table.metadata_location, "metadata": metadata}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class RestServer(ThreadingHTTPServer):
+    """On a free port of loopback."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(("127.0.0.1", 0), RestCatalog)
+        self.table = table
+        self.asked: list[str] = []
+
+
+def test_a_catalog_server_at_a_private_address_is_called_only_where_that_is_allowed(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    server = RestServer(items(catalog))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        at = {"type": "rest", "uri": f"http://127.0.0.1:{server.server_port}"}
+        with pytest.raises(DataError, match=r"endpoint '127\.0\.0\.1' of 'uri' leads to 127\.0"):
+            place(tmp_path, catalog=at).plan(None)
+        assert server.asked == []
+        found = rows(pulled(place(tmp_path, catalog=at, allow_private=True), tmp_path / "p"))
+        assert [row["id"] for row in found] == list(range(30))
+        assert server.asked[1].endswith("/namespaces/shop/tables/items")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_table_cannot_send_its_readers_to_a_private_store(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    table = items(catalog, 1)
+    with table.transaction() as change:
+        change.set_properties({"s3.endpoint": "http://169.254.169.254", "note": "http://wiki/x"})
+    with pytest.raises(DataError, match=r"'169\.254\.169\.254' of 's3\.endpoint' leads to 169\."):
+        place(tmp_path).plan(None)
+    allowed = place(tmp_path, allow_private=True)
+    assert allowed.sample().num_rows == 10
