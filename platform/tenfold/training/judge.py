@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tenfold.models import TargetMap
 from tenfold.models.boosting import booster_params
 
-__all__ = ["MAX_CELLS", "MAX_ROWS", "Judge", "Verdict", "parts_of_rows"]
+__all__ = ["MAX_CELLS", "MAX_ROWS", "Judge", "Verdict", "learned_truth", "parts_of_rows"]
 
 MAX_ROWS = 20_000
 """Rows a booster sees: what stands out of noise on fewer is what a model can use."""
@@ -82,6 +82,19 @@ def parts_of_rows(n_rows: int, position: NDArray[np.int64] | None) -> list[Part]
     ]
 
 
+def learned_truth(truth: NDArray[Any], task: str) -> NDArray[Any]:
+    """Class numbers as they are; a number in the form that is learned and judged.
+
+    >>> learned_truth(np.array([0.0, np.e**2 - 1.0]), "regression").round(6).tolist()
+    [-1.0, 1.0]
+    """
+    if task != "regression":
+        return truth
+    # On prices and counts the largest rows would be all that an error sees.
+    kind = "log1p" if truth.min() >= 0.0 else "none"
+    return TargetMap.fit(truth, kind, standardise=True).forward(truth)
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Judges sets of columns on the same parts of the same rows.
@@ -110,7 +123,7 @@ class Judge:
         Args:
             matrix: (n_rows, n_columns); NaN is missing.
         """
-        label = self._label()
+        label = learned_truth(self.truth, self.task)
         with ThreadPoolExecutor(max(1, self.threads)) as pool:
             found = list(pool.map(lambda part: self._fit(matrix, label, part), self.parts))
         losses, gains = zip(*found, strict=True)
@@ -120,13 +133,6 @@ class Judge:
     def _rounds(self) -> int:
         trees = self.n_classes if self.task == "multiclass" else 1
         return max(MIN_ROUNDS, min(ROUNDS, MAX_TREES // trees))
-
-    def _label(self) -> NDArray[Any]:
-        if self.task != "regression":
-            return self.truth
-        # On prices and counts the largest rows would be all that an error sees.
-        kind = "log1p" if self.truth.min() >= 0.0 else "none"
-        return TargetMap.fit(self.truth, kind, standardise=True).forward(self.truth)
 
     def _fit(
         self, matrix: Matrix, label: NDArray[Any], part: Part

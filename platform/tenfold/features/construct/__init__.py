@@ -1,4 +1,4 @@
-"""New columns from old ones: chosen from the profile, fitted on training rows, applied to codes."""
+"""New columns from old ones: rated and fitted on training rows, applied to codes."""
 
 from __future__ import annotations
 

@@ -1,38 +1,42 @@
-"""What is worth constructing, told from the profile of the training rows alone.
+"""What is worth constructing: columns rated by what they add to what their parents say.
 
-Pairs of numbers. For a linear form ``L = u a - v b`` the share of its variance that the target
-explains follows from what a profile holds: between-class (or target) covariances ``B`` and
-co-moments ``V``::
+Three steps, all on training rows alone and the same on every machine. *Nominate*: the pairs of
+numbers that the profile praises (`tenfold.features.construct.linear`), and the pairs of columns of
+any kind whose cells tell of the truth what neither side does
+(`tenfold.features.construct.screen`); so a pair of two strong columns is none for their strength.
+*Rate*: what is made of each pair, by what it adds on the rows to an additive model of all columns.
+*Choose*: the best of each kind, where they add more than chance would; then once more beside the
+best of these, since one strong column hides the others.
 
-    eta2(L) = (u2 Baa + v2 Bbb - 2 u v Bab) / (u2 Vaa + v2 Vbb - 2 u v Vab)
-
-A difference is that form with u = v = 1; a ratio is, to first order (the delta method), the form
-with u = 1/mean(a), v = 1/mean(b). A pair is wanted where the form says clearly more than the
-better of its two sides. What only an interaction shows is not seen here: reading rows for all pairs
-would cost more than it finds.
-
-Groups and crosses. The profile knows no pair of a category with another column, so these are the
-pairs of columns that go with the target most; whether they help is judged on rows
-(`tenfold.training.making`).
+The rows are those of the second read, which fits the makers too; nothing is read again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.profile import NumberAssociation
+from tenfold.features.codes import Codes
+from tenfold.features.construct.linear import DIGITS, linear_pairs
+from tenfold.features.construct.screen import Binned, Screen, binned_levels, binned_numbers
+from tenfold.features.construct.tables import (
+    frequent_cells,
+    group_slots,
+    group_statistics,
+)
 from tenfold.profile.strength import strength
-from tenfold.profile.target import ClassStats
 from tenfold.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
     from tenfold.profile import Profile
 
-__all__ = ["MAX_CONSTRUCTED", "Candidates", "choose_candidates"]
+__all__ = ["MAX_CONSTRUCTED", "MAX_SHARES", "Candidates", "choose_candidates"]
 
 MAX_DIFFERENCES = 4
 MAX_RATIOS = 4
@@ -42,27 +46,39 @@ MAX_SHARES = 3
 """Categories whose share of rows is a column: at most those of the grouped pairs."""
 MAX_CROSSES = 4
 MAX_CONSTRUCTED = MAX_DIFFERENCES + MAX_RATIOS + 3 * MAX_GROUPED + MAX_SHARES + MAX_CROSSES
-"""24: about a microsecond of row time each. TabPrep makes thousands and filters them with all rows
-in memory; here a candidate must be named before the rows are read."""
+"""24: about a microsecond of row time each."""
+
+MOST = {
+    "differences": MAX_DIFFERENCES,
+    "ratios": MAX_RATIOS,
+    "groups": MAX_GROUPED,
+    "crosses": MAX_CROSSES,
+}
 
 MIN_GAIN = 0.003
-"""Share of variance that a pair must explain beyond its better side."""
-NOISE_GAIN = 10.0
-"""Times what chance explains, (classes - 1) / rows, or 1 / rows for a number."""
-SAME = 1e-6
-"""Below this share of its sides' variance a form is rounding: the two columns are one."""
+"""Share of what the additive model leaves that a column must explain."""
 MIN_LEVELS, MAX_LEVELS = 3, 1000
 """Groups to aggregate over: two are told by the category itself, and thousands are names."""
 GROUP_ROWS = 10
 """Rows a group has on average, or its statistics are those of its own rows."""
 CROSS_CELLS = 20_000
 """Cells of a cross: most would be empty in a larger one."""
-DIGITS = 6
-"""Scores are compared to so many digits: co-moments depend on the order of blocks from the ninth
-on, and the choice must not."""
+SCREEN_ROWS = 10_000
+"""Spread over the rows: what adds less than shows on so many is not worth a column."""
+MIN_ROWS = 200
+"""Below that chance alone explains more than any column."""
+MAX_SCREENED = 100
+"""Columns whose pairs are tried, the strongest alone; half a second for the 4,950 pairs."""
+NOMINATED = 24
+"""Pairs of each kind that are rated, by the profile and by their cells each."""
+
+STRANGERS = (2, 3)
+"""Rows are paired with those half and a third of all rows further on."""
 
 Places = tuple[tuple[int, int], ...]
-Floats = npt.NDArray[np.float64]
+Pair = tuple[int, int]
+Make = Callable[[int, int, Codes, Codes], Sequence[Binned]]
+"""From two places and the codes of their columns to what is made of them, in bins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,151 +101,246 @@ class Candidates:
         return any((self.differences, self.ratios, self.groups, self.crosses))
 
 
-def choose_candidates(schema: Schema, profile: Profile) -> Candidates:
+def choose_candidates(
+    schema: Schema, profile: Profile, codes: Codes, truth: npt.NDArray[Any]
+) -> Candidates:
     """What is worth constructing.
 
     Args:
         schema: of the table.
         profile: of the training rows only.
+        codes: float64 (n_rows, `code_width` of the schema), training rows only, in hash order.
+        truth: (n_rows,) of the same rows: class numbers, or a number in the form that is learned.
 
     Returns:
-        None of any kind without a target: nothing says then what a column is good for.
+        None of any kind without a target, with fewer rows than `MIN_ROWS`, or where the truth does
+        not vary.
     """
-    if schema.target is None or not profile.n_rows:
+    if schema.target is None or not profile.n_rows or len(truth) < MIN_ROWS:
         return Candidates()
-    strengths = {name: round(strength(a)[1], DIGITS) for name, a in profile.associations.items()}
-    differences, ratios = _pairs(schema, profile)
-    return Candidates(
-        differences=differences,
-        ratios=ratios,
-        groups=_groups(schema, profile, strengths),
-        crosses=_crosses(schema, profile, strengths),
-    )
+    spread = np.linspace(0, len(truth) - 1, min(len(truth), SCREEN_ROWS)).astype(np.intp)
+    return _Rows(schema, profile, codes[spread], truth[spread]).choose()
 
 
-def _pairs(schema: Schema, profile: Profile) -> tuple[Places, Places]:
-    names = [
-        c.name
-        for c in schema.features
-        if c.kind in (Kind.NUMBER, Kind.INTEGER, Kind.DATETIME)
-        and c.name in profile.comoments.names
-        and profile.numbers[c.name].n_distinct > 2
-    ]
-    if len(names) < 2:
-        return (), ()
-    place = {column.name: k for k, column in enumerate(schema.features)}
-    between, spread, cross = _moments(schema, profile, names)
-    times = np.array([schema.column(name).kind is Kind.DATETIME for name in names])
-    numbers = [profile.numbers[name] for name in names]
-    gains = _gains(between, spread, cross, np.ones(len(names)))
-    gains[times[:, None] != times[None, :]] = 0.0  # seconds of an epoch minus a price mean nothing
-    means = np.array([n.mean if n.minimum > 0 or n.maximum < 0 else np.nan for n in numbers])
-    means[times] = np.nan
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        relative = _gains(between, spread, cross, 1.0 / means)
-        noise = np.sqrt([n.variance for n in numbers]) / np.abs(means)
-    n_classes = len(schema.target.domain or ()) if schema.target is not None else 0
-    least = max(MIN_GAIN, NOISE_GAIN * max(1, n_classes - 1) / profile.n_rows)
-    best = _ranked(gains, least, MAX_DIFFERENCES)
-    differences = tuple((place[names[i]], place[names[j]]) for i, j in best)
-    ratios = []
-    for i, j in _ranked(relative, least, MAX_RATIOS):
-        # The steadier of the two divides: 1/b of a b near 0 is all noise.
-        a, b = (i, j) if noise[j] <= noise[i] else (j, i)
-        ratios.append((place[names[a]], place[names[b]]))
-    return differences, tuple(ratios)
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """A pair that adds so much by what is made of it."""
+
+    gain: float
+    pair: Pair
+    made: Binned
 
 
-def _moments(schema: Schema, profile: Profile, names: list[str]) -> tuple[Floats, Floats, Floats]:
-    """``B``, the variances ``V[i, i]`` where j has a value, and the covariances ``V[i, j]``."""
-    moments = profile.comoments
-    at = np.array([moments.names.index(name) for name in names])
-    n = np.maximum(moments.n[np.ix_(at, at)], 1)
-    spread, cross = (m[np.ix_(at, at)] / n for m in (moments.m2, moments.c2))
-    target = schema.target
-    if target is not None and target.name in moments.names:
-        y = moments.names.index(target.name)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            variance = moments.m2[y, y] / max(1, int(moments.n[y, y]))
-            covariance = moments.c2[at, y] / np.maximum(moments.n[at, y], 1)
-            return np.outer(covariance, covariance) / variance, spread, cross
-    apart = np.stack([_class_means(profile.associations[name]) for name in names])
-    with np.errstate(invalid="ignore", over="ignore"):
-        return apart @ apart.T, spread, cross
+@dataclass(frozen=True)
+class _Rows:
+    """Some training rows and who may be a parent on them."""
 
+    schema: Schema
+    profile: Profile
+    codes: Codes
+    truth: npt.NDArray[Any]
 
-def _class_means(association: object) -> Floats:
-    """Per class, the distance of a number's mean to the overall one times the root of the share."""
-    if not isinstance(association, NumberAssociation):
-        raise TypeError("class means need a number's association")
-    stats = association.stats
-    if not isinstance(stats, ClassStats):
-        raise TypeError("class means need a target of classes")
-    counts = stats.counts[:-1].astype(np.float64)
-    rows = counts.sum(axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = (counts * association.cells[:, None]).sum(axis=0)
-        overall = sums.sum() / max(1.0, rows.sum())
-        apart = np.where(rows > 0, sums / np.maximum(rows, 1.0) - overall, 0.0)
-        return np.asarray(apart * np.sqrt(rows / max(1.0, rows.sum())))
+    @cached_property
+    def binned(self) -> dict[int, Binned]:
+        """The columns in bins, by place; a category without a domain has none."""
+        found = {}
+        for place, column in enumerate(self.schema.features):
+            if column.kind is not Kind.CATEGORY:
+                found[place] = binned_numbers(self.codes[:, place])
+            elif column.domain:
+                found[place] = binned_levels(self.codes[:, place])
+        return found
 
+    @cached_property
+    def _alone(self) -> list[Binned]:
+        """The columns of the additive model: of a category all of its levels."""
+        columns = self.schema.features
+        return [
+            binned_levels(self.codes[:, place], n_levels=len(columns[place].domain or ()))
+            if columns[place].kind is Kind.CATEGORY
+            else binned
+            for place, binned in self.binned.items()
+        ]
 
-def _gains(between: Floats, spread: Floats, cross: Floats, weights: Floats) -> Floats:
-    """For each pair, what the form explains beyond its better side; 0 where it has no meaning."""
-    with np.errstate(all="ignore"):
-        square, product = weights * weights, np.outer(weights, weights)
-        sides = square[:, None] * spread
-        total = sides + sides.T - 2.0 * product * cross
-        own = square * np.diag(between)
-        explained = own[:, None] + own[None, :] - 2.0 * product * between
-        alone = np.diag(between) / np.diag(spread)
-        form = np.where(total > SAME * (sides + sides.T), explained / total, 0.0)
-        gain = form - np.maximum(alone[:, None], alone[None, :])
-    return np.where(np.isfinite(gain) & (form <= 1.0 + SAME), gain, 0.0)
+    def choose(self) -> Candidates:
+        """In two looks: what stands out, then what stands out beside the best of each kind."""
+        first = self._look(Screen.of(self._alone, self.truth))
+        best = [found[0].made for found in first.values() if found]
+        second = self._look(Screen.of([*self._alone, *best], self.truth)) if best else {}
+        return Candidates(
+            **{
+                kind: tuple(dict.fromkeys(one.pair for one in (*found, *second.get(kind, ()))))[
+                    : MOST[kind]
+                ]
+                for kind, found in first.items()
+            }
+        )
 
+    def _look(self, screen: Screen) -> dict[str, list[_Rated]]:
+        if not screen.n_outputs:
+            return {}
+        cells = {kind: self._by_cells(screen, pairs) for kind, pairs in self._pairs.items()}
+        differences, ratios = self._praised
+        nominated = {
+            "differences": [*differences, *cells["numbers"]],
+            "ratios": list(self._divided([*ratios, *cells["numbers"]])),
+            "groups": cells["groups"],
+            "crosses": cells["crosses"],
+        }
+        make = {
+            "differences": self._difference,
+            "ratios": self._ratio,
+            "groups": self._grouped,
+            "crosses": self._cross,
+        }
+        return {kind: self._rate(screen, nominated[kind], make[kind]) for kind in nominated}
 
-def _ranked(gains: Floats, least: float, most: int) -> list[tuple[int, int]]:
-    """The pairs i < j with the largest gains; of equals the first."""
-    scores = np.round(np.triu(gains, k=1), DIGITS)
-    order = np.argsort(-scores, axis=None, kind="stable")[:most]
-    pairs = [(int(k) // len(scores), int(k) % len(scores)) for k in order]
-    return [(i, j) for i, j in pairs if scores[i, j] >= least]
+    @cached_property
+    def _pairs(self) -> dict[str, list[Pair]]:
+        """All pairs that have cells."""
+        numbers, categories = self._numbers(Kind.NUMBER, Kind.INTEGER), self._categories
+        groups = [place for place in categories if self._can_group(place)]
+        # Seconds of an epoch minus a price mean nothing.
+        alike = (numbers, self._times)
+        return {
+            "numbers": [pair for some in alike for pair in combinations(some, 2)],
+            "groups": list(product(groups, numbers)),
+            "crosses": [pair for pair in combinations(categories, 2) if self._can_cross(pair)],
+        }
 
+    @cached_property
+    def _praised(self) -> tuple[list[Pair], list[Pair]]:
+        """Pairs for differences and for ratios that the profile praises."""
+        places = self._numbers(Kind.NUMBER, Kind.INTEGER, Kind.DATETIME)
+        known = self.profile.comoments.names
+        places = [place for place in places if self._column(place).name in known]
+        names = [self._column(place).name for place in places]
+        found = linear_pairs(self.schema, self.profile, names, most=NOMINATED)
+        differences, ratios = ([(places[i], places[j]) for i, j in pairs] for pairs in found)
+        times = self._times
+        return [p for p in differences if (p[0] in times) == (p[1] in times)], ratios
 
-def _groups(schema: Schema, profile: Profile, strengths: dict[str, float]) -> Places:
-    categories = [(k, c) for k, c in _categories(schema, profile) if _can_group(c, profile)]
-    numbers = [
-        (k, c)
-        for k, c in enumerate(schema.features)
-        if c.kind in (Kind.NUMBER, Kind.INTEGER) and profile.numbers[c.name].n_distinct > 2
-    ]
-    scored = [
-        (-round(strengths[c.name] * strengths[x.name], DIGITS), k, j)
-        for k, c in categories
-        for j, x in numbers
-    ]
-    return tuple((k, j) for _, k, j in sorted(scored)[:MAX_GROUPED])
+    @cached_property
+    def _times(self) -> list[int]:
+        return self._numbers(Kind.DATETIME)
 
+    def _numbers(self, *kinds: Kind) -> list[int]:
+        numbers = self.profile.numbers
+        return self._strongest(
+            place
+            for place, column in enumerate(self.schema.features)
+            if column.kind in kinds and numbers[column.name].n_distinct > 2
+        )
 
-def _categories(schema: Schema, profile: Profile) -> list[tuple[int, Column]]:
-    return [
-        (k, c)
-        for k, c in enumerate(schema.features)
-        if c.kind is Kind.CATEGORY and c.domain and profile.categories[c.name].n_distinct > 1
-    ]
+    @cached_property
+    def _categories(self) -> list[int]:
+        return self._strongest(
+            place
+            for place, column in enumerate(self.schema.features)
+            if column.kind is Kind.CATEGORY
+            and column.domain
+            and self.profile.categories[column.name].n_distinct > 1
+        )
 
+    def _strongest(self, places: Iterator[int]) -> list[int]:
+        found = list(places)
+        if len(found) <= MAX_SCREENED:
+            return found
+        alone = self.profile.associations
+        named = {place: alone[self.schema.features[place].name] for place in found}
+        ranked = sorted(found, key=lambda place: -round(strength(named[place])[1], DIGITS))
+        return sorted(ranked[:MAX_SCREENED])
 
-def _can_group(column: Column, profile: Profile) -> bool:
-    n_levels = profile.categories[column.name].n_distinct
-    return MIN_LEVELS <= n_levels <= min(MAX_LEVELS, profile.n_rows // GROUP_ROWS)
+    def _can_group(self, place: int) -> bool:
+        n_levels = self.profile.categories[self._column(place).name].n_distinct
+        return MIN_LEVELS <= n_levels <= min(MAX_LEVELS, self.profile.n_rows // GROUP_ROWS)
 
+    def _can_cross(self, pair: Pair) -> bool:
+        return len(self._domain(pair[0])) * len(self._domain(pair[1])) <= CROSS_CELLS
 
-def _crosses(schema: Schema, profile: Profile, strengths: dict[str, float]) -> Places:
-    categories = _categories(schema, profile)
-    scored = [
-        (-round(strengths[a.name] * strengths[b.name], DIGITS), i, j)
-        for n, (i, a) in enumerate(categories)
-        for j, b in categories[n + 1 :]
-        if len(a.domain or ()) * len(b.domain or ()) <= CROSS_CELLS
-    ]
-    return tuple((i, j) for _, i, j in sorted(scored)[:MAX_CROSSES])
+    def _column(self, place: int) -> Column:
+        return self.schema.features[place]
+
+    def _domain(self, place: int) -> Sequence[str]:
+        return self._column(place).domain or ()
+
+    def _by_cells(self, screen: Screen, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs whose cells say most, of equals the first."""
+        says = [
+            (-round(screen.of_cells(self.binned[i], self.binned[j]), DIGITS), k)
+            for k, (i, j) in enumerate(pairs)
+        ]
+        return [pairs[k] for _, k in sorted(says)[:NOMINATED]]
+
+    def _divided(self, pairs: Sequence[Pair]) -> Iterator[Pair]:
+        """The steadier of two divides: 1/b of a b near 0 is all noise."""
+        for i, j in pairs:
+            if i in self._times or j in self._times:
+                continue
+            noise_i, noise_j = self._noise(i), self._noise(j)
+            if min(noise_i, noise_j) < np.inf:
+                yield (i, j) if noise_j <= noise_i else (j, i)
+
+    def _noise(self, place: int) -> float:
+        """Spread over the mean; no column of both signs, or with a 0, divides."""
+        number = self.profile.numbers[self._column(place).name]
+        if not (number.minimum > 0 or number.maximum < 0):
+            return np.inf
+        with np.errstate(over="ignore", invalid="ignore"):
+            noise = float(np.sqrt(number.variance) / np.abs(number.mean))
+        return noise if np.isfinite(noise) else np.inf
+
+    def _rate(self, screen: Screen, pairs: Iterable[Pair], make: Make) -> list[_Rated]:
+        """What adds more than chance, the best first; of equals the first by place."""
+        tried = [self._gain(screen, pair, make) for pair in sorted(set(pairs))]
+        found = [one for one in tried if one is not None and one.gain >= MIN_GAIN]
+        return sorted(found, key=lambda one: (-one.gain, one.pair))
+
+    def _gain(self, screen: Screen, pair: Pair, make: Make) -> _Rated | None:
+        """What a column made of two adds, less what it would add with one of them of other rows.
+
+        Where little noise is left any function of a strong column adds by sharper bins of it; that
+        part stays when the other side is a stranger's.
+        """
+        sides = [self.codes[:, place] for place in pair]
+        parents = [self.binned[place] for place in pair]
+        made = make(*pair, *sides)
+        rated = [screen.adds(one, parents) for one in made]
+        gains = np.array([gain for gain, _ in rated])
+        if not len(gains) or float(gains.max()) < MIN_GAIN:
+            return None
+        sharper = np.zeros(len(gains))
+        for side, part in product((0, 1), STRANGERS):
+            apart = len(self.codes) // part  # rows are in hash order, so these are strangers
+            mixed = [np.roll(v, apart) if k == side else v for k, v in enumerate(sides)]
+            known = [p.rolled(apart) if k == side else p for k, p in enumerate(parents)]
+            others = [screen.adds(one, known)[0] for one in make(*pair, *mixed)]
+            if len(others) == len(gains):
+                sharper = np.maximum(sharper, others)
+        bounds = [screen.chance(free) for _, free in rated]
+        net = np.where(gains >= bounds, gains - sharper, 0.0)
+        best = int(np.argmax(net))
+        return _Rated(round(float(net[best]), DIGITS), pair, made[best])
+
+    def _difference(self, i: int, j: int, left: Codes, right: Codes) -> Sequence[Binned]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [binned_numbers(left - right)]
+
+    def _ratio(self, i: int, j: int, left: Codes, right: Codes) -> Sequence[Binned]:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return [binned_numbers(left / right)]
+
+    def _grouped(self, i: int, j: int, category: Codes, number: Codes) -> Sequence[Binned]:
+        size = len(self._domain(i))
+        slots = group_slots(category, size=size)
+        tables = group_statistics(category, number, size=size)
+        mean, spread = (np.array(table)[slots] for table in tables)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [binned_numbers(values) for values in (number - mean, mean, spread)]
+
+    def _cross(self, i: int, j: int, left: Codes, right: Codes) -> Sequence[Binned]:
+        height, width = len(self._domain(i)), len(self._domain(j))
+        cells = frequent_cells(left, right, n_cells=height * width, width=width)
+        known = (left >= 0.0) & (right >= 0.0)
+        joined = np.where(known, left * width + right, np.nan)
+        return [binned_levels(joined, n_levels=len(cells))] if len(cells) > 1 else []

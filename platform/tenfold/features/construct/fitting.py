@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from tenfold.features.codes import Codes
 from tenfold.features.construct.base import Maker
 from tenfold.features.construct.candidates import MAX_SHARES, Candidates
@@ -19,18 +16,11 @@ from tenfold.features.construct.construction import Construction
 from tenfold.features.construct.crosses import Cross
 from tenfold.features.construct.groups import Aggregate, Deviation
 from tenfold.features.construct.pairs import Difference, Ratio
+from tenfold.features.construct.tables import frequent_cells, group_shares, group_statistics
 from tenfold.schema import Schema
 
 __all__ = ["fit_construction"]
 
-SHRINK_ROWS = 10.0
-"""Rows of "all rows" that every group is given on top of its own; the usual smoothing of means."""
-CROSS_ROWS = 10
-"""A pair of categories seen less often is unseen: nothing could be learned about it."""
-CROSS_CATEGORIES = 256
-"""Most categories of a cross, the most frequent; more would be too rare to learn from."""
-
-Groups = npt.NDArray[np.intp]
 Made = tuple[Maker, list[str]]
 
 
@@ -83,13 +73,13 @@ def _fit_groups(schema: Schema, pairs: Sequence[tuple[int, int]], codes: Codes) 
     means: list[tuple[float, ...]] = []
     for category, number in pairs:
         size = len(columns[category].domain or ())
-        mean, spread = _statistics(codes[:, category], codes[:, number], size=size)
+        mean, spread = group_statistics(codes[:, category], codes[:, number], size=size)
         what = f"({columns[number].name}) by {columns[category].name}"
         tables += [(category, mean, f"mean{what}"), (category, spread, f"std{what}")]
         means.append(mean)
     for category in list(dict.fromkeys(category for category, _ in pairs))[:MAX_SHARES]:
         size = len(columns[category].domain or ())
-        shares = _shares(codes[:, category], size=size)
+        shares = group_shares(codes[:, category], size=size)
         tables.append((category, shares, f"share by {columns[category].name}"))
     categories, numbers = zip(*pairs, strict=True)
     apart = [f"{columns[x].name} - mean by {columns[c].name}" for c, x in pairs]
@@ -100,49 +90,13 @@ def _fit_groups(schema: Schema, pairs: Sequence[tuple[int, int]], codes: Codes) 
     ]
 
 
-def _slots(codes: Codes, *, size: int) -> Groups:
-    """Per row its place in a table ``[missing, unseen, code 0, ...]``."""
-    return np.where(np.isnan(codes), 0.0, np.clip(codes, -1.0, size - 1) + 2.0).astype(np.intp)
-
-
-def _statistics(
-    category: Codes, number: Codes, *, size: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Shrunken mean and standard deviation of a number per group; unseen stands for all rows."""
-    known = np.isfinite(number)
-    slots, values = _slots(category[known], size=size), number[known]
-    with np.errstate(over="ignore", invalid="ignore"):
-        center = float(values.mean()) if len(values) else np.nan
-        apart = values - center
-        variance = float(np.mean(apart * apart)) if len(values) else np.nan
-        n = np.bincount(slots, minlength=size + 2).astype(np.float64)
-        sums = np.bincount(slots, weights=apart, minlength=size + 2)
-        own = sums / np.maximum(n, 1.0)
-        within = apart - own[slots]
-        squares = np.bincount(slots, weights=within * within, minlength=size + 2)
-        n[1] = sums[1] = squares[1] = 0.0
-        mean = center + sums / (n + SHRINK_ROWS)
-        spread = np.sqrt((squares + SHRINK_ROWS * variance) / (n + SHRINK_ROWS))
-    return _plain(mean), _plain(spread)
-
-
-def _plain(values: Codes) -> tuple[float, ...]:
-    return tuple(np.where(np.isfinite(values), values, np.nan).tolist())
-
-
-def _shares(category: Codes, *, size: int) -> tuple[float, ...]:
-    n = np.bincount(_slots(category, size=size), minlength=size + 2).astype(np.float64)
-    n[1] = 0.0
-    return _plain(n / max(1, len(category)))
-
-
 def _fit_crosses(schema: Schema, pairs: Sequence[tuple[int, int]], codes: Codes) -> list[Made]:
     columns = schema.features
     kept: list[tuple[int, int, int, int, tuple[int, ...]]] = []
     names: list[str] = []
     for a, b in pairs:
         height, width = len(columns[a].domain or ()), len(columns[b].domain or ())
-        cells = _frequent_cells(codes[:, a], codes[:, b], n_cells=height * width, width=width)
+        cells = frequent_cells(codes[:, a], codes[:, b], n_cells=height * width, width=width)
         if len(cells) > 1:
             kept.append((a, b, height, width, cells))
             names.append(f"{columns[a].name} & {columns[b].name}")
@@ -150,11 +104,3 @@ def _fit_crosses(schema: Schema, pairs: Sequence[tuple[int, int]], codes: Codes)
         return []
     left, right, heights, widths, cells_of = zip(*kept, strict=True)
     return [(Cross(left, right, heights, widths, cells_of).sorted_by_text(columns), names)]
-
-
-def _frequent_cells(left: Codes, right: Codes, *, n_cells: int, width: int) -> tuple[int, ...]:
-    """The most frequent cells with `CROSS_ROWS` rows or more; of equals the first."""
-    known = (left >= 0.0) & (right >= 0.0)
-    counts = np.bincount((left[known] * width + right[known]).astype(np.intp), minlength=n_cells)
-    ranked = np.argsort(-counts, kind="stable")[:CROSS_CATEGORIES]
-    return tuple(int(cell) for cell in ranked if counts[cell] >= CROSS_ROWS)

@@ -10,7 +10,7 @@ import pytest
 from tenfold.canonical import canonical_json
 from tenfold.features import encode_table
 from tenfold.features.construct import Candidates, Construction, fit_construction
-from tenfold.features.construct.fitting import CROSS_CATEGORIES, CROSS_ROWS, SHRINK_ROWS
+from tenfold.features.construct.tables import CROSS_CATEGORIES, CROSS_ROWS, SHRINK_ROWS
 from tenfold.schema import Column, Kind, Schema
 from tenfold.testing.mixed import mixed_schema, mixed_table
 
