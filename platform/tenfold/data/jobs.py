@@ -35,6 +35,7 @@ from tenfold.profile.course import Axis
 from tenfold.schema import Column, Role, Schema
 
 if TYPE_CHECKING:
+    from tenfold.profile.runs import Windows
     from tenfold.profile.survey import Survey
 
 __all__ = [
@@ -173,6 +174,7 @@ class FinishJob:
         schema: of the rows.
         axis: what the survey goes along.
         limit: largest row hash that may be in the survey's sample.
+        windows: where its runs of adjacent rows lie.
     """
 
     folder: Path
@@ -183,6 +185,7 @@ class FinishJob:
     schema: Schema
     axis: Axis
     limit: int
+    windows: Windows
 
     def __call__(self, piece: int) -> None:
         """Finish one piece."""
@@ -229,6 +232,7 @@ class FinishJob:
             hashes=from_binary(rows.column(HASH))[:, 0],
             positions=rows.column(ROW).to_numpy(),
             limit=self.limit,
+            windows=self.windows,
         )
 
 

@@ -42,6 +42,7 @@ from tenfold.data.snapshot import FORMAT_VERSION, LATEST, MANIFEST, Snapshot
 from tenfold.data.source import Shard, Source, TableSource
 from tenfold.data.work import Work, locked, open_work
 from tenfold.errors import DataError
+from tenfold.profile.runs import Windows
 from tenfold.profile.sample import hash_limit
 from tenfold.progress import SILENT, Progress
 from tenfold.project.sources import FileSource as FileSpec
@@ -260,6 +261,7 @@ def _carry_out(
         schema=schema,
         axis=split.axis,
         limit=hash_limit(split.n_train),
+        windows=Windows.of(split.facts["n_records"]),
     )
     work.run("split and profile", finish, fact_file)
     return {

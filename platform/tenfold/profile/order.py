@@ -1,8 +1,8 @@
 """Does the order of the file mean something: time, groups, or a column that it was sorted by?
 
-Judged on the sample in order of the source, by how alike rows are that stand together. In a table
-of more rows than the sample holds these stand apart in the file: time and sorting are seen as
-well, groups only where they are longer than that distance. Sources:
+Judged by how alike rows are that stand together, in two samples in order of the source: the spread
+one, whose rows stand apart in a larger table, for time, sorting and long groups, and the runs of
+adjacent rows for groups as short as two. Sources:
 R. Bartels, "The rank version of von Neumann's ratio test for randomness" (1982), for numbers; for
 categories the number of equal neighbors, D. Barton and F. David, "Multiple runs" (1957).
 """
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tenfold.profile.columns import NUMBER_KINDS, column_values
 from tenfold.profile.finding import Finding, Law, Level
 from tenfold.profile.grid import Floats
+from tenfold.profile.runs import Runs
 from tenfold.profile.strength import correlation_ratio, cramers_v
 from tenfold.profile.survey import Survey, surveyed_columns
 from tenfold.schema import Column, Kind, Role, Schema
@@ -72,35 +73,50 @@ class Alike:
 def order_of(survey: Survey) -> list[Alike]:
     """Each surveyed column but the time, judged; columns that do not vary are left out."""
     columns = [c for c in surveyed_columns(survey.schema) if c.role is not Role.TIME]
-    judged = [
-        (column, found)
-        for column in columns
-        if (found := _judge(survey.sample.table.column(column.name), column)) is not None
-    ]
-    bound = NormalDist().inv_cdf(1.0 - FAMILY_ALPHA / 2.0 / max(1, len(judged)))
-    return [
-        Alike(column, alike, bound * error, is_sorted)
-        for column, (alike, error, is_sorted) in judged
-    ]
+    judged = [(column, found) for column in columns if (found := _both(survey, column))]
+    n_tests = max(1, sum(len(found) for _, found in judged))
+    bound = NormalDist().inv_cdf(1.0 - FAMILY_ALPHA / 2.0 / n_tests)
+    told = []
+    for column, found in judged:
+        alike, error, _ = max(found, key=lambda one: abs(one[0]) / one[1])
+        told.append(Alike(column, alike, bound * error, any(one[2] for one in found)))
+    return told
 
 
 Judged = tuple[float, float, bool]
+Together = npt.NDArray[np.bool_]
 
 
-def _judge(values: pa.ChunkedArray, column: Column) -> Judged | None:
+def _both(survey: Survey, column: Column) -> list[Judged]:
+    """By the spread rows, and by the runs, which tell of sorting nothing that the others do not."""
+    found = [_judge(survey.sample.table.column(column.name), column)]
+    if survey.runs.n_rows:
+        near = _judge(survey.runs.table.column(column.name), column, survey.runs)
+        found.append(None if near is None else (*near[:2], False))
+    return [one for one in found if one is not None and one[1] > 0.0]
+
+
+def _judge(values: pa.ChunkedArray, column: Column, runs: Runs | None = None) -> Judged | None:
     array = values.combine_chunks()
     if column.kind in NUMBER_KINDS:
         numbers = column_values(array)
-        return number_neighbors(numbers[np.isfinite(numbers)])
-    encoded = array.drop_null().dictionary_encode()
-    return category_neighbors(encoded.indices.to_numpy(zero_copy_only=False))
+        known = np.isfinite(numbers)
+        return number_neighbors(numbers[known], _together(runs, known))
+    known = array.is_valid().to_numpy(zero_copy_only=False)
+    codes = array.drop_null().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return category_neighbors(codes, _together(runs, known))
 
 
-def number_neighbors(values: Floats) -> Judged | None:
+def _together(runs: Runs | None, known: npt.NDArray[np.bool_]) -> Together | None:
+    return None if runs is None else runs.same_run(np.flatnonzero(known))
+
+
+def number_neighbors(values: Floats, together: Together | None = None) -> Judged | None:
     """How alike neighbors are, its standard error in a random order, whether they are sorted.
 
     Args:
         values: finite, in order of the file, shape (n_rows,).
+        together: which of the n_rows - 1 pairs of neighbors count; all by default.
 
     >>> number_neighbors(np.arange(100.0))[2]
     True
@@ -114,14 +130,19 @@ def number_neighbors(values: Floats) -> Judged | None:
     ends = np.cumsum(counts)
     ranks = (ends - (counts - 1) / 2.0)[inverse]  # equal values share their mean rank
     steps = np.diff(ranks)
+    if together is not None:
+        steps = steps[together]
+    if len(steps) < MIN_ROWS - 1:
+        return None
     spread = float(np.var(ranks))
     alike = 1.0 - float(np.mean(steps * steps)) / (2.0 * spread)
     up, down = int((steps > 0).sum()), int((steps < 0).sum())
     breaks = min(up, down) / max(1, up + down)
-    return alike, 1.0 / math.sqrt(n), alike >= SORTED_ALIKE and breaks <= SORTED_BREAKS
+    error = 1.0 / math.sqrt(n if together is None else len(steps))
+    return alike, error, alike >= SORTED_ALIKE and breaks <= SORTED_BREAKS
 
 
-def category_neighbors(codes: npt.NDArray[Any]) -> Judged | None:
+def category_neighbors(codes: npt.NDArray[Any], together: Together | None = None) -> Judged | None:
     """As `number_neighbors`, for codes without an order.
 
     >>> category_neighbors(np.repeat([0, 1], 50))[2]
@@ -133,6 +154,11 @@ def category_neighbors(codes: npt.NDArray[Any]) -> Judged | None:
     if n < MIN_ROWS or second >= 1.0 - 1e-12:
         return None
     same = codes[1:] == codes[:-1]
+    if together is not None:
+        same = same[together]
+    if len(same) < MIN_ROWS - 1:
+        return None
+    n = n if together is None else len(same)
     alike = (float(same.mean()) - second) / (1.0 - second)
     error = math.sqrt(max(0.0, second + second * second - 2.0 * third) / n) / (1.0 - second)
     runs, distinct = int((~same).sum()) + 1, int((shares > 0).sum())

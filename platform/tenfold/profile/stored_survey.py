@@ -10,6 +10,7 @@ import pyarrow as pa
 from tenfold.errors import ArtifactError
 from tenfold.profile.codec import AnyArray, decode, encode
 from tenfold.profile.course import Axis, Course
+from tenfold.profile.runs import Runs
 from tenfold.profile.sample import Sample
 from tenfold.profile.survey import Survey
 from tenfold.profile.target import ClassStats, NumberStats
@@ -33,6 +34,8 @@ def dump_survey(survey: Survey) -> bytes:
         "hashes": sample.hashes,
         "positions": sample.positions,
         "sample": np.frombuffer(_to_ipc(sample.table), dtype=np.uint8),
+        "run_positions": survey.runs.positions,
+        "runs": np.frombuffer(_to_ipc(survey.runs.table), dtype=np.uint8),
     }
     for i, number in enumerate(course.numbers.values()):
         arrays |= {f"n{i}.{name}": array for name, array in number.arrays().items()}
@@ -71,6 +74,12 @@ def load_survey(data: bytes) -> Survey:
 
 
 def _load(head: dict[str, Any], arrays: dict[str, AnyArray]) -> Survey:
+    sample = Sample(
+        arrays["hashes"].astype(np.uint64), _ints(arrays["positions"]), _from_ipc(arrays["sample"])
+    )
+    runs = Runs(np.zeros(0, np.int64), sample.table.slice(0, 0))
+    if "runs" in arrays:  # which older surveys have not
+        runs = Runs(_ints(arrays["run_positions"]), _from_ipc(arrays["runs"]))
     return Survey(
         schema=Schema.from_dict(head["schema"]),
         axis=Axis(head["axis"], tuple(arrays["edges"].tolist())),
@@ -92,16 +101,17 @@ def _load(head: dict[str, Any], arrays: dict[str, AnyArray]) -> Survey:
         ),
         absent=_ints(arrays["absent"]),
         later={name: (int(both), int(late)) for name, (both, late) in head["later"].items()},
-        sample=Sample(
-            arrays["hashes"].astype(np.uint64),
-            _ints(arrays["positions"]),
-            pa.ipc.open_file(pa.py_buffer(arrays["sample"].tobytes())).read_all(),
-        ),
+        sample=sample,
+        runs=runs,
     )
 
 
 def _ints(array: AnyArray) -> AnyArray:
     return array.astype(np.int64)
+
+
+def _from_ipc(array: AnyArray) -> pa.Table:
+    return pa.ipc.open_file(pa.py_buffer(array.tobytes())).read_all()
 
 
 def _to_ipc(table: pa.Table) -> bytes:

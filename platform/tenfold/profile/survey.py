@@ -2,14 +2,14 @@
 
 Nothing is fitted from it and no artifact carries it: it lies beside the profiles in a snapshot.
 Together they are made in the one scan: how columns go over time or along the file, which are
-missing together, which dates are later than the time of the row, and a sample of rows for what
-needs pairs of values.
+missing together, which dates are later than the time of the row, a sample of rows for what needs
+pairs of values, and runs of adjacent rows for what needs neighbors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from tenfold.profile.columns import NUMBER_KINDS, column_values, one_array
 from tenfold.profile.course import Axis, Course
 from tenfold.profile.grid import Floats, Ints
 from tenfold.profile.profile import profiled_columns
+from tenfold.profile.runs import NO_WINDOWS, Runs, Windows
 from tenfold.profile.sample import Sample
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -62,6 +63,7 @@ class Survey:
         later: date-time feature to (rows that have it and the time, of these later than the
             time); empty without a time column of dates.
         sample: rows for what needs pairs of values.
+        runs: adjacent rows; none in a table that the sample holds whole.
     """
 
     schema: Schema
@@ -71,6 +73,7 @@ class Survey:
     absent: Ints
     later: Mapping[str, tuple[int, int]]
     sample: Sample
+    runs: Runs
 
     @classmethod
     def from_table(
@@ -82,6 +85,7 @@ class Survey:
         hashes: npt.NDArray[np.uint64],
         positions: Ints,
         limit: int = 2**64 - 1,
+        windows: Windows = NO_WINDOWS,
     ) -> Survey:
         """Survey the rows of a cleaned table.
 
@@ -92,14 +96,20 @@ class Survey:
             hashes: a uniform hash of each row, shape (n_rows,).
             positions: of each row in its source, shape (n_rows,).
             limit: largest hash that may be in the sample, see `hash_limit`.
+            windows: where the runs lie, the same for all blocks.
 
         Raises:
             DataError: a column is missing.
         """
+        import pyarrow as pa
+
         columns = surveyed_columns(schema)
         arrays = {c.name: one_array(table, c.name) for c in columns}
         values = {c.name: column_values(arrays[c.name]) for c in columns if c.kind in NUMBER_KINDS}
         strings = {c.name: (c, arrays[c.name]) for c in columns if c.name not in values}
+        rows = pa.table(arrays)
+        sample = Sample.from_table(rows, hashes=hashes, positions=positions, limit=limit)
+        runs = Runs.from_table(rows, positions=positions, windows=windows)
         along = positions.astype(np.float64) if axis.column is None else values[axis.column]
         return cls(
             schema=schema,
@@ -108,9 +118,8 @@ class Survey:
             course=Course.from_columns(along, axis, numbers=values, strings=strings),
             absent=_absent([arrays[c.name] for c in columns], n_rows=table.num_rows),
             later=_later(columns, values),
-            sample=Sample.from_table(
-                _bounded(columns, arrays), hashes=hashes, positions=positions, limit=limit
-            ),
+            sample=replace(sample, table=_bounded(columns, sample.table)),
+            runs=replace(runs, table=_bounded(columns, runs.table)),
         )
 
     @classmethod
@@ -141,6 +150,7 @@ class Survey:
                 for name in first.later
             },
             sample=Sample.merge_all([part.sample for part in parts]),
+            runs=Runs.merge_all([part.runs for part in parts]),
         )
 
     def merge(self, other: Survey) -> Survey:
@@ -165,19 +175,16 @@ class Survey:
         return load_survey(data)
 
 
-def _bounded(columns: Sequence[Column], arrays: Mapping[str, pa.Array]) -> pa.Table:
+def _bounded(columns: Sequence[Column], rows: pa.Table) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kept = {
-        column.name: pc.utf8_slice_codeunits(
-            arrays[column.name], 0, 0 if column.kind is Kind.TEXT else MAX_CHARACTERS
-        )
-        if pa.types.is_string(arrays[column.name].type)
-        else arrays[column.name]
-        for column in columns
-    }
-    return pa.table(kept)
+    for place, column in enumerate(columns):
+        if pa.types.is_string(rows.schema.field(place).type):
+            most = 0 if column.kind is Kind.TEXT else MAX_CHARACTERS
+            cut = pc.utf8_slice_codeunits(rows.column(place), 0, most)
+            rows = rows.set_column(place, column.name, cut)
+    return rows.combine_chunks()
 
 
 def _absent(arrays: Sequence[pa.Array], *, n_rows: int) -> Ints:

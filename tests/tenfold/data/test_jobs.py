@@ -33,6 +33,7 @@ from tenfold.data.source import TableSource
 from tenfold.data.split import SplitRule
 from tenfold.profile import Profile
 from tenfold.profile.course import Axis
+from tenfold.profile.runs import Windows
 from tenfold.profile.survey import Survey
 
 TABLE = pa.table(
@@ -63,7 +64,17 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
     np.array([-1, 0, -2, *[1] * 25], dtype=np.int8).tofile(labels)
     target = tmp_path / "snapshot"
     finish = _travelled(
-        FinishJob(tmp_path, target, labels, (0, 18), (0, 20), schema, Axis.of_rows(30), 2**64 - 1)
+        FinishJob(
+            tmp_path,
+            target,
+            labels,
+            (0, 18),
+            (0, 20),
+            schema,
+            Axis.of_rows(30),
+            2**64 - 1,
+            Windows((22,)),
+        )
     )
     for piece in (0, 1):
         finish(piece)
@@ -87,6 +98,9 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
     stored = read_arrow(profile_file(tmp_path, 0))
     assert stored["fold"].to_pylist() == [-1, 0, 1]
     assert Profile.from_bytes(stored["profile"][2].as_py()).n_rows == 15
+    survey = Survey.from_bytes(survey_file(tmp_path, 1).read_bytes())
+    assert survey.runs.positions.tolist() == list(range(22, 30))
     survey = Survey.from_bytes(survey_file(tmp_path, 0).read_bytes())
+    assert survey.runs.n_rows == 0
     assert survey.n_rows == 16  # without the sealed row
     assert survey.sample.positions.tolist() == [1, *range(5, 20)]

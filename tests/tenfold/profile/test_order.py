@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +17,8 @@ from tenfold.profile.order import (
     order_findings,
     order_of,
 )
+from tenfold.profile.runs import Runs, Windows
+from tenfold.profile.sample import hash_limit
 from tenfold.profile.survey import Survey
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -46,6 +50,67 @@ def survey(*columns: tuple[Column, object], axis: Axis | None = None) -> Survey:
 X = Column("x", Kind.NUMBER)
 DATE = Column("on", Kind.DATETIME)
 SHUFFLED = RNG.permutation(N) * 86_400_000_000
+
+
+def long_survey(n_rows: int, *, seed: int, group_rows: int = 1, block_rows: int = 10**6) -> Survey:
+    """Of a table too long to hold: only the rows that a survey keeps have values that count."""
+    rng = np.random.default_rng(seed)
+    schema = Schema((X, Column("city", Kind.CATEGORY, domain=("a", "b", "c")), CLASSES))
+    windows = Windows.of(n_rows)
+    parts = []
+    for start in range(0, n_rows, block_rows):
+        positions = np.arange(start, min(n_rows, start + block_rows))
+        hashes = hash_numbers(positions.astype(np.float64))
+        kept = windows.holds(positions) | (hashes <= np.uint64(hash_limit(n_rows)))
+        positions, hashes = positions[kept], hashes[kept]
+        owner = hash_numbers((positions // group_rows + seed * n_rows).astype(np.float64))
+        own = owner.astype(np.float64) / 2.0**64
+        same = rng.random((3, len(positions))) < (0.5 if group_rows > 1 else 0.0)
+        x, y, z = np.where(same, own, rng.random((3, len(positions))))
+        table = pa.table(
+            [x, np.array(list("abc"))[(3 * z).astype(int)], np.where(y < 0.3, "yes", "no")],
+            schema=schema.arrow_schema(),
+        )
+        parts.append(
+            Survey.from_table(
+                table,
+                schema,
+                axis=Axis.of_rows(n_rows),
+                hashes=hashes,
+                positions=positions,
+                limit=hash_limit(n_rows),
+                windows=windows,
+            )
+        )
+    return Survey.merge_all(parts)
+
+
+@pytest.mark.parametrize("group_rows", [2, 5, 1000])
+def test_groups_of_a_few_rows_are_told_in_a_table_of_many_millions(group_rows: int) -> None:
+    found = long_survey(20_000_000, seed=1, group_rows=group_rows)
+    nothing = Runs(found.runs.positions[:0], found.runs.table.slice(0, 0))
+    spread = replace(found, runs=nothing)
+    assert told(spread) == []  # two rows of the sample are 2,000 rows apart
+    assert told(found) == [(Level.WARNING, "y", "file order carries time or groups")]
+    assert {one.column.name for one in order_of(found) if one.tells} == {"x", "city", "y"}
+
+
+def test_a_long_table_in_random_order_is_told_to_be_one_as_seldom_as_promised() -> None:
+    n_told = sum(
+        any(abs(one.alike) > one.chance for one in order_of(long_survey(10**6, seed=seed)))
+        for seed in range(30)
+    )
+    assert n_told <= 1  # 0.03 are expected
+
+
+def test_a_run_counts_no_step_into_the_next_one_nor_over_a_missing_value() -> None:
+    values = np.repeat(np.arange(40.0), 2)
+    together = np.arange(79) % 2 == 0
+    alike, error, _ = number_neighbors(values, together)
+    assert alike == 1.0
+    assert error == pytest.approx(1 / np.sqrt(40))
+    assert category_neighbors(values.astype(int), together)[0] == 1.0
+    assert number_neighbors(values, together & (np.arange(79) < 40)) is None
 
 
 def told(found: Survey, *, ordered: bool = False) -> list[tuple[Level, str | None, str]]:

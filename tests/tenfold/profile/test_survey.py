@@ -15,6 +15,7 @@ from tenfold.errors import ArtifactError, DataError
 from tenfold.profile.codec import decode, encode
 from tenfold.profile.course import Axis
 from tenfold.profile.distinct import hash_numbers
+from tenfold.profile.runs import RUN_ROWS, Runs, Windows
 from tenfold.profile.sample import SAMPLE_ROWS, Sample, hash_limit
 from tenfold.profile.survey import MAX_CHARACTERS, MAX_SURVEYED, Survey, surveyed_columns
 from tenfold.schema import Column, Kind, Role, Schema
@@ -30,6 +31,7 @@ def survey(table: pa.Table, schema: Schema, *, start: int = 0, axis: Axis | None
         axis=axis or Axis.of_rows(100, n_slices=7),
         hashes=hash_numbers(positions.astype(np.float64)),
         positions=positions,
+        windows=Windows((0, 90)),
     )
 
 
@@ -47,6 +49,8 @@ def exact_parts(found: Survey) -> list[Any]:
         found.sample.hashes.tolist(),
         found.sample.positions.tolist(),
         found.sample.table.to_pylist(),
+        found.runs.positions.tolist(),
+        found.runs.table.to_pylist(),
     ]
 
 
@@ -101,6 +105,28 @@ def test_bytes_that_are_no_survey_are_refused(class_schema: Schema, make_table: 
         Survey.from_bytes(encode(head | {"format": "survey 9"}, arrays))
     with pytest.raises(ArtifactError, match="must hold all its parts"):
         Survey.from_bytes(encode(head, {k: v for k, v in arrays.items() if k != "absent"}))
+
+
+def test_a_survey_of_before_the_runs_is_read(class_schema: Schema, make_table: MakeTable) -> None:
+    before = survey(make_table(class_schema, 20), class_schema)
+    head, arrays = decode(before.to_bytes())
+    old = {name: array for name, array in arrays.items() if "run" not in name}
+    after = Survey.from_bytes(encode(head, old))
+    assert after.runs.n_rows == 0
+    assert after.sample.table.equals(before.sample.table)
+    assert Survey.merge_all([after, before]).runs.n_rows == 20
+
+
+@pytest.mark.parametrize("n_records", [SAMPLE_ROWS + 1, 50_003, 10**7])
+def test_windows_lie_apart_from_the_first_record_to_the_last(n_records: int) -> None:
+    windows = Windows.of(n_records)
+    ends = [start + RUN_ROWS - 1 for start in windows.starts]
+    assert (windows.starts[0], ends[-1]) == (0, n_records - 1)
+    assert np.diff(windows.starts).min() > 2 * RUN_ROWS
+    at = np.array([ends[3], ends[3] + 1, windows.starts[4] - 1, windows.starts[4]])
+    assert windows.holds(at).tolist() == [True, False, False, True]
+    rows = Runs.from_table(pa.table({"p": at}), positions=at, windows=windows)
+    assert rows.same_run(np.array([0, 1])).tolist() == [False]
 
 
 def test_missing_together_is_what_pandas_counts(
