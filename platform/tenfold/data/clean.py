@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tenfold.data.convert import UNDECIDED, Converted, convert
 from tenfold.data.source import RawBlock
-from tenfold.data.text import DEFAULT_MARKERS, to_text, type_word, whole
+from tenfold.data.text import DEFAULT_MARKERS, as_mask, to_text, type_word, whole
 from tenfold.errors import DataError
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -204,7 +204,7 @@ def _unknown_class(column: Column, array: pa.Array) -> list[_Fault]:
         return []
     known = pc.is_in(array, value_set=pa.array(column.domain, pa.string()))
     strange = pc.and_(pc.is_valid(array), pc.invert(known))
-    return [_Fault(column.name, _mask(strange), "is not one of the classes")]
+    return [_Fault(column.name, as_mask(strange), "is not one of the classes")]
 
 
 def _nulled(array: pa.Array, faults: list[_Fault]) -> pa.Array:
@@ -254,9 +254,4 @@ def _shown(values: pa.Array) -> pa.Array:
 
 
 def _nulls(table: pa.Table, name: str) -> NDArray[np.bool_]:
-    return _mask(pc.is_null(whole(table.column(name))))
-
-
-def _mask(array: pa.BooleanArray) -> NDArray[np.bool_]:
-    filled = pc.fill_null(whole(array), pa.scalar(value=False))
-    return np.array(filled.to_numpy(zero_copy_only=False), dtype=bool)
+    return as_mask(pc.is_null(whole(table.column(name))))

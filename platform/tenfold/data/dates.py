@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tenfold.data.evidence import DateEvidence, Extent
+from tenfold.data.text import as_mask
 
 __all__ = [
     "DateReadings",
@@ -127,7 +128,7 @@ def date_evidence(values: pa.StringArray, weights: NDArray[np.int64]) -> tuple[D
     """
     if not len(values):
         return DateEvidence(), np.zeros(0, dtype=bool)
-    likely = np.flatnonzero(_mask(pc.match_substring_regex(values, _BEGINNING)))
+    likely = np.flatnonzero(as_mask(pc.match_substring_regex(values, _BEGINNING)))
     if len(likely) < len(values):
         evidence, found = DateEvidence(), np.zeros(len(values), dtype=bool)
         if len(likely):
@@ -188,7 +189,7 @@ def _readings(values: pa.StringArray) -> DateReadings:
 def _read(values: pa.StringArray, rule: str, *, turned: bool = False) -> tuple[Micros, Mask]:
     """One rule; ``turned`` reads day and month the other way round, unless points part them."""
     parts = pc.extract_regex(values, rule)
-    mask = _mask(pc.is_valid(parts))
+    mask = as_mask(pc.is_valid(parts))
     if not mask.any():
         return np.zeros(len(values), dtype=np.int64), mask
     names = {field.name for field in parts.type}
@@ -196,9 +197,9 @@ def _read(values: pa.StringArray, rule: str, *, turned: bool = False) -> tuple[M
     month = _named_month(parts) if "n" in names else _field(parts, "mo", 1)
     if "q" in names:
         first, second = (pc.fill_null(pc.struct_field(parts, name), "") for name in ("q", "r"))
-        mask &= _mask(pc.equal(first, second))
+        mask &= as_mask(pc.equal(first, second))
         if turned:
-            turn = ~_mask(pc.equal(first, "."))
+            turn = ~as_mask(pc.equal(first, "."))
             day, month = np.where(turn, month, day), np.where(turn, day, month)
     start, mask = _start_of_day(year, month, day, mask)
     clock, clock_ok = _clock(parts, names)
@@ -220,7 +221,7 @@ def _clock(parts: pa.StructArray, names: set[str]) -> tuple[Micros, Mask]:
     mask = (hour < 24) & (minute < 60) & (second < 60)
     if "p" in names:
         half = pc.utf8_lower(pc.fill_null(pc.struct_field(parts, "p"), ""))
-        evening, twelve = _mask(pc.equal(half, "p")), _mask(pc.not_equal(half, ""))
+        evening, twelve = as_mask(pc.equal(half, "p")), as_mask(pc.not_equal(half, ""))
         mask &= ~twelve | ((hour >= 1) & (hour <= 12))
         hour = np.where(twelve, hour % 12 + np.where(evening, 12, 0), hour)
     text = pc.fill_null(pc.struct_field(parts, "f"), "")
@@ -251,13 +252,9 @@ def _zone(parts: pa.StructArray) -> tuple[Micros, Mask]:
     text = pc.if_else(pc.is_in(text, value_set=pa.array(["", "Z"])), "+0000", text)
     number = _int(pc.utf8_rpad(pc.replace_substring_regex(text, r"[:+-]", ""), 4, padding="0"))
     minutes = number // 100 * 60 + number % 100
-    sign = np.where(_mask(pc.starts_with(text, "-")), -1, 1)
+    sign = np.where(as_mask(pc.starts_with(text, "-")), -1, 1)
     return sign * minutes, (minutes <= 18 * 60) & (number % 100 < 60)
 
 
 def _int(text: pa.StringArray) -> Micros:
     return np.asarray(pc.cast(text, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _mask(array: pa.BooleanArray) -> Mask:
-    return np.array(array.to_numpy(zero_copy_only=False), dtype=bool)

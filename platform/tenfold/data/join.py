@@ -24,7 +24,16 @@ from tenfold.data import dates, parse
 from tenfold.data.evidence import DateEvidence, Extent
 from tenfold.data.hashing import mix, text_hashes
 from tenfold.data.stamps import typed_micros
-from tenfold.data.text import DEFAULT_MARKERS, Coded, code_text, code_typed, is_text, to_text, whole
+from tenfold.data.text import (
+    DEFAULT_MARKERS,
+    Coded,
+    as_mask,
+    code_text,
+    code_typed,
+    is_text,
+    to_text,
+    whole,
+)
 from tenfold.errors import DataError
 
 __all__ = [
@@ -110,7 +119,7 @@ def key_lanes(
     for place, name in enumerate(columns, start=1):
         texts = _key_texts(whole(table.column(name)), markers)
         total += mix(text_hashes(texts) + np.uint64(place))
-        known &= _mask(pc.is_valid(texts))
+        known &= as_mask(pc.is_valid(texts))
     return mix(total), known
 
 
@@ -375,10 +384,6 @@ def _facts(count: NDArray[np.int64], known: NDArray[np.bool_]) -> dict[str, int]
         "n_multiplied": int((count > 1).sum()),
         "n_no_key": int((~known).sum()),
     }
-
-
-def _mask(array: pa.BooleanArray) -> NDArray[np.bool_]:
-    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def demand_columns(names: Sequence[str], wanted: Sequence[str], *, source: str, field: str) -> None:

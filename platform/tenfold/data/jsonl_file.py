@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from tenfold.data.json_cells import Number, cell_text, nesting, no_number, text_array, whole_text
 from tenfold.data.source import BLOCK_BYTES, RawBlock, Reject
 from tenfold.errors import DataError
 
@@ -50,8 +51,6 @@ _WIDE_COLUMN_BYTES = 4096
 cut into larger pieces."""
 
 _BOM = b"\xef\xbb\xbf"
-_MARKS = b'"[]{}'
-_OTHER_BYTES = bytes(set(range(256)) - set(_MARKS))
 
 
 class NoRecord(ValueError):
@@ -96,7 +95,7 @@ def leaves(line: str) -> dict[str, str | None]:
     >>> leaves('{"id": 7, "at": {"lat": 1.50, "tags": ["a"]}, "x": null}')
     {'id': '7', 'at.lat': '1.50', 'at.tags': '["a"]', 'x': None}
     """
-    return {name: _text(value) for name, value in _flat(_parse_exactly, line, {}).items()}
+    return {name: cell_text(value) for name, value in _flat(_parse_exactly, line, {}).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ class JsonlShard:
                 rejects.append(Reject(n_records, line.rstrip("\r"), str(why)))
             n_records += 1
         n_rows = len(positions)
-        arrays = [_texts(values + [None] * (n_rows - len(values))) for values in cells.values()]
+        arrays = [text_array(values + [None] * (n_rows - len(values))) for values in cells.values()]
         table = pa.table(arrays, names=list(cells))
         return RawBlock(table, np.array(positions, dtype=np.int64), n_records, tuple(rejects))
 
@@ -230,22 +229,9 @@ _Names = dict[str, dict[str, str]]
 """Column names by prefix and key: made once for each, since rows repeat them."""
 
 
-class _Number(str):
-    """A number as it was written."""
-
-    __slots__ = ()
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_no_number)
-_FLAT_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=no_number)
+_FLAT_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=no_number)
 """Numbers and texts must be told apart in lists only."""
-
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
-_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def _parse_exactly(line: str) -> Any:
@@ -262,7 +248,8 @@ def _parse_fast(line: bytes) -> Any:
 
 def _flat(parse: Callable[[Any], Any], line: str | bytes, names: _Names) -> dict[str, Any]:
     """The values of a line by column."""
-    if _depth(line) > MAX_DEPTH:
+    data = line.encode() if isinstance(line, str) else line
+    if nesting(data, most=MAX_DEPTH) > MAX_DEPTH:
         raise NoRecord(f"nests more than {MAX_DEPTH} objects and lists")
     try:
         record = parse(line)
@@ -282,7 +269,7 @@ def _fill(found: dict[str, Any], prefix: str, record: dict[str, Any], names: _Na
         if name is None:
             if not key:
                 raise NoRecord("has an empty key, and a column needs a name")
-            name = known[key] = _unicode(prefix + key)
+            name = known[key] = whole_text(prefix + key)
         if type(value) is dict:
             if value:
                 _fill(found, f"{name}.", value, names)
@@ -300,59 +287,7 @@ def _add(record: dict[str, Any], cells: dict[str, list[str | None]], row: int) -
             continue
         if len(values) < row:  # rows that lack the field
             values.extend([None] * (row - len(values)))
-        values.append(value if type(value) is str else _text(value))
-
-
-def _depth(line: str | bytes) -> int:
-    """Deepest nesting, told before anything is built; right for JSON, a number for anything."""
-    data = line.encode() if isinstance(line, str) else line
-    most = data.count(b"[") + data.count(b"{")
-    if most <= MAX_DEPTH:
-        return most
-    plain = data.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
-    marks = np.frombuffer(plain, np.uint8)
-    outside = np.cumsum(marks == ord('"')) % 2 == 0
-    opens = np.isin(marks, np.frombuffer(b"[{", np.uint8)) & outside
-    closes = np.isin(marks, np.frombuffer(b"]}", np.uint8)) & outside
-    return int(np.cumsum(opens.astype(np.int64) - closes).max(initial=0))
-
-
-def _text(value: Any) -> str | None:
-    kind = type(value)
-    if value is None or kind is str:
-        return value  # type: ignore[no-any-return]
-    return str(value) if kind is _Number else _json_text(value)
-
-
-def _json_text(value: Any) -> str:
-    """Sorted keys, no blanks, numbers as they were written."""
-    kind = type(value)
-    if kind is str:
-        return _quoted(value)
-    if kind is _Number:
-        return str(value)
-    if kind is list:
-        return f"[{','.join(map(_json_text, value))}]"
-    if kind is dict:
-        pairs = (f"{_quoted(key)}:{_json_text(value[key])}" for key in sorted(value))
-        return "{" + ",".join(pairs) + "}"
-    return _WORDS[value]
-
-
-def _texts(values: list[str | None]) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except UnicodeEncodeError:
-        return pa.array([v if v is None else _unicode(v) for v in values], pa.string())
-
-
-def _unicode(text: str) -> str:
-    """Half of a surrogate pair, which no text can hold, becomes U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+        values.append(value if type(value) is str else cell_text(value))
 
 
 def _word(line: str | bytes) -> str:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from tenfold.data import parse
 from tenfold.data.evidence import Extent, NumberEvidence, merge_units
+from tenfold.data.text import as_mask
 from tenfold.schema import Form
 
 __all__ = [
@@ -108,8 +109,8 @@ def _plain_evidence(
 ) -> NumberEvidence:
     """Of numbers as programs write them, without a regular expression on the common path."""
     dot = _integers(pc.find_substring(values, "."))
-    comma = _mask(pc.match_substring(values, ","))
-    power = _mask(pc.or_(pc.match_substring(values, "e"), pc.match_substring(values, "E")))
+    comma = as_mask(pc.match_substring(values, ","))
+    power = as_mask(pc.or_(pc.match_substring(values, "e"), pc.match_substring(values, "E")))
     apart = (dot >= 0) | comma | power
     if not apart.any():
         return NumberEvidence(free=Extent.of(numbers, weights))
@@ -118,7 +119,7 @@ def _plain_evidence(
     weak_point &= (np.abs(numbers) >= 1) & (np.abs(numbers) < 1000)
     weak_comma = np.zeros(len(numbers), dtype=bool)
     if comma.any():
-        weak_comma = _mask(pc.match_substring_regex(values, _COMMA_OR_THOUSAND))
+        weak_comma = as_mask(pc.match_substring_regex(values, _COMMA_OR_THOUSAND))
     readings = np.append(np.rint(numbers[weak_point] * 1000), numbers[weak_comma] / 1000)
     both = np.append(weights[weak_point], weights[weak_comma])
     return NumberEvidence(
@@ -137,9 +138,9 @@ def _written_evidence(
     written = _take_apart(values)
     readings = {mark: _read_bodies(written, mark) for mark in ("point", "comma")}
     found = written.found & (readings["point"][1] | readings["comma"][1])
-    apart = _mask(pc.match_substring_regex(written.bodies, rf"[.,{_BLANK}eE]"))
-    weak_point = _mask(pc.match_substring_regex(written.bodies, _POINT_OR_THOUSAND))
-    weak_comma = _mask(pc.match_substring_regex(written.bodies, _COMMA_OR_THOUSAND))
+    apart = as_mask(pc.match_substring_regex(written.bodies, rf"[.,{_BLANK}eE]"))
+    weak_point = as_mask(pc.match_substring_regex(written.bodies, _POINT_OR_THOUSAND))
+    weak_comma = as_mask(pc.match_substring_regex(written.bodies, _COMMA_OR_THOUSAND))
     out: dict[str, NumberEvidence] = {}
     for unit in sorted(set(written.units[found].tolist())):
         here = found & (written.units == unit)
@@ -221,7 +222,7 @@ def read_numbers(values: pa.StringArray, form: Form) -> tuple[Floats, Mask, Mask
         bare, is_bare = _read_bodies(written, "comma" if form.decimal == "comma" else "point")
         readable |= is_bare & (written.units == "")
     if form.decimal == "undecided":
-        unsure = readable & _mask(pc.match_substring_regex(written.bodies, _POINT_OR_THOUSAND))
+        unsure = readable & as_mask(pc.match_substring_regex(written.bodies, _POINT_OR_THOUSAND))
         readable &= ~unsure
     return np.where(readable, numbers, 0.0), readable, unsure
 
@@ -248,7 +249,7 @@ def _take_apart(values: pa.StringArray) -> _Written:
     full = {name: np.not_equal(_objects(group[name]), "") for name in _GROUPS}
     opened = full["o1"] | full["o2"]
     signed = full["s1"].astype(int) + full["s2"] + opened
-    found = _mask(pc.is_valid(parts)) & (opened == full["close"]) & (signed <= 1)
+    found = as_mask(pc.is_valid(parts)) & (opened == full["close"]) & (signed <= 1)
     found &= ~(full["o1"] & full["o2"]) & ~(full["pre"] & full["post"])
     negative = opened | (_objects(group["s1"]) == "-") | (_objects(group["s2"]) == "-")
     units = np.where(full["pre"], _objects(group["pre"]), _objects(group["post"]))
@@ -274,7 +275,7 @@ def _read_bodies(written: _Written, mark: str) -> tuple[Floats, Mask]:
     plain = pc.cast(pc.if_else(readable, bodies, "0"), pa.float64())
     numbers = np.asarray(plain.to_numpy(zero_copy_only=False), dtype=np.float64) * written.signs
     numbers = np.where(written.units == PERCENT, numbers / 100, numbers)
-    mask = written.found & _mask(readable) & np.isfinite(numbers)
+    mask = written.found & as_mask(readable) & np.isfinite(numbers)
     return np.where(mask, numbers, 0.0), mask
 
 
@@ -283,12 +284,8 @@ def _objects(array: pa.StringArray) -> NDArray[np.object_]:
 
 
 def _may_match(values: pa.StringArray, rule: str) -> Mask:
-    return _mask(pc.match_substring_regex(values, rule))
+    return as_mask(pc.match_substring_regex(values, rule))
 
 
 def _integers(array: pa.Array) -> NDArray[np.int64]:
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _mask(array: pa.BooleanArray) -> Mask:
-    return np.array(array.to_numpy(zero_copy_only=False), dtype=bool)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tenfold.data.dates import parse_datetimes
+from tenfold.data.text import as_mask
 
 __all__ = [
     "FALSE_WORDS",
@@ -57,7 +58,7 @@ def parse_numbers(values: pa.StringArray) -> tuple[NDArray[np.float64], Mask]:
     plain = pc.replace_substring_regex(plain, r"^\+", "")
     readable = pc.match_substring_regex(plain, _NUMBER)
     numbers = _floats(pc.cast(pc.if_else(readable, plain, "0"), pa.float64()))
-    mask = _mask(readable) & np.isfinite(numbers)
+    mask = as_mask(readable) & np.isfinite(numbers)
     return np.where(mask, numbers, 0.0), mask
 
 
@@ -70,7 +71,7 @@ def parse_integers(values: pa.StringArray) -> tuple[NDArray[np.int64], Mask]:
     direct = pc.match_substring_regex(values, _INTEGER)
     plain = pc.replace_substring_regex(pc.if_else(direct, values, "0"), r"^\+", "")
     whole = np.asarray(pc.cast(plain, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-    mask = _mask(direct)
+    mask = as_mask(direct)
     if mask.all():
         return whole, mask
     numbers, readable = parse_numbers(values)
@@ -86,7 +87,7 @@ def looks_like_code(values: pa.StringArray) -> Mask:
     >>> looks_like_code(pa.array(["02134", "0", "0.5", "7"])).tolist()
     [True, False, False, False]
     """
-    return _mask(pc.match_substring_regex(values, _CODE))
+    return as_mask(pc.match_substring_regex(values, _CODE))
 
 
 def whole_numbers(values: pa.StringArray) -> Mask:
@@ -101,8 +102,8 @@ def whole_numbers(values: pa.StringArray) -> Mask:
             return np.ones(len(values), dtype=bool)
     except pa.ArrowInvalid:
         pass
-    plain = _mask(pc.match_substring_regex(values, _INTEGER))
-    return plain | _mask(pc.match_substring_regex(values, _WHOLE_THOUSANDS))
+    plain = as_mask(pc.match_substring_regex(values, _INTEGER))
+    return plain | as_mask(pc.match_substring_regex(values, _WHOLE_THOUSANDS))
 
 
 def parse_booleans(values: pa.StringArray) -> tuple[NDArray[np.bool_], Mask]:
@@ -112,14 +113,10 @@ def parse_booleans(values: pa.StringArray) -> tuple[NDArray[np.bool_], Mask]:
     [True, False, False]
     """
     lower = pc.utf8_lower(values)
-    yes = _mask(pc.is_in(lower, value_set=pa.array(TRUE_WORDS)))
-    no = _mask(pc.is_in(lower, value_set=pa.array(FALSE_WORDS)))
+    yes = as_mask(pc.is_in(lower, value_set=pa.array(TRUE_WORDS)))
+    no = as_mask(pc.is_in(lower, value_set=pa.array(FALSE_WORDS)))
     return yes, yes | no
 
 
 def _floats(array: pa.Array) -> NDArray[np.float64]:
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _mask(array: pa.BooleanArray) -> Mask:
-    return np.array(array.to_numpy(zero_copy_only=False), dtype=bool)

@@ -19,6 +19,7 @@ __all__ = [
     "SHEET_ERRORS",
     "Coded",
     "Noted",
+    "as_mask",
     "code_and_note",
     "code_text",
     "code_typed",
@@ -73,6 +74,16 @@ class Noted:
 
     n_padded: int
     markers: Mapping[str, int]
+
+
+def as_mask(array: pa.BooleanArray | pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Which rows are true; null is not.
+
+    >>> as_mask(pa.array([True, None])).tolist()
+    [True, False]
+    """
+    filled = pc.fill_null(whole(array), pa.scalar(value=False))
+    return np.array(filled.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -17,7 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tenfold.data.http.document import at_path, json_text, kind_word
+from tenfold.data.http.document import at_path, kind_word
+from tenfold.data.json_cells import cell_text, text_array, whole_text
 from tenfold.errors import DataError
 
 __all__ = ["Columns", "flatten", "records_of"]
@@ -129,45 +130,22 @@ class Columns:
                 "data here, such as ids? ask for a list in their place"
             )
         names = list(self._names)
-        return pa.table([_texts([row.get(name) for row in rows]) for name in names], names=names)
+        return pa.table(
+            [text_array([row.get(name) for row in rows]) for name in names], names=names
+        )
 
 
 def _fill(row: dict[str, str | None], prefix: str, value: dict[str, Any]) -> None:
     for key, inner in value.items():
         if not key:
             raise ValueError("a key must not be empty, since a column needs a name")
-        name = _unicode(prefix + key)
+        name = whole_text(prefix + key)
         if isinstance(inner, dict) and inner:
             _fill(row, name + ".", inner)
             continue
         if name in row:
             raise ValueError(f"the column {name!r} must come from one place, and comes from two")
-        row[name] = _text(inner)
-
-
-def _text(value: Any) -> str | None:
-    if value is None or value == {}:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return str(value)
-    return json_text(value)
-
-
-def _texts(values: list[str | None]) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except UnicodeEncodeError:
-        return pa.array([v if v is None else _unicode(v) for v in values], pa.string())
-
-
-def _unicode(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+        row[name] = cell_text(inner)
 
 
 def _paths_of_lists(document: Any, prefix: str = "") -> Iterator[str]:

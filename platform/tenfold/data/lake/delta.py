@@ -23,9 +23,9 @@ from tenfold.data.lake.runs import (
     check_columns,
     check_flat,
     file_runs,
-    first_rows,
     nonempty,
     opened,
+    sample_of,
 )
 from tenfold.data.pull import PullPlan
 from tenfold.data.reasons import reason_of
@@ -150,14 +150,8 @@ class DeltaPlace:
     def sample(self) -> pa.Table:
         """See `Pullable`: at most 1,000 rows."""
         plan = self.plan(None)
-        tables = (table for stream in self.streams(plan) for table in stream.batches())
-        found = first_rows(tables)
-        if found is None:
-            raise DataError(
-                f"source {self.name!r}: version {plan.lineage['version']} of the Delta table "
-                f"{self.spec.path} has no rows; give at least one row"
-            )
-        return found
+        what = f"version {plan.lineage['version']} of the Delta table {self.spec.path}"
+        return sample_of(self.streams(plan), source=self.name, what=what)
 
     def size_hint(self) -> int:
         """See `Pullable`: the stored bytes, which are compressed."""

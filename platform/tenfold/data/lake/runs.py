@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from tenfold.data.pull import Stream
 from tenfold.data.text import is_text, type_word
 from tenfold.errors import DataError
 from tenfold.project.secrets import resolve_secrets
@@ -16,10 +17,10 @@ __all__ = [
     "check_columns",
     "check_flat",
     "file_runs",
-    "first_rows",
     "flat",
     "nonempty",
     "opened",
+    "sample_of",
 ]
 
 RUN_BYTES = 64 * 1024 * 1024
@@ -111,14 +112,20 @@ def flat(batch: pa.RecordBatch, *, source: str) -> pa.Table:
     return pa.Table.from_batches([batch]).replace_schema_metadata().cast(pa.schema(kinds))
 
 
-def first_rows(tables: Iterable[pa.Table]) -> pa.Table | None:
-    """The first rows of tables of equal types, at most 1,000; None where there is no table."""
+def sample_of(streams: Iterable[Stream], *, source: str, what: str) -> pa.Table:
+    """The first rows of streams of equal types, at most 1,000.
+
+    Raises:
+        DataError: there is no row.
+    """
     found: list[pa.Table] = []
-    for table in tables:
+    for table in (table for stream in streams for table in stream.batches()):
         found.append(table)
         if sum(part.num_rows for part in found) >= _SAMPLE_ROWS:
             break
-    return pa.concat_tables(found).slice(0, _SAMPLE_ROWS) if found else None
+    if not found:
+        raise DataError(f"source {source!r}: {what} has no rows; give at least one row")
+    return pa.concat_tables(found).slice(0, _SAMPLE_ROWS)
 
 
 def opened(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.data.http.document import Number, at_path, json_text, kind_word, parse_json
+from tenfold.data.http.document import at_path, kind_word, parse_json
+from tenfold.data.json_cells import Number, json_text
 from tenfold.errors import DataError
 
 VALUES = st.recursive(

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.data.http.document import Number, json_text, parse_json
+from tenfold.data.http.document import parse_json
 from tenfold.data.http.records import Columns, flatten, records_of
+from tenfold.data.json_cells import Number, json_text
 from tenfold.errors import DataError
 
 KEYS = st.text(st.characters(exclude_characters=".", codec="utf-8"), min_size=1, max_size=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -13,9 +15,9 @@ from tenfold.data.lake.runs import (
     check_columns,
     check_flat,
     file_runs,
-    first_rows,
     flat,
     opened,
+    sample_of,
 )
 from tenfold.errors import DataError
 
@@ -53,16 +55,20 @@ def test_only_cells_pass_and_every_text_is_a_plain_string() -> None:
             check_flat(pa.schema([("x", kind)]), source="s")
 
 
-def test_first_rows_stop_reading_early() -> None:
-    def tables() -> object:
+class Tables:
+    """A stream of three tables, of which the third is not needed."""
+
+    def batches(self) -> Iterator[pa.Table]:
+        """Two of 900 rows."""
         yield pa.table({"a": range(900)})
         yield pa.table({"a": range(900)})
         raise AssertionError("the third table is not needed")
 
-    found = first_rows(tables())  # type: ignore[arg-type]
-    assert found is not None
-    assert found.num_rows == 1000
-    assert first_rows([]) is None
+
+def test_a_sample_stops_reading_early() -> None:
+    assert sample_of([Tables()], source="s", what="version 3 of it").num_rows == 1000
+    with pytest.raises(DataError, match="source 's': version 3 of it has no rows; give at least"):
+        sample_of([], source="s", what="version 3 of it")
 
 
 def test_secrets_are_put_in_and_shown_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
