@@ -55,7 +55,7 @@ def json_text(value: Any) -> str:
     if kind is dict:
         pairs = (f"{_quoted(key)}:{json_text(value[key])}" for key in sorted(value))
         return "{" + ",".join(pairs) + "}"
-    return _WORDS[value]
+    return _WORDS[value] if value is None or kind is bool else json.dumps(value)
 
 
 def cell_text(value: Any) -> str | None:

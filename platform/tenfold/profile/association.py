@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.profile.columns import Sorted
 from tenfold.profile.grid import Floats, fitting_level, group_sorted, place_in_cells, snap
 from tenfold.profile.target import ClassStats, NumberStats, TargetStats
 
@@ -127,15 +128,17 @@ class CategoryAssociation:
             target: of the same rows.
             domain: categories to be kept whatever their number of rows.
         """
-        encoded = array.dictionary_encode()
-        names: list[str] = encoded.dictionary.to_pylist()
-        order = sorted(range(len(names)), key=names.__getitem__)
-        place = np.empty(len(names) + 1, dtype=np.intp)
-        place[order] = np.arange(len(names))
-        place[-1] = len(names) + 1  # missing; the group before it is for what gets dropped
-        codes = encoded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
-        stats = target.by_group(place[codes], n_groups=len(names) + 2)
-        return cls(tuple(names[i] for i in order), stats)._trimmed(frozenset(domain))
+        return cls.from_sorted(Sorted.of(array), target, domain=domain)
+
+    @classmethod
+    def from_sorted(
+        cls, column: Sorted, target: Target, *, domain: Collection[str] = ()
+    ) -> CategoryAssociation:
+        """As `from_array`, for a column that is encoded already."""
+        n_names = len(column.names)
+        groups = column.codes + (column.codes == n_names)  # a group for what gets dropped
+        stats = target.by_group(groups, n_groups=n_names + 2)
+        return cls(tuple(column.names), stats)._trimmed(frozenset(domain))
 
     @classmethod
     def merge_all(

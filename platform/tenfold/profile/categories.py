@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.profile.columns import Sorted
 from tenfold.profile.distinct import estimate_distinct, hash_strings, smallest_hashes
 
 if TYPE_CHECKING:
@@ -59,11 +60,19 @@ class CategoryProfile:
         >>> CategoryProfile.from_array(pa.array(["b", "a", None, "b"]))
         CategoryProfile(count=3, nulls=1, counts={'a': 1, 'b': 2}, other=0, error=0)
         """
-        valid = array.drop_null()
-        seen = valid.value_counts()
-        pairs = zip(seen.field(0).to_pylist(), seen.field(1).to_pylist(), strict=True)
-        part = cls(count=len(valid), nulls=array.null_count, counts=dict(sorted(pairs)))
-        return cls.merge_all([part], domain=domain)
+        return cls.from_sorted(Sorted.of(array), domain=domain)
+
+    @classmethod
+    def from_sorted(cls, column: Sorted, *, domain: Collection[str] = ()) -> CategoryProfile:
+        """As `from_array`, for a column that is encoded already."""
+        counts = np.bincount(column.codes, minlength=len(column.names) + 1).tolist()
+        nulls = counts.pop()
+        part = cls(
+            count=len(column.codes) - nulls,
+            nulls=nulls,
+            counts=dict(zip(column.names, counts, strict=True)),
+        )
+        return part if len(counts) <= MAX_CATEGORIES else cls.merge_all([part], domain=domain)
 
     @classmethod
     def merge_all(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tenfold.errors import DataError
 from tenfold.profile.grid import Floats
@@ -14,7 +16,14 @@ from tenfold.schema import Column, Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["NUMBER_KINDS", "class_codes", "column_values", "one_array", "target_classes"]
+__all__ = [
+    "NUMBER_KINDS",
+    "Sorted",
+    "class_codes",
+    "column_values",
+    "one_array",
+    "target_classes",
+]
 
 NUMBER_KINDS = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME})
 """Kinds that are profiled as numbers: booleans as 0 and 1, date-times as epoch seconds."""
@@ -57,6 +66,40 @@ def column_values(array: pa.Array) -> Floats:
 def _floats(array: pa.Array, pc: Any) -> Floats:
     numbers = pc.cast(array, "float64", safe=False)
     return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """A column of strings by its different ones: encoded once, counted several times.
+
+    Attributes:
+        names: the different strings, sorted.
+        codes: place of each row's string, ``len(names)`` where missing, shape (n_rows,).
+    """
+
+    names: list[str]
+    codes: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, array: pa.Array) -> Sorted:
+        """The strings of an array.
+
+        >>> import pyarrow as pa
+        >>> found = Sorted.of(pa.array(["b", None, "a", "b"]))
+        >>> found.names, found.codes.tolist()
+        (['a', 'b'], [1, 2, 0, 1])
+        """
+        import pyarrow.compute as pc
+
+        encoded = array.dictionary_encode()
+        # By UTF-8, which is the order of Python's strings: 5,000 are sorted in a fifth of the time.
+        order = pc.sort_indices(encoded.dictionary)
+        n_names = len(order)
+        place = np.empty(n_names + 1, dtype=np.intp)
+        place[order.to_numpy()] = np.arange(n_names)
+        place[-1] = n_names
+        codes = encoded.indices.fill_null(n_names).to_numpy(zero_copy_only=False)
+        return cls(encoded.dictionary.take(order).to_pylist(), place[codes])
 
 
 def target_classes(column: Column) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ MAX_COMOMENTS = 200
 """Most columns: four matrices of 200 x 200 are 1.3 MB, and a heat map of more is unreadable."""
 
 
+Mask = npt.NDArray[np.bool_]
+Rows = Sequence[npt.NDArray[np.intp]]
+"""For each column the rows where it has no value."""
+
+
 @dataclass(frozen=True, eq=False)
 class CoMoments:
     """For each pair (i, j) over the rows where both have values.
@@ -46,16 +51,21 @@ class CoMoments:
         """
         present = np.isfinite(matrix)
         counts = np.maximum(present.sum(axis=0), 1)
-        # Shifted by the column's mean, so that the squares do not cancel.
+        absent = [np.flatnonzero(~column) for column in np.ascontiguousarray(present.T)]
+        # Shifted by the column's mean, so that the squares do not cancel; in one buffer, since
+        # each fresh one of a block's size is 10 MB of pages to be faulted in.
         with np.errstate(over="ignore", invalid="ignore"):
-            shift = np.where(present, matrix, 0.0).sum(axis=0) / counts
-            shifted = np.where(present, matrix - shift, 0.0)
-            mask = present.astype(np.float64)
-            n = mask.T @ mask  # whole numbers: exact in any order, so BLAS may count
+            shifted = np.where(present, matrix, 0.0)
+            shift = shifted.sum(axis=0) / counts
+            np.subtract(shifted, shift, out=shifted)
+            for column, rows in enumerate(absent):
+                shifted[rows, column] = 0.0
+            n = _pairs(present, absent)
             divisor = np.maximum(n, 1.0)
-            sums = _sums_where(shifted, present)
-            m2 = _sums_where(shifted * shifted, present) - sums * sums / divisor
+            sums = _sums_where(shifted, present, absent)
             c2 = _products(shifted, shifted) - sums * sums.T / divisor
+            np.multiply(shifted, shifted, out=shifted)
+            m2 = _sums_where(shifted, present, absent) - sums * sums / divisor
             mean = np.where(n > 0, shift[:, None] + sums / divisor, 0.0)
         return cls(tuple(names), n.astype(np.int64), mean, np.maximum(m2, 0.0), c2)
 
@@ -99,7 +109,16 @@ class CoMoments:
         return {"n": self.n, "mean": self.mean, "m2": self.m2, "c2": self.c2}
 
 
-def _sums_where(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+def _pairs(present: Mask, absent: Rows) -> Floats:
+    """``out[i, j]``: rows where both have a value, told from the few where one has none."""
+    n_rows, n_columns = present.shape
+    own = np.array([n_rows - len(rows) for rows in absent], dtype=np.int64)
+    lost = [len(rows) - present[rows].sum(axis=0) for rows in absent]  # rows where both have none
+    both = np.array(lost, dtype=np.int64).reshape(n_columns, n_columns)
+    return np.asarray(own[:, None] + own - n_rows + both, dtype=np.float64)
+
+
+def _sums_where(values: Floats, present: Mask, absent: Rows) -> Floats:
     """``out[i, j]``: the sum of column i over the rows where column j has a value.
 
     The whole sum less the few rows where j has none: two of the four products over all rows are
@@ -107,10 +126,9 @@ def _sums_where(values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
     """
     total = values.sum(axis=0)
     out = np.empty((values.shape[1], values.shape[1]))
-    for j in range(values.shape[1]):
-        absent = np.flatnonzero(~present[:, j])
-        if 2 * len(absent) <= len(values):
-            out[:, j] = total - values[absent].sum(axis=0)
+    for j, rows in enumerate(absent):
+        if 2 * len(rows) <= len(values):
+            out[:, j] = total - values[rows].sum(axis=0)
         else:
             out[:, j] = values[present[:, j]].sum(axis=0)
     return out

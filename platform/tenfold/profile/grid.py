@@ -174,6 +174,9 @@ def combine_weighted(parts: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, Ints
         return parts[0]
     values = np.concatenate([part[0] for part in parts])
     counts = np.concatenate([part[1] for part in parts])
+    if len(counts) and counts.max() == 1:  # a measured number: no value has come twice so far
+        unique, begins = group_sorted(np.sort(values, kind="stable"))
+        return unique, np.diff(begins, append=len(values)).astype(np.int64)
     order = np.argsort(values, kind="stable")  # a merge sort: the runs are already sorted
     unique, begins = group_sorted(values[order])
     if not len(unique):

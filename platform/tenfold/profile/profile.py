@@ -2,6 +2,12 @@
 
 It is the exploration report, the fit of the preprocessor, the data contract and the reference of
 the monitor. Every block of a snapshot makes its own; blocks are merged in block order.
+
+Where the time goes (3 million rows x 25 as in `make bench-data`, milliseconds of one core for each
+block of 65,536 rows, 220 in all): sorting 20 numbers 52, merging 59, co-moments 29 (of these 10 in
+the products, whose bits must not depend on threads, so BLAS may not do them), target cells of the
+numbers 21, reading Parquet 20, floats with NaN for null 14, categories 15. The blocks
+stand side by side in threads.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from tenfold.profile.association import CategoryAssociation, NumberAssociation, 
 from tenfold.profile.categories import CategoryProfile
 from tenfold.profile.columns import (
     NUMBER_KINDS,
+    Sorted,
     class_codes,
     column_values,
     one_array,
@@ -95,16 +102,17 @@ class Profile:
             if c.kind in NUMBER_KINDS
         }
         numbers = {name: NumberProfile.from_values(column) for name, column in values.items()}
+        texts = {name: Sorted.of(array) for name, array in arrays.items() if name not in values}
         return cls(
             schema=schema,
             n_rows=table.num_rows,
             numbers=numbers,
             categories={
-                c.name: CategoryProfile.from_array(arrays[c.name], domain=c.domain or ())
+                c.name: CategoryProfile.from_sorted(texts[c.name], domain=c.domain or ())
                 for c in profiled_columns(schema)
                 if c.name not in values
             },
-            associations=_associate(schema, arrays, values, numbers),
+            associations=_associate(schema, arrays, values, numbers, texts),
             comoments=_comoments(schema, values, n_rows=table.num_rows),
             texts={
                 c.name: TextProfile.from_array(arrays[c.name], grams=c.grams)
@@ -192,6 +200,7 @@ def _associate(
     arrays: Mapping[str, pa.Array],
     values: Mapping[str, np.ndarray],
     numbers: Mapping[str, NumberProfile],
+    texts: Mapping[str, Sorted],
 ) -> dict[str, Association]:
     column = schema.target
     if column is None:
@@ -208,7 +217,7 @@ def _associate(
             unique=numbers[c.name].values if numbers[c.name].is_exact else None,
         )
         if c.name in values
-        else CategoryAssociation.from_array(arrays[c.name], target, domain=c.domain or ())
+        else CategoryAssociation.from_sorted(texts[c.name], target, domain=c.domain or ())
         for c in schema.features
     }
 

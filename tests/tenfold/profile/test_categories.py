@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.profile.categories import MAX_CATEGORIES, CategoryProfile
+from tenfold.profile.columns import Sorted
 
 columns = st.lists(st.none() | st.text("abc<é\x00 ", max_size=3), max_size=30)
 
@@ -66,3 +67,13 @@ def test_beyond_the_cap_the_domain_stays_exact_and_heavy_hitters_keep_their_erro
 def test_frequencies_are_shares_of_the_rows_with_a_value() -> None:
     assert summarize(["a", "a", "b", None]).frequencies(["a", "c"]) == [2 / 3, 0.0]
     assert summarize([]).frequencies(["a"]) == [0.0]
+
+
+def test_strings_are_sorted_as_python_sorts_them() -> None:
+    values = ["é", "e", "Z", "\U0001f600", "\ufffd", "", "a\x00b", "a", None, "zz", "e"]
+    found = Sorted.of(pa.array(values, pa.string()))
+    assert found.names == sorted({v for v in values if v is not None})
+    assert [found.names[k] for k in found.codes if k < len(found.names)] == [
+        v for v in values if v is not None
+    ]
+    assert Sorted.of(pa.array([None], pa.string())).codes.tolist() == [0]

@@ -91,3 +91,15 @@ def test_groups_begin_at_the_first_of_equals(values: list[float]) -> None:
     expected, expected_begins = np.unique(np.array(values), return_index=True)
     assert np.array_equal(unique, expected)
     assert np.array_equal(begins, expected_begins)
+
+
+def test_parts_in_which_nothing_comes_twice_combine_like_any_others() -> None:
+    rng = np.random.default_rng(4)
+    parts = [np.sort(rng.choice(1000, 300, replace=False).astype(float)) for _ in range(5)]
+    ones = [(part, np.ones(300, dtype=np.int64)) for part in parts]
+    twos = [(part, np.full(300, 2, dtype=np.int64)) for part in parts]
+    (values, counts), (again, doubled) = combine_weighted(ones), combine_weighted(twos)
+    expected = np.unique(np.concatenate(parts), return_counts=True)
+    assert (values.tolist(), counts.tolist()) == tuple(e.tolist() for e in expected)
+    assert (again.tolist(), doubled.tolist()) == (values.tolist(), (2 * counts).tolist())
+    assert counts.dtype == doubled.dtype == np.int64
