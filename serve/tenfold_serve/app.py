@@ -86,6 +86,8 @@ class AggregatorLink:
     graceful_shutdown_timeout_s=10,
     health_check_period_s=2,
     max_surge_percent=100,
+    # A line for each request is Serve's default; ours tells refusals and failures (`logs`).
+    logging_config={"log_level": "WARNING", "enable_access_log": False},
     # Replicas reserve nothing: on a laptop the same cores retrain, and a replica must never wait
     # for them to be free.
     ray_actor_options={"num_cpus": 0},

@@ -15,6 +15,11 @@ What was looked at in the pinned version, and what a contract test holds:
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
   in memory too, and a request costs one task less (five of six paired runs were faster, by less
   than the runs differ among themselves).
+- HAProxy tells each request twice, to a syslog port where nobody listens and to the proxy actor,
+  which reads every line in Python for Ray's exporter; `CLOSED_EXPORTERS` closes that, and ours
+  counts requests itself, so the wrapper takes both lines out.
+- Serve's logger makes a record of every request before a filter drops it, so the deployment's log
+  level is a warning's and not only its access log off (see `tenfold_serve.app`).
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
@@ -56,7 +61,8 @@ _OBJECT_STORE_BYTES = 200 * 1024 * 1024
 
 _WRAPPER = """#!/bin/sh
 # Made by tenfold_serve.ray_rim: HAProxy with its metrics and stats on sockets of this user only,
-# and without Ray's read-ahead of request bodies. Everything else is Ray's own configuration.
+# without a log line a request, and without Ray's read-ahead of request bodies. Everything else is
+# Ray's own configuration.
 config= previous=
 for argument in "$@"; do
   [ "$previous" = "-f" ] && config=$argument
@@ -67,17 +73,20 @@ if [ -n "$config" ]; then
   sed -i -E \\
     -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
     -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
-    -e '/^frontend http_frontend$/,/^backend /s/^( *)(bind .*)$/\\1\\2\\n\\1{no_read_ahead}/' \\
+    -e '/^frontend http_frontend$/,/^backend /{{' -e '/^ *log /d' \\
+    -e 's/^( *)(bind .*)$/\\1\\2\\n\\1{ours}/' -e '}}' \\
     "$config" || exit 1
 fi
 exec {orphan_dies}{binary} "$@"
 """
-_NO_READ_AHEAD = (
-    "timeout http-request 20s\\n\\1timeout http-keep-alive 75s\\n"
+_OURS = (
+    "no log\\n\\1timeout http-request 20s\\n\\1timeout http-keep-alive 75s\\n"
     "\\1http-request set-header x-request-disconnect-disabled ?1\\n"
-    # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced by its own.
+    # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced, here where it
+    # costs least.
     "\\1http-request del-header x-request-id unless "
-    "{ req.hdr(x-request-id) -m reg ^[A-Za-z0-9._:+\\/=@-]{1,128}$ }"
+    "{ req.hdr(x-request-id) -m reg ^[A-Za-z0-9._:+\\/=@-]{1,128}$ }\\n"
+    "\\1http-request set-header x-request-id %[uuid] unless { req.hdr(x-request-id) -m found }"
 )
 
 
@@ -124,7 +133,7 @@ def write_haproxy_wrapper(path: Path, *, binary: str) -> None:
     setpriv = shutil.which("setpriv")
     text = _WRAPPER.format(
         binary=shlex.quote(binary),
-        no_read_ahead=_NO_READ_AHEAD,
+        ours=_OURS,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
     )
     write_atomic(path, text.encode(), mode=0o700)

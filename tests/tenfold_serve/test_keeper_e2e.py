@@ -206,6 +206,11 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
     ]
     reply = httpx.post(f"{running.url}/v2/models/mixed/infer", json={"inputs": inputs})
     assert reply.json()["outputs"][1]["data"] == expected
+    unsafe = httpx.post(
+        f"{running.url}/predict", json={"rows": ROWS}, headers={"x-request-id": "two words"}
+    )
+    (made,) = unsafe.headers.get_list("x-request-id")
+    assert len(made) == 36 and " " not in made
     (config,) = Path(running.record["folder"]).glob("*/haproxy.cfg")  # one a node
     assert "timeout http-request 20s" in config.read_text()
     assert "timeout client 60s" in config.read_text()

@@ -48,6 +48,10 @@ def test_the_wrapper_closes_every_bind_and_runs_the_real_program(tmp_path: Path)
     assert binds == [f"unix@{tmp_path}/e.sock", "127.0.0.1:8000", f"unix@{tmp_path}/s.sock"]
     assert config.read_text().count(".sock mode 600") == 2
     assert config.read_text().count("x-request-disconnect-disabled ?1") == 1
+    text = config.read_text()
+    front = text[text.index("frontend http_frontend") : text.index("backend default_backend")]
+    logs = [line for line in front.splitlines() if line.split()[:1] in (["log"], ["no"])]
+    assert [line.strip() for line in logs] == ["no log"]  # no line a request, to nobody
 
 
 def test_a_second_run_changes_nothing_more(tmp_path: Path) -> None:
