@@ -76,7 +76,7 @@ class IdMaker:
         for row in range(n_rows):
             bits = (high << _COUNTER_BITS) | (low + row)
             value = head | ((bits >> 62) << 64) | (bits & (1 << 62) - 1)
-            body = f"{value:032x}"
+            body = value.to_bytes(16).hex()
             ids.append(f"{body}.{self._tag(body)}")
         return ids
 

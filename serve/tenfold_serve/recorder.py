@@ -230,9 +230,8 @@ class Recorder:
         self._send()
 
     def _drain(self) -> list[Entry]:
-        entries = []
-        for _ in range(len(self._ring)):
-            entries.append(self._ring.popleft())
+        take = self._ring.popleft
+        entries = [take() for _ in range(len(self._ring))]
         self._rows_out += sum(len(entry.ids) for entry in entries)
         return entries
 
