@@ -8,10 +8,11 @@ and writes into ``out``: ``scores.npy``, float64 (n_rows, k), and ``facts.json``
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import _environments
 
 __all__ = ["SYSTEMS", "System", "environment"]
 
@@ -49,13 +50,5 @@ def environment(system: System, folder: Path) -> Path:
     """
     if system.installs is None:
         return Path(sys.executable)
-    home = folder / system.script.removeprefix("run_").removesuffix(".py")
-    python = home / "bin" / "python"
-    marker = home / ".installed"
-    wanted = "\n".join(system.installs)
-    if not marker.exists() or marker.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", *system.installs]
-        subprocess.run(command, check=True)
-        marker.write_text(wanted)
-    return python
+    name = system.script.removeprefix("run_").removesuffix(".py")
+    return _environments.environment(name, system.installs, folder=folder)

@@ -1,14 +1,14 @@
-"""The reference model of `bench_serving`: 200 trees of depth 6 on 20 numbers, as an artifact.
+"""The reference models of `bench_serving`, as artifacts, and our endpoint over one without Ray.
 
-Also a little command that starts our endpoint on a bare uvicorn, without Ray::
-
-    python benchmarks/_serving.py FOLDER PORT
+- ``bench``: 200 trees of depth 6 on 20 numbers, what the peers serve, too.
+- ``adult``: as many trees on the 14 columns of adult.csv, eight of them categories.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,37 @@ import pyarrow as pa
 
 from tenfold.artifact import PREPROCESS_FILE, Lineage, ManifestDraft
 from tenfold.canonical import canonical_json
+from tenfold.data import prepare
 from tenfold.features import Preprocessor, Recipe, encode_table
 from tenfold.inference import pack_artifact
 from tenfold.inference.pack import draft_predictor
 from tenfold.models import FAMILIES, Fit
 from tenfold.monitor import FrozenBins, LossRule, build_reference
 from tenfold.profile import Profile
+from tenfold.project import Project
 from tenfold.registry import Version
 from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.settings import Settings
 from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.recorder import Recorder
 
+__all__ = [
+    "N_NUMBERS",
+    "PROJECT",
+    "adult_table",
+    "make_adult",
+    "make_endpoint",
+    "make_reference",
+    "reference_table",
+    "rows_of",
+]
+
 N_NUMBERS = 20
 PROJECT = "bench"
+_TREES = {"rounds": 200, "max_depth": 6}
 
 
 def reference_schema() -> Schema:
@@ -51,18 +66,42 @@ def reference_table(n_rows: int, *, seed: int = 0) -> pa.Table:
     return pa.table(columns, schema=reference_schema().arrow_schema())
 
 
-def make_reference(folder: Path, *, n_rows: int = 20_000) -> Path:
-    """Fit and pack the model; returns the folder."""
-    schema, table = reference_schema(), reference_table(n_rows)
+def make_reference(folder: Path, *, n_rows: int = 20_000, seed: int = 0) -> Path:
+    """Fit and pack the model of numbers; returns the folder."""
+    table = reference_table(n_rows, seed=seed)
+    return _make(folder, PROJECT, reference_schema(), table, target="y")
+
+
+def adult_table(file: Path, home: Path) -> tuple[Schema, pa.Table]:
+    """adult.csv, cleaned, with the schema that is inferred."""
+    project = Project.from_dict(
+        {
+            "name": "adult",
+            "problem": {"task": "binary", "target": "salary"},
+            "data": {"sources": [{"path": str(file)}]},
+        }
+    )
+    snapshot = prepare(project, settings=Settings.from_env({"TENFOLD_HOME": str(home)}))
+    return snapshot.schema, snapshot.table()
+
+
+def make_adult(folder: Path, schema: Schema, table: pa.Table) -> Path:
+    """Fit and pack the model of `adult_table`; returns the folder."""
+    return _make(folder, "adult", schema, table, target="salary")
+
+
+def _make(folder: Path, project: str, schema: Schema, table: pa.Table, *, target: str) -> Path:
+    classes = schema.target.domain if schema.target else None
+    assert classes is not None and len(classes) == 2
     family = FAMILIES["boosting"]
-    params = dict(family.defaults("binary")[0]) | {"rounds": 200, "max_depth": 6}
+    params = dict(family.defaults("binary")[0]) | _TREES
     recipe = Recipe(**family.recipe(params))
     fitted = Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=recipe)
-    target = (np.array(table["y"].to_pylist()) == "yes").astype(np.int64)
+    truth = (np.array(table[target].to_pylist()) == classes[1]).astype(np.int64)
     model = family.fit(
         Fit(
             matrix=fitted.transform(table),
-            target=target,
+            target=truth,
             task="binary",
             n_classes=2,
             params=params,
@@ -75,26 +114,28 @@ def make_reference(folder: Path, *, n_rows: int = 20_000) -> Path:
     assert onnx is not None
     files["model.onnx"] = onnx
     draft = ManifestDraft(
-        project={"name": PROJECT},
+        project={"name": project},
         task="binary",
         schema=fitted.schema,
-        classes=("no", "yes"),
+        classes=tuple(classes),
         engine="onnx",
         lineage=Lineage(
             snapshot="0" * 64, folds="0" * 64, code="bench", seed=0, params={}, family="boosting"
         ),
         created="2031-05-04T13:30:00+00:00",
     )
-    files["reference.json"] = _reference(files, draft, table.slice(0, 5000))
+    files["reference.json"] = _reference(files, draft, table.slice(0, 5000), target)
     pack_artifact(folder, files=files, manifest=draft, table=table.slice(0, 200))
     return folder
 
 
-def _reference(files: dict[str, bytes], draft: ManifestDraft, table: pa.Table) -> bytes:
+def _reference(
+    files: dict[str, bytes], draft: ManifestDraft, table: pa.Table, target: str
+) -> bytes:
     predictor = draft_predictor(files, draft)
     codes = encode_table(draft.schema, table)
     answer = predictor.predict_codes(codes)
-    truth = table["y"].to_pylist()
+    truth = table[target].to_pylist()
     rule = LossRule.fit("binary", answer.values, truth)
     reference = build_reference(
         FrozenBins.freeze(draft.schema, Profile.from_table(table, draft.schema)),
@@ -153,9 +194,7 @@ def serve(app: Any, port: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve the artifact in a folder."""
-    import tempfile
-
+    """``python -m serving.reference FOLDER PORT``: serve an artifact without Ray and HAProxy."""
     folder, port = Path(arguments[0]), int(arguments[1])
     with tempfile.TemporaryDirectory() as live:
         serve(make_endpoint(folder, Path(live)), port)

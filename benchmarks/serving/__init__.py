@@ -1,0 +1,1 @@
+"""The parts of `bench_serving`: the reference models, the peers, the loads."""

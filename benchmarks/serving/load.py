@@ -1,0 +1,65 @@
+"""Loads: as fast as connections allow (wrk, closed loop), and at a given pace (open loop)."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from serving.processes import Target
+
+__all__ = ["paced", "wrk"]
+
+HERE = Path(__file__).parent
+_SCALE_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+
+
+def wrk(target: Target, work: Path, *, connections: int, seconds: int) -> dict[str, float]:
+    """One turn of a closed loop: ``rps``, ``p50_ms``, ``p99_ms``.
+
+    Raises:
+        RuntimeError: an answer was not 2xx.
+    """
+    script = work / f"{target.name}.lua"
+    script.write_text(
+        'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+        f"wrk.body = {json.dumps(target.body.decode())}\n"
+    )
+    done = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script),
+         target.url],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    text = done.stdout
+    if "Non-2xx" in text or "Socket errors" in text:
+        raise RuntimeError(f"{target.name} failed requests:\n{text}")
+    found = {"rps": float(_found(r"Requests/sec:\s+([\d.]+)", text)[1])}
+    for key, share in (("p50_ms", "50"), ("p99_ms", "99")):
+        latency = _found(rf"{share}%\s+([\d.]+)(us|ms|s|m)", text)
+        found[key] = float(latency[1]) * _SCALE_MS[latency[2]]
+    return found
+
+
+def _found(pattern: str, text: str) -> re.Match[str]:
+    match = re.search(pattern, text)
+    if match is None:
+        raise RuntimeError(f"wrk said something else:\n{text}")
+    return match
+
+
+def paced(
+    target: Target, work: Path, *, rate: float, seconds: float, connections: int = 64
+) -> dict[str, Any]:
+    """One turn of an open loop; see `serving.paced`."""
+    body = work / f"{target.name}.body"
+    body.write_bytes(target.body)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "paced.py"), target.url, str(body), f"{rate}", f"{seconds}",
+         str(connections)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,126 @@
+"""Requests at a constant pace: ``URL BODY-FILE RATE SECONDS CONNECTIONS``, then one line of JSON.
+
+Open loop: request n is due at n / rate whatever the server does, and its latency counts from then,
+so a server that stalls is charged with everybody who would have come meanwhile. One thread around
+``select``, whose timeout is exact to microseconds (asyncio's timers wait for whole milliseconds).
+
+The line: ``n`` sent, ``failed`` (not 200, or the connection broke), ``p50_ms``, ``p99_ms``,
+``max_ms``, and ``late_ms``, by how much the client itself came late at most where a connection was
+free: the error of this measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_PATIENCE_S = 10.0
+
+
+class Line:
+    """One kept connection with at most one request on it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.socket = socket.create_connection((host, port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.due = 0.0
+        self.data = b""
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def ask(self, request: bytes, due: float) -> None:
+        self.due, self.data = due, b""
+        self.socket.sendall(request)
+
+    def hear(self) -> int | None:
+        """The status once the answer is whole, 0 for a broken connection."""
+        more = self.socket.recv(65536)
+        if not more:
+            return 0
+        self.data += more
+        head, found, body = self.data.partition(b"\r\n\r\n")
+        if not found:
+            return None
+        lower = head.lower()
+        place = lower.index(b"content-length:") + 15
+        length = int(lower[place:].split(b"\r\n", 1)[0])
+        return int(head[9:12]) if len(body) >= length else None
+
+
+def run(
+    url: str, body: bytes, *, rate: float, seconds: float, n_lines: int
+) -> dict[str, float | None]:
+    """Send them all, wait for the last, sum up."""
+    place = urlsplit(url)
+    host, port = str(place.hostname), int(place.port or 80)
+    request = (
+        f"POST {place.path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    free = deque(Line(host, port) for _ in range(n_lines))
+    busy: set[Line] = set()
+    waiting: deque[float] = deque()
+    latencies: list[float] = []
+    n_sent = n_failed = 0
+    late = 0.0
+    n_all = int(rate * seconds)
+    start = time.perf_counter() + 0.05
+    end = start + seconds + _PATIENCE_S
+    while n_sent < n_all or busy or waiting:
+        now = time.perf_counter()
+        if now > end:
+            n_failed += len(busy) + len(waiting)
+            break
+        while n_sent < n_all and start + n_sent / rate <= now:
+            waiting.append(start + n_sent / rate)
+            n_sent += 1
+            if free:
+                late = max(late, now - waiting[-1])
+        while waiting and free:
+            line = free.popleft()
+            line.ask(request, waiting.popleft())
+            busy.add(line)
+        pause = start + n_sent / rate - time.perf_counter() if n_sent < n_all else 0.1
+        for line in select.select(list(busy), [], [], max(pause, 0.0))[0]:
+            status = line.hear()
+            if status is None:
+                continue
+            busy.discard(line)
+            if status == 200:
+                latencies.append(time.perf_counter() - line.due)
+            else:
+                n_failed += 1
+            if not status:
+                line.socket.close()
+                line = Line(host, port)
+            free.append(line)
+    for line in (*free, *busy):
+        line.socket.close()
+    latencies.sort()
+
+    def at(share: float) -> float | None:
+        """None where nothing was answered."""
+        if not latencies:
+            return None
+        return 1000 * latencies[min(len(latencies) - 1, int(share * len(latencies)))]
+
+    return {
+        "n": n_sent, "failed": n_failed, "p50_ms": at(0.5), "p99_ms": at(0.99),
+        "max_ms": at(1.0), "late_ms": 1000 * late,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    where, file, pace, duration, lines = sys.argv[1:]
+    told = run(
+        where, Path(file).read_bytes(), rate=float(pace), seconds=float(duration),
+        n_lines=int(lines),
+    )  # fmt: skip
+    print(json.dumps(told))

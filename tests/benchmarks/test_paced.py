@@ -1,0 +1,76 @@
+"""The open-loop client charges a stall to everybody who was due meanwhile."""
+
+from __future__ import annotations
+
+import importlib.util
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PACED = Path(__file__).resolve().parents[2] / "benchmarks" / "serving" / "paced.py"
+
+
+@pytest.fixture(scope="module")
+def paced() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("paced", PACED)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def answering(*, stall_at: int = -1, stall_s: float = 0.0, status: str = "200 OK") -> Iterator[str]:
+    """A server that answers every request at once, but for one at which all of it stalls."""
+    lock, counted = threading.Lock(), iter(range(10**9))
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                while line.strip():
+                    name, _, value = line.partition(b":")
+                    if name.lower() == b"content-length":
+                        length = int(value)
+                    line = self.rfile.readline()
+                self.rfile.read(length)
+                with lock:
+                    if next(counted) == stall_at:
+                        time.sleep(stall_s)
+                self.wfile.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok".encode())
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/predict"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_requests_that_were_due_during_a_stall_count_from_when_they_were_due(
+    paced: ModuleType,
+) -> None:
+    with answering(stall_at=20, stall_s=0.5) as url:
+        told = paced.run(url, b"{}", rate=100, seconds=1.0, n_lines=2)
+    assert (told["n"], told["failed"]) == (100, 0)
+    assert 450 < told["max_ms"] < 5000
+    # Fifty of a hundred were due while two lines were stuck: half of them waited 250 ms and more.
+    assert told["p99_ms"] > 400
+
+
+def test_what_is_not_200_is_a_failure(paced: ModuleType) -> None:
+    with answering(status="503 Service Unavailable") as url, answering() as good:
+        assert paced.run(good, b"{}", rate=200, seconds=0.2, n_lines=4)["failed"] == 0
+        told = paced.run(url, b"{}", rate=200, seconds=0.2, n_lines=4)
+    assert (told["n"], told["failed"]) == (40, 40)
