@@ -13,7 +13,6 @@ registry's champion, and answers nobody without a key: pods listen beyond loopba
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -32,7 +31,8 @@ from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.lineups import DEPLOYMENT
 from tenfold_serve.logs import log_as_json
-from tenfold_serve.ray_rim import import_serve
+from tenfold_serve.process import ready_to_answer
+from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.spool import new_app, spool_folder
 
@@ -41,9 +41,9 @@ serve = import_serve()
 __all__ = ["build", "limits_from"]
 
 _AGGREGATOR_TIMEOUT_S: Final = 5.0
-_MAX_ONGOING: Final = 64
 _MAX_QUEUED: Final = 512
-"""Requests that wait in a replica; with more it answers 429, which clients may repeat."""
+"""Requests that wait in a replica that is asked without HAProxy; with more it answers 429. HAProxy
+lets no more than `MAX_ONGOING` through and answers 429 itself (`tenfold_serve.ray_rim`)."""
 
 log = logging.getLogger("tenfold.serve")
 
@@ -80,7 +80,7 @@ class AggregatorLink:
 
 @serve.deployment(
     name=DEPLOYMENT,
-    max_ongoing_requests=_MAX_ONGOING,
+    max_ongoing_requests=MAX_ONGOING,
     max_queued_requests=_MAX_QUEUED,
     backpressure_config=serve.config.BackpressureConfig(status_code=429, retry_after_s=1),
     graceful_shutdown_timeout_s=10,
@@ -129,9 +129,7 @@ class EndpointReplica:
             access=self._access,
             echo_id=False,  # Serve does, and makes one where the caller sent none
         )
-        # What was loaded until here stays for good: the collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
+        ready_to_answer()
 
     def __serve_build_asgi_app__(self) -> Endpoint:
         """What Serve calls for every request."""

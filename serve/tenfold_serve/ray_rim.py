@@ -10,16 +10,21 @@ What was looked at in the pinned version, and what a contract test holds:
   configuration, closed to other users, and executes the real one. Two installations then have no
   port in common: fixed ones clashed where both looked for a free port in the same second.
 - The template gives clients an hour between two bytes: flags and wrapper make it a minute, 20 s for
-  a request's headers, 75 s for a kept connection without a request.
+  a request's headers and body, 75 s for a kept connection without a request.
 - Ray reads a whole request body ahead of the application unless the request says
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
   in memory too, and a request costs one task less (five of six paired runs were faster, by less
   than the runs differ among themselves).
+- Serve's own bound on waiting requests never holds for ours: they are scored in the loop that would
+  have to count them, so they wait unseen in sockets. The wrapper bounds what a replica gets and
+  what waits before it; HAProxy answers 429 to the rest.
 - HAProxy tells each request twice, to a syslog port where nobody listens and to the proxy actor,
   which reads every line in Python for Ray's exporter; `CLOSED_EXPORTERS` closes that, and ours
   counts requests itself, so the wrapper takes both lines out.
 - Serve's logger makes a record of every request before a filter drops it, so the deployment's log
   level is a warning's and not only its access log off (see `tenfold_serve.app`).
+- Ray makes its workers nice by 15, replicas and HAProxy with them: beside anything else that runs
+  an answer then waits for a fortieth of a core.
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
@@ -45,6 +50,7 @@ from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
 from tenfold.errors import ClusterError, UserError
 
 __all__ = [
+    "MAX_ONGOING",
     "AppStatus",
     "ServeHost",
     "haproxy_binary",
@@ -59,10 +65,19 @@ __all__ = [
 _OBJECT_STORE_BYTES = 200 * 1024 * 1024
 """The endpoint moves no tables through the object store; retraining in this Ray moves few."""
 
+_HARMLESS_ID = "^[A-Za-z0-9._:+/=@-]{1,128}$"
+_BUSY = "more requests wait than are answered in time; ask again in a second"
+_AWAY = "no replica answered in time; ask again in a second"
+
+MAX_ONGOING = 64
+"""Requests in one replica at a time: it scores one, the others send their bodies."""
+_MAX_WAITING = 256
+"""Requests that wait before the replicas of a project; with more HAProxy answers 429 by itself, in
+C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four seconds."""
+
 _WRAPPER = """#!/bin/sh
 # Made by tenfold_serve.ray_rim: HAProxy with its metrics and stats on sockets of this user only,
-# without a log line a request, and without Ray's read-ahead of request bodies. Everything else is
-# Ray's own configuration.
+# and with what the file beside this one changes. Everything else is Ray's own configuration.
 config= previous=
 for argument in "$@"; do
   [ "$previous" = "-f" ] && config=$argument
@@ -73,21 +88,39 @@ if [ -n "$config" ]; then
   sed -i -E \\
     -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
     -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
-    -e '/^frontend http_frontend$/,/^backend /{{' -e '/^ *log /d' \\
-    -e 's/^( *)(bind .*)$/\\1\\2\\n\\1{ours}/' -e '}}' \\
-    "$config" || exit 1
+    -f "$0.sed" "$config" || exit 1
 fi
 exec {orphan_dies}{binary} "$@"
 """
-_OURS = (
-    "no log\\n\\1timeout http-request 20s\\n\\1timeout http-keep-alive 75s\\n"
-    "\\1http-request set-header x-request-disconnect-disabled ?1\\n"
-    # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced, here where it
-    # costs least.
-    "\\1http-request del-header x-request-id unless "
-    "{ req.hdr(x-request-id) -m reg ^[A-Za-z0-9._:+\\/=@-]{1,128}$ }\\n"
-    "\\1http-request set-header x-request-id %[uuid] unless { req.hdr(x-request-id) -m found }"
-)
+_CHANGES = f"""# Made by tenfold_serve.ray_rim, read by the program beside it.
+/^frontend http_frontend$/,/^backend /{{
+# No line a request: one went to a syslog port where nobody listens, one to Ray's closed exporter.
+/^ *log /d
+/^ *bind /a\\
+    no log\\
+    timeout http-request 20s\\
+    timeout http-keep-alive 75s\\
+    # Replicas are for requests that are there: one that trickles in waits here.\\
+    option http-buffer-request\\
+    http-request set-header x-request-disconnect-disabled ?1\\
+    # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced.\\
+    acl harmless_id req.hdr(x-request-id) -m reg {_HARMLESS_ID}\\
+    http-request del-header x-request-id unless harmless_id\\
+    http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}
+}}
+/^backend /,/^listen /{{
+s/^( *server [^ ]+ [^ ]+ check)( observe .*)?$/\\1 maxconn {MAX_ONGOING}\\2/
+/^ *http-reuse always$/a\\
+    acl too_many queue ge {_MAX_WAITING}\\
+    http-request return status 429 content-type application/json hdr retry-after 1 \
+string '{{"error":"{_BUSY}"}}' if METH_POST too_many {{ path_sub /v2/ }}\\
+    http-request return status 429 content-type application/json hdr retry-after 1 \
+string '{{"error":{{"law":"busy","message":"{_BUSY}"}}}}' if METH_POST too_many\\
+    http-error status 503 content-type application/json hdr retry-after 1 \
+string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'\\
+    timeout queue 5s
+}}
+"""
 
 
 def import_serve() -> Any:
@@ -126,16 +159,16 @@ def write_haproxy_wrapper(path: Path, *, binary: str) -> None:
     """Write the program that Serve runs in HAProxy's place; ``/bin/sh`` and ``sed``, 2 ms.
 
     Args:
-        path: where; it is executable afterwards.
+        path: where; it is executable afterwards, and what it changes stands beside it.
         binary: the real HAProxy.
     """
     # HAProxy must not outlive the proxy actor that started it and answer 500 for nobody.
     setpriv = shutil.which("setpriv")
     text = _WRAPPER.format(
         binary=shlex.quote(binary),
-        ours=_OURS,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
     )
+    write_atomic(path.with_name(f"{path.name}.sed"), _CHANGES.encode(), mode=0o600)
     write_atomic(path, text.encode(), mode=0o700)
 
 
@@ -153,6 +186,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_any_free_port()),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
         **CLOSED_EXPORTERS,
     }
     binary = haproxy_binary()
@@ -171,6 +205,8 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "state"),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        # Head and body of an answer in one packet: 15 us of HAProxy's CPU less a request.
+        "RAY_SERVE_HAPROXY_TCP_NODELAY": "0",
         # One thread carries some 20,000 requests/s; four would fight the replicas for two cores.
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     }

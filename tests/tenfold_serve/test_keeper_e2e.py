@@ -10,12 +10,14 @@ import http.client
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -427,6 +429,39 @@ def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
     eventually(lambda: arms() == {"champion 1", "challenger 2"}, within_s=30)
     running.registry.set_alias("mixed", "challenger", None)
     eventually(lambda: arms() == {"champion 1"}, within_s=30)
+
+
+def test_a_full_queue_is_answered_at_once_with_when_to_come_back(running: Running) -> None:
+    """The replica stands still, so what is sent fills it (64), then the queue (256), then no more.
+
+    Whoever waits is answered once it goes on.
+    """
+    (replica,) = running.pids("ServeReplica")
+    body = json.dumps({"rows": ROWS[:1]}).encode()
+    lines = [http.client.HTTPConnection("127.0.0.1", running.port, timeout=30) for _ in range(350)]
+    headers = {"content-type": "application/json"}
+    os.kill(replica, signal.SIGSTOP)
+    try:
+        for line in lines:
+            line.request("POST", "/mixed/predict", body, headers)
+        eventually(lambda: len(ready(lines)) == 30, within_s=2)
+    finally:
+        os.kill(replica, signal.SIGCONT)
+    statuses: Counter[int] = Counter()
+    for line in lines:
+        answer = line.getresponse()
+        text = answer.read()
+        statuses[answer.status] += 1
+        if answer.status == 429:
+            assert answer.headers["retry-after"] == "1"
+            assert json.loads(text)["error"]["law"] == "busy"
+        line.close()
+    assert statuses == {200: 320, 429: 30}
+    assert running.answering() == 1
+
+
+def ready(lines: list[http.client.HTTPConnection]) -> list[socket.socket]:
+    return select.select([line.sock for line in lines], [], [], 0)[0]
 
 
 def test_a_killed_haproxy_comes_back(running: Running) -> None:

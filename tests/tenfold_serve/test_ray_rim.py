@@ -109,6 +109,7 @@ def test_every_flag_is_one_that_this_ray_reads(tmp_path: Path) -> None:
     text += (sources / "_common/usage/usage_constants.py").read_text()
     text += (sources / "autoscaler/_private/constants.py").read_text()
     text += (sources / "dashboard/consts.py").read_text()
+    text += (sources / "_private/ray_constants.py").read_text()
     flags = serve_environment(tmp_path)
     native = "RAY_enable_metrics_collection"  # read by the raylet; the open ports show its effect
     assert [name for name in flags if name not in text and name != native] == []
