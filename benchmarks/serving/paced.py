@@ -17,7 +17,9 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _PATIENCE_S = 10.0
@@ -41,7 +43,10 @@ class Line:
 
     def hear(self) -> int | None:
         """The status once the answer is whole, 0 for a broken connection."""
-        more = self.socket.recv(65536)
+        try:
+            more = self.socket.recv(65536)
+        except OSError:
+            more = b""
         if not more:
             return 0
         self.data += more
@@ -51,13 +56,32 @@ class Line:
         lower = head.lower()
         place = lower.index(b"content-length:") + 15
         length = int(lower[place:].split(b"\r\n", 1)[0])
-        return int(head[9:12]) if len(body) >= length else None
+        status = head[9:12]
+        return (int(status) if status.isdigit() else 0) if len(body) >= length else None
+
+
+class Seen(NamedTuple):
+    """One request in the client's journal.
+
+    Attributes:
+        due_s: when it was due, from the start.
+        latency_s: from then until its answer was whole.
+        status: of the answer; 0 where none came or the connection broke.
+    """
+
+    due_s: float
+    latency_s: float
+    status: int
 
 
 def run(
     url: str, body: bytes, *, rate: float, seconds: float, n_lines: int
-) -> dict[str, float | None]:
-    """Send them all, wait for the last, sum up."""
+) -> tuple[list[Seen], float]:
+    """Send them all and wait for the last.
+
+    Returns:
+        The journal, and by how many seconds the client came late at most.
+    """
     place = urlsplit(url)
     host, port = str(place.hostname), int(place.port or 80)
     request = (
@@ -67,17 +91,19 @@ def run(
     free = deque(Line(host, port) for _ in range(n_lines))
     busy: set[Line] = set()
     waiting: deque[float] = deque()
-    latencies: list[float] = []
-    n_sent = n_failed = 0
-    late = 0.0
-    n_all = int(rate * seconds)
+    journal: list[Seen] = []
+    n_sent, n_all, late = 0, int(rate * seconds), 0.0
     start = time.perf_counter() + 0.05
     end = start + seconds + _PATIENCE_S
-    while n_sent < n_all or busy or waiting:
-        now = time.perf_counter()
-        if now > end:
-            n_failed += len(busy) + len(waiting)
-            break
+
+    def done(line: Line, status: int) -> None:
+        journal.append(Seen(line.due - start, time.perf_counter() - line.due, status))
+        if not status:
+            line.socket.close()
+            line = Line(host, port)
+        free.append(line)
+
+    while (n_sent < n_all or busy or waiting) and (now := time.perf_counter()) < end:
         while n_sent < n_all and start + n_sent / rate <= now:
             waiting.append(start + n_sent / rate)
             n_sent += 1
@@ -85,42 +111,41 @@ def run(
                 late = max(late, now - waiting[-1])
         while waiting and free:
             line = free.popleft()
-            line.ask(request, waiting.popleft())
-            busy.add(line)
+            try:
+                line.ask(request, waiting.popleft())
+            except OSError:
+                done(line, 0)
+            else:
+                busy.add(line)
         pause = start + n_sent / rate - time.perf_counter() if n_sent < n_all else 0.1
         for line in select.select(list(busy), [], [], max(pause, 0.0))[0]:
             status = line.hear()
-            if status is None:
-                continue
-            busy.discard(line)
-            if status == 200:
-                latencies.append(time.perf_counter() - line.due)
-            else:
-                n_failed += 1
-            if not status:
-                line.socket.close()
-                line = Line(host, port)
-            free.append(line)
+            if status is not None:
+                busy.discard(line)
+                done(line, status)
+    left = [line.due for line in busy] + list(waiting)
+    journal += [Seen(due - start, time.perf_counter() - due, 0) for due in left]
     for line in (*free, *busy):
         line.socket.close()
-    latencies.sort()
+    return journal, late
 
-    def at(share: float) -> float | None:
-        """None where nothing was answered."""
-        if not latencies:
-            return None
-        return 1000 * latencies[min(len(latencies) - 1, int(share * len(latencies)))]
 
-    return {
-        "n": n_sent, "failed": n_failed, "p50_ms": at(0.5), "p99_ms": at(0.99),
-        "max_ms": at(1.0), "late_ms": 1000 * late,
-    }  # fmt: skip
+def at(latencies: Sequence[float], share: float) -> float | None:
+    """A quantile in milliseconds; None of nothing."""
+    if not latencies:
+        return None
+    return 1000 * sorted(latencies)[min(len(latencies) - 1, int(share * len(latencies)))]
 
 
 if __name__ == "__main__":
     where, file, pace, duration, lines = sys.argv[1:]
-    told = run(
+    seen, lateness = run(
         where, Path(file).read_bytes(), rate=float(pace), seconds=float(duration),
         n_lines=int(lines),
     )  # fmt: skip
+    answered = [one.latency_s for one in seen if one.status == 200]
+    told = {
+        "n": len(seen), "failed": len(seen) - len(answered), "p50_ms": at(answered, 0.5),
+        "p99_ms": at(answered, 0.99), "max_ms": at(answered, 1.0), "late_ms": 1000 * lateness,
+    }  # fmt: skip
     print(json.dumps(told))

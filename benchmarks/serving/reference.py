@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
+from tenfold_serve.process import ready_to_answer
 from tenfold_serve.recorder import Recorder
 
 __all__ = [
@@ -186,18 +186,19 @@ def serve(app: Any, port: int) -> None:
     """A bare uvicorn on loopback, as fast as it can be."""
     import uvicorn
 
-    config = uvicorn.Config(
+    uvicorn.run(
         app, host="127.0.0.1", port=port, log_level="error", access_log=False, loop="uvloop",
         http="httptools", lifespan="off",
     )  # fmt: skip
-    asyncio.run(uvicorn.Server(config).serve())
 
 
 def main(arguments: Sequence[str]) -> None:
     """``python -m serving.reference FOLDER PORT``: serve an artifact without Ray and HAProxy."""
     folder, port = Path(arguments[0]), int(arguments[1])
     with tempfile.TemporaryDirectory() as live:
-        serve(make_endpoint(folder, Path(live)), port)
+        app = make_endpoint(folder, Path(live))
+        ready_to_answer()
+        serve(app, port)
 
 
 if __name__ == "__main__":
