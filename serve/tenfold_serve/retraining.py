@@ -8,9 +8,11 @@ that a crash interrupted has a ``retrain_started`` row in the journal and no end
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +25,8 @@ __all__ = ["RetrainResult", "Retraining"]
 _GATE_MISSED: Final = 3
 _TAIL_CHARACTERS: Final = 1000
 _STOP_S: Final = 10.0
+_NICENESS: Final = 10
+"""Of the child and all that it starts: answers come first where both want the same cores."""
 _MAX_STARTS: Final = 200
 """Starts that the policy's cool-down looks at."""
 
@@ -87,6 +91,8 @@ class Retraining:
         self._child = subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=self._files[0], stderr=self._files[1]
         )
+        with suppress(ProcessLookupError):  # it has ended already; `poll` says how
+            os.setpriority(os.PRIO_PROCESS, self._child.pid, _NICENESS)
 
     def poll(self) -> RetrainResult | None:
         """The result once, when the child has ended; it is journaled."""

@@ -64,6 +64,23 @@ def await_end(sign: Path) -> None:
     os.waitid(os.P_PID, int(sign.read_text()), os.WEXITED | os.WNOWAIT)
 
 
+def test_a_retrain_gives_way_to_answers(scene: Scene) -> None:
+    """Its priority is lowered right after its start, so the child looks until it is."""
+    look = f"""
+import json, os, time
+def niceness():
+    return os.getpriority(os.PRIO_PROCESS, 0)
+end = time.monotonic() + 20
+while niceness() != 10 and time.monotonic() < end:
+    time.sleep(0.01)
+print(json.dumps({{**json.loads('''{RECORD}'''), "niceness": niceness()}}))
+"""
+    retraining = scene.make(look)
+    retraining.start("harm is proven")
+    record = wait(retraining).record
+    assert record is not None and record["niceness"] == 10
+
+
 def test_a_result_comes_once_and_its_kept_parts_are_journaled(scene: Scene) -> None:
     retraining = scene.make(f"print('''{RECORD}''')")
     assert not retraining.is_running
