@@ -33,6 +33,7 @@ class Line:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.due = 0.0
         self.data = b""
+        self.closes = False
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -54,6 +55,7 @@ class Line:
         if not found:
             return None
         lower = head.lower()
+        self.closes = b"\r\nconnection: close" in lower
         place = lower.index(b"content-length:") + 15
         length = int(lower[place:].split(b"\r\n", 1)[0])
         status = head[9:12]
@@ -98,7 +100,7 @@ def run(
 
     def done(line: Line, status: int) -> None:
         journal.append(Seen(line.due - start, time.perf_counter() - line.due, status))
-        if not status:
+        if not status or line.closes:
             line.socket.close()
             line = Line(host, port)
         free.append(line)

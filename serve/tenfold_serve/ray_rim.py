@@ -67,6 +67,7 @@ _OBJECT_STORE_BYTES = 200 * 1024 * 1024
 
 _HARMLESS_ID = "^[A-Za-z0-9._:+/=@-]{1,128}$"
 _BUSY = "more requests wait than are answered in time; ask again in a second"
+_SLOW = "a request arrives whole within 20 s; send less at a time"
 _AWAY = "no replica answered in time; ask again in a second"
 
 MAX_ONGOING = 64
@@ -102,6 +103,8 @@ _CHANGES = f"""# Made by tenfold_serve.ray_rim, read by the program beside it.
     timeout http-keep-alive 75s\\
     # Replicas are for requests that are there: one that trickles in waits here.\\
     option http-buffer-request\\
+    http-error status 408 content-type application/json \
+string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
     http-request set-header x-request-disconnect-disabled ?1\\
     # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced.\\
     acl harmless_id req.hdr(x-request-id) -m reg {_HARMLESS_ID}\\

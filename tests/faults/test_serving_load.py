@@ -121,9 +121,11 @@ def keep_asking(port: int, body: bytes, journal: Journal, stop: threading.Event)
 def test_ten_times_too_many_requests_leave_it_answering(up: Up, paced: ModuleType) -> None:
     """Goodput stays at 80 % of what it can, who is turned away hears so at once, then all is well.
 
-    A hundred rows a request, so that one core can offer ten times what the other answers.
+    Eighty rows a request, so that one core can offer ten times what the other answers; and less
+    than HAProxy's buffer of 16 kB: of a longer body it answers 429 to the first part and hangs up.
     """
-    body = json.dumps({"rows": ROWS}).encode()
+    body = json.dumps({"rows": ROWS[:80]}).encode()
+    assert len(body) < 16_000
     capacity, before = capacity_of(up, paced, body)
     journal, _late = paced.run(up.url, body, rate=10 * capacity, seconds=10, n_lines=700)
     ended = time.monotonic()
@@ -143,7 +145,7 @@ def test_ten_times_too_many_requests_leave_it_answering(up: Up, paced: ModuleTyp
     print(told)
     assert set(statuses) <= {200, 429}, told
     assert goodput >= 0.8 * capacity, told
-    assert paced.at(refused, 0.5) < 50, told
+    assert paced.at(refused, 0.9) < 50, told
 
 
 def capacity_of(up: Up, paced: ModuleType, body: bytes) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import pytest
 
 from tenfold.errors import UserError
 from tenfold_serve.ray_rim import (
+    MAX_ONGOING,
     haproxy_binary,
     private_folder,
     require_free_port,
@@ -123,3 +124,47 @@ def test_a_taken_port_is_refused_with_a_remedy() -> None:
         with pytest.raises(UserError, match=f"port {port} on 127.0.0.1 must be free"):
             require_free_port(port)
     require_free_port(port)
+
+
+CONFIG = """global
+    stats timeout 30s
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    log global
+frontend prometheus
+    bind :9101
+    mode http
+frontend http_frontend
+    bind 127.0.0.1:8000
+    log global
+    default_backend http-mixed
+backend http-mixed
+    log global
+    http-reuse always
+    server R1 127.0.0.1:30001 check observe layer4 error-limit 3 on-error mark-down
+    server R2 127.0.0.1:30002 check
+    server FALLBACK 127.0.0.1:30003 check backup
+listen stats
+  bind *:8404
+  stats enable
+"""
+"""As Ray renders it, without what we do not touch."""
+
+
+def test_the_real_program_takes_what_the_wrapper_makes(tmp_path: Path) -> None:
+    binary = haproxy_binary()
+    assert binary is not None
+    wrapper, config = tmp_path / "haproxy", tmp_path / "h.cfg"
+    config.write_text(CONFIG)
+    write_haproxy_wrapper(wrapper, binary=binary)
+    done = subprocess.run(
+        [str(wrapper), "-c", "-f", str(config)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    servers = [line for line in config.read_text().splitlines() if line.startswith("    server")]
+    assert [re.findall("maxconn [0-9]+", line) for line in servers] == [
+        [f"maxconn {MAX_ONGOING}"], [f"maxconn {MAX_ONGOING}"], [],
+    ]  # fmt: skip
