@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -210,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         sys.exit("wrk is needed (Debian package wrk)")
+    # Told to end, it ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     form = Form("serving")
     with tempfile.TemporaryDirectory(prefix="tf-") as name:
         measure(form, Path(name), options)

@@ -31,7 +31,7 @@ class Line:
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.create_connection((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.due = 0.0
+        self.due = self.sent = 0.0
         self.data = b""
         self.closes = False
 
@@ -39,7 +39,7 @@ class Line:
         return self.socket.fileno()
 
     def ask(self, request: bytes, due: float) -> None:
-        self.due, self.data = due, b""
+        self.due, self.data, self.sent = due, b"", time.perf_counter()
         self.socket.sendall(request)
 
     def hear(self) -> int | None:
@@ -69,11 +69,14 @@ class Seen(NamedTuple):
         due_s: when it was due, from the start.
         latency_s: from then until its answer was whole.
         status: of the answer; 0 where none came or the connection broke.
+        sent_s: how long the answer took since the request was sent, which is later than due where
+            every line was taken.
     """
 
     due_s: float
     latency_s: float
     status: int
+    sent_s: float = 0.0
 
 
 def run(
@@ -99,7 +102,8 @@ def run(
     end = start + seconds + _PATIENCE_S
 
     def done(line: Line, status: int) -> None:
-        journal.append(Seen(line.due - start, time.perf_counter() - line.due, status))
+        now = time.perf_counter()
+        journal.append(Seen(line.due - start, now - line.due, status, now - line.sent))
         if not status or line.closes:
             line.socket.close()
             line = Line(host, port)
