@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-_PATIENCE_S = 10.0
-
 
 class Line:
     """One kept connection with at most one request on it."""
@@ -80,9 +78,24 @@ class Seen(NamedTuple):
 
 
 def run(
-    url: str, body: bytes, *, rate: float, seconds: float, n_lines: int
+    url: str,
+    body: bytes,
+    *,
+    rate: float,
+    seconds: float,
+    n_lines: int,
+    patience_s: float = 10.0,
 ) -> tuple[list[Seen], float]:
     """Send them all and wait for the last.
+
+    Args:
+        url: takes the body by POST.
+        body: JSON.
+        rate: requests a second.
+        seconds: for how long.
+        n_lines: connections, each with one request at a time.
+        patience_s: how long the last are waited for. With 0, few lines and a rate that nobody
+            keeps, it is a closed loop.
 
     Returns:
         The journal, and by how many seconds the client came late at most.
@@ -99,7 +112,7 @@ def run(
     journal: list[Seen] = []
     n_sent, n_all, late = 0, int(rate * seconds), 0.0
     start = time.perf_counter() + 0.05
-    end = start + seconds + _PATIENCE_S
+    end = start + seconds + patience_s
 
     def done(line: Line, status: int) -> None:
         now = time.perf_counter()

@@ -107,7 +107,7 @@ class EndpointReplica:
         link = AggregatorLink()
         self._board = ArmBoard()
         if args.get("standalone"):
-            self._board.change(_champion_config(settings, project))
+            self._change(_champion_config(settings, project))
         recorder = Recorder(
             project=project, replica=replica, app=app, folder=folder, sink=link.send
         )
@@ -129,7 +129,6 @@ class EndpointReplica:
             access=self._access,
             echo_id=False,  # Serve does, and makes one where the caller sent none
         )
-        ready_to_answer()
 
     def __serve_build_asgi_app__(self) -> Endpoint:
         """What Serve calls for every request."""
@@ -137,7 +136,13 @@ class EndpointReplica:
 
     async def reconfigure(self, user_config: object) -> None:
         """Swap models in a thread, while requests go on. Never raises."""
-        await asyncio.to_thread(self._board.change, user_config)
+        await asyncio.to_thread(self._change, user_config)
+
+    def _change(self, user_config: object) -> None:
+        first = not self._board.lineup.arms
+        lineup = self._board.change(user_config)
+        if first and lineup.arms:  # what a model needs was imported with it
+            ready_to_answer()
 
     def __del__(self) -> None:
         """Hand over what is still in memory."""
