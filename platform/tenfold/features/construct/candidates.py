@@ -67,6 +67,8 @@ SCREEN_ROWS = 10_000
 """Spread over the rows: what adds less than shows on so many is not worth a column."""
 MIN_ROWS = 200
 """Below that chance alone explains more than any column."""
+BIN_ROWS = 10
+"""Rows that each bin of the additive model has on average."""
 MAX_SCREENED = 100
 """Columns whose pairs are tried, the strongest alone; half a second for the 4,950 pairs."""
 NOMINATED = 24
@@ -153,14 +155,20 @@ class _Rows:
 
     @cached_property
     def _alone(self) -> list[Binned]:
-        """The columns of the additive model: of a category all of its levels."""
-        columns = self.schema.features
-        return [
-            binned_levels(self.codes[:, place], n_levels=len(columns[place].domain or ()))
-            if columns[place].kind is Kind.CATEGORY
-            else binned
-            for place, binned in self.binned.items()
-        ]
+        """The columns of the additive model, of a category all of its levels: the strongest that
+        leave `BIN_ROWS` rows to a bin. With more the model would tell each row its own truth."""
+        found: list[Binned] = []
+        room = len(self.codes) // BIN_ROWS
+        for place in self._by_strength(self.binned):
+            column = self.schema.features[place]
+            alone = self.binned[place]
+            if column.kind is Kind.CATEGORY:
+                alone = binned_levels(self.codes[:, place], n_levels=len(column.domain or ()))
+            room -= alone.filled[0]
+            if room < 0 and found:
+                break
+            found.append(alone)
+        return found
 
     def choose(self) -> Candidates:
         """In two looks: what stands out, then what stands out beside the best of each kind."""
@@ -246,10 +254,13 @@ class _Rows:
         found = list(places)
         if len(found) <= MAX_SCREENED:
             return found
+        return sorted(self._by_strength(found)[:MAX_SCREENED])
+
+    def _by_strength(self, places: Iterable[int]) -> list[int]:
+        """The strongest alone first; of equals the first by place."""
         alone = self.profile.associations
-        named = {place: alone[self.schema.features[place].name] for place in found}
-        ranked = sorted(found, key=lambda place: -round(strength(named[place])[1], DIGITS))
-        return sorted(ranked[:MAX_SCREENED])
+        named = {place: alone[self.schema.features[place].name] for place in places}
+        return sorted(named, key=lambda place: (-round(strength(named[place])[1], DIGITS), place))
 
     def _can_group(self, place: int) -> bool:
         n_levels = self.profile.categories[self._column(place).name].n_distinct
