@@ -32,6 +32,7 @@ __all__ = [
     "LoggedArm",
     "entries_table",
     "features_as_text",
+    "segment_tables",
     "write_segment",
 ]
 
@@ -117,9 +118,7 @@ def entries_table(entries: Sequence[Entry], *, schema: Schema, replica: str) -> 
         pa.array(values, pa.string()),
         _lists([entry.scores for entry in entries]),
     ]
-    arrays += [
-        _feature(column, codes[:, index], entries) for index, column in enumerate(schema.features)
-    ]
+    arrays += _features(schema.features, codes, entries)
     fields = [pa.field(column.name, pa.string()) for column in schema.features]
     return pa.Table.from_arrays(arrays, schema=pa.schema([*META_FIELDS, *fields]))
 
@@ -136,14 +135,8 @@ def features_as_text(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def write_segment(path: Path, entries: Sequence[Entry], *, replica: str) -> None:
-    """Write a segment whole: an Arrow file under a temporary name, then one rename.
-
-    Entries of models with different columns share a segment; a column that one lacks is null.
-
-    Raises:
-        OSError: the disk is full or the folder cannot be written; nothing is left behind.
-    """
+def segment_tables(entries: Sequence[Entry], *, replica: str) -> list[pa.Table]:
+    """The log rows of requests, in their order: one table for each run of models of one schema."""
     tables = []
     start = 0
     for end in range(1, len(entries) + 1):
@@ -151,6 +144,21 @@ def write_segment(path: Path, entries: Sequence[Entry], *, replica: str) -> None
             part = entries[start:end]
             tables.append(entries_table(part, schema=part[0].arm.schema, replica=replica))
             start = end
+    return tables
+
+
+def write_segment(path: Path, tables: Sequence[pa.Table]) -> None:
+    """Write a segment whole: an Arrow file under a temporary name, then one rename.
+
+    Tables of models with different columns share a segment; a column that one lacks is null.
+
+    Args:
+        path: of the segment.
+        tables: of `segment_tables`, at least one.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -173,18 +181,36 @@ def _lists(scores: Sequence[Floats]) -> pa.Array:
     return pa.ListArray.from_arrays(np.cumsum(sizes, dtype=np.int32), pa.array(flat))
 
 
-def _feature(column: Column, codes: Floats, entries: Sequence[Entry]) -> pa.Array:
-    if column.kind not in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME):
-        texts = [text for entry in entries for text in _texts(entry, column.name)]
-        return pa.array(texts, pa.string())
+def _features(columns: Sequence[Column], codes: Floats, entries: Sequence[Entry]) -> list[pa.Array]:
+    """The columns as texts. Those of one kind become text together: a call to Arrow costs what 100
+    cells do, and a table has some tens of columns."""
+    of_kind: dict[Kind, list[int]] = {}
+    found: dict[int, pa.Array] = {}
+    for place, column in enumerate(columns):
+        if column.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME):
+            of_kind.setdefault(column.kind, []).append(place)
+        else:
+            texts = [text for entry in entries for text in _texts(entry, column.name)]
+            found[place] = pa.array(texts, pa.string())
+    for kind, places in of_kind.items():
+        if kind is Kind.INTEGER and bool((np.abs(codes[:, places]) >= 2.0**63).any()):
+            found |= {place: _numbers_as_text(kind, codes[:, place]) for place in places}
+            continue
+        flat = _numbers_as_text(kind, codes[:, places].T.ravel())
+        for number, place in enumerate(places):
+            found[place] = flat.slice(number * len(codes), len(codes))
+    return [found[place] for place in range(len(columns))]
+
+
+def _numbers_as_text(kind: Kind, codes: Floats) -> pa.Array:
     missing = np.isnan(codes)
     filled = np.where(missing, 0.0, codes)
-    if column.kind is Kind.BOOLEAN:
+    if kind is Kind.BOOLEAN:
         values = pa.array(filled != 0, pa.bool_(), mask=missing)
-    elif column.kind is Kind.DATETIME:
+    elif kind is Kind.DATETIME:
         micros = np.round(filled * 1e6).astype(np.int64)
         values = pa.array(micros, pa.int64(), mask=missing).cast(pa.timestamp("us", tz="UTC"))
-    elif column.kind is Kind.INTEGER and bool((np.abs(filled) < 2.0**63).all()):
+    elif kind is Kind.INTEGER and bool((np.abs(filled) < 2.0**63).all()):
         values = pa.array(filled.astype(np.int64), pa.int64(), mask=missing)  # 1000, not 1e+3
     else:
         values = pa.array(filled, pa.float64(), mask=missing)

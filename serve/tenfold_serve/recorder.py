@@ -1,10 +1,15 @@
 """What the endpoint saw: copied off the request's path, counted and spooled in the background.
 
 The request only appends one tuple to a ring (`Recorder.offer`, 0.2 us; with the split, the id and
-the totals 5 us for a one-row request, budget 12: ``make bench-hotpath``). A thread wakes every
-second: it counts the rows into the frozen bins, sends one report to the aggregator and writes one
-Arrow segment for the committer. The ring is bounded: what does not fit is dropped and **counted**,
-never waited for.
+the totals 5 us for a one-row request, budget 12: ``make bench-hotpath``). A thread takes the rows
+in small parts, counts them into the frozen bins and puts them into Arrow tables; every second it
+sends one report to the aggregator and writes one segment for the committer. The ring is bounded:
+what does not fit is dropped and **counted**, never waited for.
+
+In parts, since the thread and the requests share one interpreter: beside a second of rows at once
+requests waited for their turn three times each. Measured at 1,700 requests/s on two cores, open
+loop, a bare uvicorn: the 99th percentile is 0.8 ms without a recorder, 3.4 with a second of rows at
+once and 2.5 in parts.
 
 Messages carry (replica, epoch, seq), counted per model version: the aggregator takes each once, so
 a report whose acknowledgement got lost is simply sent again. One that it refuses is not: its rows
@@ -23,10 +28,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from tenfold.errors import ArtifactError, UserError
 from tenfold.monitor import CountsMessage
-from tenfold_serve.prediction_log import Entry, LoggedArm, write_segment
+from tenfold_serve.prediction_log import Entry, LoggedArm, segment_tables, write_segment
 from tenfold_serve.spool import segment_name
 
 __all__ = ["Recorder", "Report", "RequestStats", "Sink"]
@@ -39,6 +46,12 @@ _MAX_ROWS: Final = 200_000
 _MAX_PENDING: Final = 300
 """Messages kept while the aggregator is away: five minutes at one a second."""
 _TICK_S: Final = 1.0
+_LOOK_S: Final = 0.05
+_PART_ROWS: Final = 128
+"""A part has at least so many rows, if there are: about 0.8 ms, of which 0.4 is for any part."""
+_BREATH_S: Final = 0.005
+"""Between two parts, for requests that wait."""
+_HOLE: Final = "answered rows are not in the log; told once until it works again"
 _LATENCY_EDGES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -139,6 +152,24 @@ class _Pending(NamedTuple):
     logged_rows: int  # rows of its counts that are in the log, so not counted as lost yet
 
 
+@dataclass(slots=True)
+class _Open:
+    """What was counted of one model since the last report."""
+
+    arm: LoggedArm
+    n_rows: int
+    counts: npt.NDArray[np.int64]
+    ended_s: float
+    busy_s: float
+
+    def add(self, other: _Open) -> None:
+        """Take in what was counted after it."""
+        self.n_rows += other.n_rows
+        self.counts = self.counts + other.counts
+        self.ended_s = other.ended_s
+        self.busy_s += other.busy_s
+
+
 class Recorder:
     """The recorder of one replica.
 
@@ -170,6 +201,9 @@ class Recorder:
         self._reports = 0
         self._sequences: Counter[int] = Counter()  # by model version
         self._segment = 0
+        self._tables: list[pa.Table] = []  # since the last segment
+        self._whole_rows = 0  # of them, those that are counted, too
+        self._open: dict[int, _Open] = {}  # by model version, since the last report
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -205,57 +239,109 @@ class Recorder:
         self._tick()
 
     def _run(self) -> None:
+        due = time.monotonic() + _TICK_S
         while not self._stop.is_set():
-            self._wake.wait(_TICK_S)
+            self._wake.wait(_LOOK_S)
             if self._stop.is_set():
                 return
             try:
-                self._tick()
+                while self._rows_in - self._rows_out >= _PART_ROWS and time.monotonic() < due:
+                    self._take_part()
+                    self._wake.wait(_BREATH_S)
+                if time.monotonic() >= due:
+                    due = time.monotonic() + _TICK_S
+                    self._tick()
             except Exception:  # whatever it is, the next round is tried
                 log.exception("a round of the recorder failed")
 
     def _tick(self) -> None:
-        """One round. Whatever fails in it costs the rows of this round, counted, and no more."""
-        entries = self._drain()
-        n_rows = sum(len(entry.ids) for entry in entries)
-        logged = n_rows if self._spool(entries) else 0
-        self._lost_rows += n_rows - logged
-        try:
-            counts = self._counts(entries)
-        except Exception:
-            log.exception("%d rows were not counted", n_rows)
-            counts = ()
-            self._lost_rows += logged
+        """What is left in the ring, then the segment and the report of this round."""
+        while self._ring:
+            self._take_part()
+        logged = self._whole_rows if self._spool() else 0
+        self._whole_rows = 0
+        counts = tuple(self._message(each) for each in self._open.values())
+        self._open = {}
         self._report(counts, logged)
         self._send()
 
-    def _drain(self) -> list[Entry]:
-        take = self._ring.popleft
-        entries = [take() for _ in range(len(self._ring))]
-        self._rows_out += sum(len(entry.ids) for entry in entries)
+    def _take_part(self) -> None:
+        """Table and counts of some rows. Whatever fails costs the rows of this part, counted, and
+        no more."""
+        entries = self._drain(_PART_ROWS)
+        n_rows = sum(len(entry.ids) for entry in entries)
+        try:
+            tables = segment_tables(entries, replica=self.replica)
+        except Exception:
+            if not self._log_fails:
+                log.exception(_HOLE)
+            self._log_fails = True
+            self._lost_rows += n_rows
+            tables = []
+        try:
+            found = self._counts(entries)
+        except Exception:
+            log.exception("%d rows were not counted", n_rows)
+            if tables:
+                self._lost_rows += n_rows
+        else:
+            for each in found:
+                before = self._open.setdefault(each.arm.version, each)
+                if before is not each:
+                    before.add(each)
+            if tables:
+                self._whole_rows += n_rows
+        self._tables += tables
+
+    def _drain(self, at_least: int = _MAX_ROWS) -> list[Entry]:
+        """The oldest entries, with at least so many rows together where there are so many."""
+        entries: list[Entry] = []
+        n_rows = 0
+        while self._ring and n_rows < at_least:
+            entries.append(self._ring.popleft())
+            n_rows += len(entries[-1].ids)
+        self._rows_out += n_rows
         return entries
 
-    def _spool(self, entries: Sequence[Entry]) -> bool:
-        if not entries:
+    def _spool(self) -> bool:
+        """Write the segment; False if its rows are lost."""
+        tables, self._tables = self._tables, []
+        if not tables:
             return True
         self._segment += 1
         name = segment_name("predictions", self.app, self._segment)
         try:
-            write_segment(self._folder / name, entries, replica=self.replica)
+            write_segment(self._folder / name, tables)
         except Exception:
             # A full disk, above all: predictions keep working, the log has a counted hole.
             if not self._log_fails:
-                log.exception("answered rows are not in the log; told once until it works again")
+                log.exception(_HOLE)
             self._log_fails = True
+            self._lost_rows += self._whole_rows
             return False
         self._log_fails = False
         return True
 
-    def _counts(self, entries: Sequence[Entry]) -> tuple[CountsMessage, ...]:
+    def _counts(self, entries: Sequence[Entry]) -> list[_Open]:
         by_arm: dict[int, tuple[LoggedArm, list[Entry]]] = {}
         for entry in entries:
             by_arm.setdefault(entry.arm.version, (entry.arm, []))[1].append(entry)
-        return tuple(self._count(arm, kept) for arm, kept in by_arm.values())
+        return [_count(arm, kept) for arm, kept in by_arm.values()]
+
+    def _message(self, found: _Open) -> CountsMessage:
+        version = found.arm.version
+        seq = self._sequences[version]
+        self._sequences[version] += 1
+        return CountsMessage(
+            version=version,
+            replica=self.replica,
+            epoch=self._epoch,
+            seq=seq,
+            n_rows=found.n_rows,
+            counts=found.counts,
+            ended_s=found.ended_s,
+            busy_s=found.busy_s,
+        )
 
     def _report(self, counts: tuple[CountsMessage, ...], logged_rows: int) -> None:
         totals = self.stats.copy()
@@ -285,24 +371,6 @@ class Recorder:
         self._told_dropped -= gone.report.dropped_rows
         self._told = self._told.minus(gone.stats)
 
-    def _count(self, arm: LoggedArm, entries: Sequence[Entry]) -> CountsMessage:
-        start = time.perf_counter()
-        codes = np.concatenate([entry.codes for entry in entries])
-        scores = np.concatenate([entry.scores for entry in entries])
-        counts = arm.count(codes, scores)
-        seq = self._sequences[arm.version]
-        self._sequences[arm.version] += 1
-        return CountsMessage(
-            version=arm.version,
-            replica=self.replica,
-            epoch=self._epoch,
-            seq=seq,
-            n_rows=len(codes),
-            counts=counts,
-            ended_s=entries[-1].at_ms / 1000,
-            busy_s=time.perf_counter() - start,
-        )
-
     def _send(self) -> None:
         while self._pending:
             try:
@@ -314,3 +382,12 @@ class Recorder:
             except Exception:  # noqa: BLE001 (the aggregator is away, however it says so: keep it)
                 return
             self._pending.popleft()
+
+
+def _count(arm: LoggedArm, entries: Sequence[Entry]) -> _Open:
+    start = time.perf_counter()
+    codes = np.concatenate([entry.codes for entry in entries])
+    scores = np.concatenate([entry.scores for entry in entries])
+    counts = arm.count(codes, scores)
+    ended_s = entries[-1].at_ms / 1000
+    return _Open(arm, len(codes), counts, ended_s, time.perf_counter() - start)

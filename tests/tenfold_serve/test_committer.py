@@ -16,7 +16,7 @@ from tenfold.errors import StoreError
 from tenfold.live import log_tables
 from tenfold.schema import Column, Kind, Schema
 from tenfold_serve.committer import Committer, labels_table
-from tenfold_serve.prediction_log import write_segment
+from tenfold_serve.prediction_log import segment_tables, write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
 from tests.tenfold_serve.support import Publish
 from tests.tenfold_serve.test_prediction_log import Model, entry_of
@@ -48,7 +48,9 @@ def count(folder: Path) -> int:
 def test_segments_become_rows_and_are_removed(tmp_path: Path, publish: Publish) -> None:
     one = entry(publish)
     folder = spool_folder(tmp_path, "mixed")
-    write_segment(folder / segment_name("predictions", "a.1", 1), [one], replica="r")
+    write_segment(
+        folder / segment_name("predictions", "a.1", 1), segment_tables([one], replica="r")
+    )
     spool_labels(tmp_path, 1)
     committed = Committer(tmp_path, "mixed").commit()
     assert committed.predictions is not None
@@ -127,7 +129,8 @@ def test_a_prediction_segment_that_is_cut_short_stops_nothing(
     folder = spool_folder(tmp_path, "mixed")
     for number in (1, 2):
         write_segment(
-            folder / segment_name("predictions", "a.1", number), [entry(publish)], replica="r"
+            folder / segment_name("predictions", "a.1", number),
+            segment_tables([entry(publish)], replica="r"),
         )
     cut = folder / segment_name("predictions", "a.1", 1)
     cut.write_bytes(cut.read_bytes()[:left])
@@ -155,7 +158,7 @@ def test_each_table_takes_its_own_rows_whatever_the_other_does(
     tables = dict(zip(("predictions", "labels"), log_tables(tmp_path, "mixed"), strict=True))
     for number, (kind, other) in enumerate((("predictions", "labels"), ("labels", "predictions"))):
         name = segment_name("predictions", "a.1", number + 1)
-        write_segment(folder / name, [entry(publish)], replica="r")
+        write_segment(folder / name, segment_tables([entry(publish)], replica="r"))
         spool_labels(tmp_path, number + 1)
         tables[kind].parent.mkdir(exist_ok=True)
         aside = tmp_path / "aside"
@@ -194,7 +197,7 @@ def test_one_table_serves_models_that_read_a_column_as_another_kind(
         kind, value = kinds[name]
         model = Model(Schema((Column("x", kind),)), version=number)
         path = folder / segment_name("predictions", "a.1", number + 1)
-        write_segment(path, [entry_of([{"x": value}], model)], replica="r")
+        write_segment(path, segment_tables([entry_of([{"x": value}], model)], replica="r"))
         assert Committer(tmp_path, "mixed").commit().troubles == ()
     kept = DeltaTable(str(log_tables(tmp_path, "mixed")[0])).to_pyarrow_dataset().to_table()
     for number, name in enumerate((first, second)):
@@ -208,10 +211,12 @@ def test_one_table_serves_models_that_read_a_column_as_another_kind(
 def test_a_model_with_other_columns_joins_the_same_table(tmp_path: Path, publish: Publish) -> None:
     folder = spool_folder(tmp_path, "mixed")
     one, other = entry(publish), entry(publish, seed=1)
-    write_segment(folder / segment_name("predictions", "a.1", 1), [one], replica="r")
+    write_segment(
+        folder / segment_name("predictions", "a.1", 1), segment_tables([one], replica="r")
+    )
     Committer(tmp_path, "mixed").commit()
     path = folder / segment_name("predictions", "a.1", 2)
-    write_segment(path, [other], replica="r")
+    write_segment(path, segment_tables([other], replica="r"))
     with pa.OSFile(str(path), "rb") as file:
         table = pa.ipc.open_file(file).read_all()
     assert table.schema.field("void").type == pa.string()

@@ -17,7 +17,7 @@ from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder
 from tenfold_serve.hub import LoggedPrediction
-from tenfold_serve.prediction_log import write_segment
+from tenfold_serve.prediction_log import segment_tables, write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
 from tests.tenfold_serve.support import Publish
 from tests.tenfold_serve.test_recorder import entry
@@ -71,7 +71,7 @@ class Scene:
             )
         ]  # fmt: skip
         name = segment_name("predictions", "a.1", self.number)
-        write_segment(self.spool / name, entries, replica="r")
+        write_segment(self.spool / name, segment_tables(entries, replica="r"))
 
     def label(self, first: int, n_rows: int) -> None:
         self.number += 1

@@ -16,7 +16,7 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.traffic import Canary, write_canary
 from tenfold_serve.aggregator import Aggregator
-from tenfold_serve.prediction_log import write_segment
+from tenfold_serve.prediction_log import segment_tables, write_segment
 from tenfold_serve.spool import frame, segment_name, spool_folder
 from tenfold_serve.supervisor import Supervisor
 from tests.tenfold_serve.support import Publish
@@ -63,7 +63,9 @@ class Scene:
         folder = spool_folder(self.settings.live, "mixed")
         one = entry(publish, n_rows)
         one = one._replace(values=["yes"] * n_rows)
-        write_segment(folder / segment_name("predictions", app, 1), [one], replica="r")
+        write_segment(
+            folder / segment_name("predictions", app, 1), segment_tables([one], replica="r")
+        )
         moment = "2023-11-14T22:14:00+00:00"
         record = {"label": label, "observed_at": moment, "received_at": moment, "source": "t"}
         frames = b"".join(frame(orjson.dumps({"id": one_id, **record})) for one_id in one.ids)
