@@ -47,7 +47,7 @@ def train(
     return snapshot.digest, snapshot.folds_digest, run_train(project, settings)
 
 
-@pytest.mark.parametrize("family", ["boosting", "network"])
+@pytest.mark.parametrize("family", ["boosting", pytest.param("network", marks=pytest.mark.slow)])
 def test_large_and_small_agree(data_folder: Path, tmp_path: Path, family: str) -> None:
     small = train(data_folder, tmp_path / "small", family=family, local_bytes=2**30)
     large = train(data_folder, tmp_path / "large", family=family, local_bytes=0)

@@ -19,7 +19,13 @@ from tenfold.data import clean_table
 from tenfold.features.codes import RowEncoder
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
-from tenfold_serve.prediction_log import META_FIELDS, Entry, entries_table, write_segment
+from tenfold_serve.prediction_log import (
+    META_FIELDS,
+    Entry,
+    entries_table,
+    segment_tables,
+    write_segment,
+)
 
 AT_MS = 1_700_000_000_123
 WHOLE = Schema((Column("n", Kind.INTEGER),))
@@ -169,7 +175,7 @@ def test_a_segment_keeps_the_order_and_fills_columns_that_one_model_lacks(tmp_pa
         entry_of([{"x": 3.5, "n": 3}], first),
     ]
     path = tmp_path / "new" / "folder" / "segment"
-    write_segment(path, entries, replica="r")
+    write_segment(path, segment_tables(entries, replica="r"))
     table = read(path)
     assert table.column("x").to_pylist() == ["1.5", "2.5", "3.5"]
     assert table.column("n").to_pylist() == ["1", None, "3"]
@@ -182,11 +188,11 @@ def test_a_segment_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) 
     (tmp_path / "segment").mkdir()
     (tmp_path / "segment" / "in the way").touch()
     with pytest.raises(OSError, match="segment"):
-        write_segment(tmp_path / "segment", [mixed_entry(3)], replica="r")
+        write_segment(tmp_path / "segment", segment_tables([mixed_entry(3)], replica="r"))
     assert os.listdir(tmp_path) == ["segment"]  # noqa: PTH208
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        write_segment(tmp_path / "file" / "segment", [mixed_entry(3)], replica="r")
+        write_segment(tmp_path / "file" / "segment", segment_tables([mixed_entry(3)], replica="r"))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +215,7 @@ def test_models_that_read_a_column_as_another_kind_share_a_segment(
     for kind, value in sent:
         schema = Schema((Column("x", kind, domain=("a", "1") if kind is Kind.CATEGORY else None),))
         entries.append(entry_of([{"x": value}], Model(schema)))
-    write_segment(tmp_path / "segment", entries, replica="r")
+    write_segment(tmp_path / "segment", segment_tables(entries, replica="r"))
     table = read(tmp_path / "segment")
     assert table.column("x").to_pylist() == texts
     for row, (kind, _) in enumerate(sent):
