@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -35,6 +37,17 @@ def data_folder() -> Path:
             pytest.fail("in CI the folder of real tables must be there")
         pytest.skip("the folder of real tables is not here")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def paced() -> ModuleType:
+    """The open-loop client of the benchmarks, which are no package."""
+    path = ROOT / "benchmarks" / "serving" / "paced.py"
+    spec = importlib.util.spec_from_file_location("paced", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

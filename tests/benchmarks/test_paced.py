@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
-
-import pytest
-
-PACED = Path(__file__).resolve().parents[2] / "benchmarks" / "serving" / "paced.py"
-
-
-@pytest.fixture(scope="module")
-def paced() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("paced", PACED)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextmanager

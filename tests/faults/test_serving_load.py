@@ -6,7 +6,6 @@ Read from the clients' own journals. Five minutes on two quiet cores.
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import itertools
 import json
 import statistics
@@ -35,17 +34,6 @@ from tests.tenfold_serve.test_keeper_e2e import free_port
 pytestmark = pytest.mark.slow
 
 ROWS = json_rows(mixed_schema(), mixed_table(100))
-PACED = Path(__file__).resolve().parents[2] / "benchmarks" / "serving" / "paced.py"
-
-
-@pytest.fixture(scope="module")
-def paced() -> ModuleType:
-    """The open-loop client of the benchmark."""
-    spec = importlib.util.spec_from_file_location("paced", PACED)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass
