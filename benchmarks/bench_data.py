@@ -6,8 +6,8 @@ The table: 20 numbers of several shapes with 2 % missing, 5 categories of 8 to 5
 binary target; Parquet in row groups of 65,536. Every contender reads the same file on the same
 cores, each in a process of its own, in turns; medians count.
 
-- *tenfold*: every row group is read and profiled by a schema that is there already (moments,
-  quantiles, distinct and top values, co-moments, the target in every cell), the profiles are
+- *tenfold*: the row groups are scanned by a schema that is there already (moments, quantiles,
+  distinct and top values, co-moments, the target in every cell), one scan a core, the profiles are
   merged, and the preprocessor is fitted on them. Not timed: the inference of the schema, cleaning,
   and the report's survey of a sample (associations, order, time).
 - *ray*: `ray.data.preprocessors.Chain` of imputers, scaler and ordinal encoder, ``fit``. Its rows
@@ -85,23 +85,24 @@ def _schema() -> Any:
 
 
 def _scan_and_fit(shards: Sequence[Any], schema: Any) -> Any:
+    """One scan a core over its share of the row groups, as `ProfileJob` does over blocks."""
     from tenfold.data.drivers import InProcess
     from tenfold.features import Preprocessor, Recipe
-    from tenfold.profile import Profile, merge_profiles
+    from tenfold.profile import Profile, ProfileScan, merge_profiles
 
+    n_cores = os.cpu_count() or 1
+    runs = np.array_split(np.arange(len(shards)), n_cores)
     parts: dict[int, Profile] = {}
 
-    def scan(piece: int) -> None:
-        parts[piece] = Profile.from_table(shards[piece].read().table, schema)
+    def scan(run: int) -> None:
+        scan = ProfileScan(schema)
+        for piece in runs[run]:
+            scan.add(shards[piece].read().table)
+        parts[run] = scan.profile()
 
-    total: Profile | None = None
-    waiting: list[Profile] = []
-    for piece in InProcess(n_threads=os.cpu_count()).run(scan, range(len(shards))):
-        waiting.append(parts.pop(piece))
-        if len(waiting) == 16:
-            total = merge_profiles([*([] if total is None else [total]), *waiting])
-            waiting = []
-    total = merge_profiles([*([] if total is None else [total]), *waiting])
+    for _ in InProcess(n_threads=n_cores).run(scan, range(n_cores)):
+        pass
+    total = merge_profiles([parts[run] for run in range(n_cores)])
     recipe = Recipe(numbers="standard", categories="ordinal")
     return Preprocessor.fit(schema, total, recipe=recipe)
 

@@ -49,7 +49,6 @@ __all__ = [
     "key_file",
     "placed_problems",
     "problem_file",
-    "profile_file",
     "scan_file",
     "survey_file",
 ]
@@ -78,11 +77,6 @@ def axis_file(folder: Path, piece: int) -> Path:
 def problem_file(folder: Path, piece: int) -> Path:
     """Where the bad cells of a piece lie."""
     return folder / f"problem-{piece:05d}.arrow"
-
-
-def profile_file(folder: Path, piece: int) -> Path:
-    """Where the profiles of a piece lie, one a fold."""
-    return folder / f"profile-{piece:05d}.arrow"
 
 
 def survey_file(folder: Path, piece: int) -> Path:
@@ -163,7 +157,7 @@ def placed_problems(folder: Path, n_pieces: int) -> Iterator[pa.Table]:
 
 @dataclass(frozen=True)
 class FinishJob:
-    """Third pass: the block as the snapshot keeps it, and its profiles, one a fold.
+    """Third pass: the block as the snapshot keeps it, and its survey.
 
     Attributes:
         folder: the work folder.
@@ -189,8 +183,6 @@ class FinishJob:
 
     def __call__(self, piece: int) -> None:
         """Finish one piece."""
-        from tenfold.profile import Profile
-
         table = read_arrow(clean_file(self.folder, piece))
         labels = np.fromfile(
             self.labels, dtype=np.int8, count=table.num_rows, offset=self.starts[piece]
@@ -200,16 +192,6 @@ class FinishJob:
         table = table.append_column(FOLD, pa.array(labels, pa.int8()))
         kept = labels >= TEST
         table = table.filter(pa.array(kept))
-        folds = sorted(set(labels[kept].tolist()))
-        profiles = [
-            Profile.from_table(table.filter(pc.equal(table.column(FOLD), fold)), self.schema)
-            for fold in folds
-        ]
-        stored = pa.table(
-            [pa.array(folds, pa.int8()), pa.array([p.to_bytes() for p in profiles], pa.binary())],
-            names=["fold", "profile"],
-        )
-        write_arrow(profile_file(self.folder, piece), stored)
         write_atomic(survey_file(self.folder, piece), self._survey(table).to_bytes())
         data = write_arrow(self.target / block_name(piece), table)
         facts = {
@@ -217,6 +199,7 @@ class FinishJob:
             "n_rows": table.num_rows,
             "size_bytes": len(data),
             "sha256": sha256_hex(data),
+            "folds": sorted(set(labels[kept].tolist())),
             "sums": _sums(from_binary(table.column(HASH)), labels[kept]),
         }
         write_atomic(fact_file(self.folder, piece), canonical_json(facts))

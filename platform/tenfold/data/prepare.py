@@ -263,7 +263,7 @@ def _carry_out(
         limit=hash_limit(split.n_train),
         windows=Windows.of(split.facts["n_records"]),
     )
-    work.run("split and profile", finish, fact_file)
+    work.run("split", finish, fact_file)
     return {
         "format_version": FORMAT_VERSION,
         "project": options.name,

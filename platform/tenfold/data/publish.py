@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tenfold.canonical import (
@@ -25,20 +27,31 @@ from tenfold.canonical import (
 from tenfold.data.arrow_file import read_arrow
 from tenfold.data.causes import Tally
 from tenfold.data.clean import PROBLEMS
-from tenfold.data.jobs import fact_file, placed_problems, profile_file, survey_file
+from tenfold.data.jobs import fact_file, placed_problems, survey_file
 from tenfold.data.rejects import Rejected
-from tenfold.data.snapshot import MANIFEST, PROFILES, QUARANTINE, SURVEY, Snapshot
+from tenfold.data.snapshot import (
+    FOLD,
+    MANIFEST,
+    PROFILES,
+    QUARANTINE,
+    SURVEY,
+    Snapshot,
+    block_name,
+)
 from tenfold.data.work import Work
 from tenfold.errors import StoreError
+from tenfold.schema import Schema
 
 if TYPE_CHECKING:
-    from tenfold.profile import Profile
     from tenfold.profile.survey import Survey
 
-__all__ = ["MergeJob", "merge_in_order", "publish"]
+__all__ = ["ProfileJob", "fold_profile", "publish"]
 
-MERGE_BLOCKS = 16
-"""Block profiles held in memory at once; the left fold over them is the same for any number."""
+SURVEYS_HELD = 16
+"""Block surveys in memory at once; the left fold over them is the same for any number."""
+
+RUN_BLOCKS = 1024
+"""Some 70 million rows: a scan of fewer has hardly forgotten detail, which makes merges dear."""
 
 
 def publish(
@@ -61,7 +74,7 @@ def publish(
     Raises:
         StoreError: the disk refuses; nothing is in place then.
     """
-    fold_rows, profiles_sha256 = _merge_profiles(work)
+    fold_rows, profiles_sha256 = _write_profiles(work, Schema.from_dict(made["schema"]))
     survey = _survey(work).to_bytes()
     write_atomic(work.target / SURVEY, survey)
     n_problems, tally = _write_quarantine(work, rejected)
@@ -103,58 +116,65 @@ def _sweep(folder: Path, *, keep: set[str]) -> None:
             file.unlink()
 
 
-def _fold_file(folder: Path, place: int) -> Path:
-    """Where the merged profile of a fold lies, in order of the folds."""
-    return folder / f"fold-{place:05d}.bin"
+def _run_file(folder: Path, place: int) -> Path:
+    """Where the profile of a run of blocks lies, see `ProfileJob`."""
+    return folder / f"run-{place:05d}.bin"
 
 
 @dataclass(frozen=True)
-class MergeJob:
-    """The profile of a fold: those of all pieces, merged in their order.
+class ProfileJob:
+    """The rows of a fold in a run of blocks, scanned in their order.
 
     Attributes:
         folder: the work folder.
-        n_pieces: pieces of the source.
-        folds: the folds that there are; the job's pieces are the places among them.
+        target: the snapshot's folder while it is made, with all its blocks.
+        schema: of the rows.
+        n_blocks: blocks of the snapshot.
+        folds: the folds that there are; the job's pieces are those of the first run, then those
+            of the second.
+        run_blocks: blocks of a run. It decides the last bits of a profile, so it does not depend
+            on how many work at once.
     """
 
     folder: Path
-    n_pieces: int
+    target: Path
+    schema: Schema
+    n_blocks: int
     folds: Sequence[int]
+    run_blocks: int = RUN_BLOCKS
+
+    @property
+    def n_pieces(self) -> int:
+        """Runs times folds."""
+        return -(-self.n_blocks // self.run_blocks) * len(self.folds)
 
     def __call__(self, place: int) -> None:
-        """Merge one fold."""
-        merged = merge_in_order(self._parts(self.folds[place]))
-        write_atomic(_fold_file(self.folder, place), merged.to_bytes())
+        """Profile one fold in one run."""
+        from tenfold.profile import ProfileScan, profiled_columns
 
-    def _parts(self, fold: int) -> Iterator[Profile]:
-        from tenfold.profile import Profile
-
-        for piece in range(self.n_pieces):
-            stored = read_arrow(profile_file(self.folder, piece))
-            folds = stored["fold"].to_pylist()
-            if fold in folds:
-                yield Profile.from_bytes(stored["profile"][folds.index(fold)].as_py())
-
-
-def merge_in_order(parts: Iterable[Profile], *, held: int = MERGE_BLOCKS) -> Profile:
-    """A left fold over at least one profile.
-
-    Args:
-        parts: profiles of one schema.
-        held: kept unmerged at most; it changes memory, not one bit.
-    """
-    from tenfold.profile import merge_profiles
-
-    waiting: list[Profile] = []
-    for part in parts:
-        waiting.append(part)
-        if len(waiting) > held:
-            waiting = [merge_profiles(waiting)]
-    return merge_profiles(waiting)
+        run, at = divmod(place, len(self.folds))
+        names = [FOLD, *(column.name for column in profiled_columns(self.schema))]
+        scan = ProfileScan(self.schema)
+        first = run * self.run_blocks
+        for piece in range(first, min(first + self.run_blocks, self.n_blocks)):
+            block = read_arrow(self.target / block_name(piece)).select(names)
+            scan.add(block.filter(pc.equal(block.column(FOLD), self.folds[at])))
+        write_atomic(_run_file(self.folder, place), scan.profile().to_bytes())
 
 
-def _merge_profiles(work: Work) -> tuple[dict[int, int], str]:
+def fold_profile(job: ProfileJob, at: int) -> bytes:
+    """The profile of a fold: its runs, merged in their order, two of them in memory."""
+    from tenfold.profile import Profile
+
+    files = [_run_file(job.folder, place) for place in range(at, job.n_pieces, len(job.folds))]
+    merged = files[0].read_bytes()
+    for file in files[1:]:
+        runs = (Profile.from_bytes(data) for data in (merged, file.read_bytes()))
+        merged = functools.reduce(Profile.merge, runs).to_bytes()
+    return merged
+
+
+def _write_profiles(work: Work, schema: Schema) -> tuple[dict[int, int], str]:
     """Write the profiles of all folds, a batch each, never more than one of them in memory.
 
     Returns:
@@ -164,17 +184,17 @@ def _merge_profiles(work: Work) -> tuple[dict[int, int], str]:
 
     found: set[int] = set()
     for piece in range(work.n_pieces):
-        found.update(read_arrow(profile_file(work.folder, piece))["fold"].to_pylist())
+        found.update(read_json(fact_file(work.folder, piece))["folds"])
     folds = sorted(found)
-    job = MergeJob(work.folder, work.n_pieces, folds)
-    work.run("merge profiles", job, _fold_file, len(folds))
+    job = ProfileJob(work.folder, work.target, schema, work.n_pieces, folds)
+    work.run("profile", job, _run_file, job.n_pieces)
     path = work.target / PROFILES
     rows: dict[int, int] = {}
     try:
         with path.open("wb") as stream:
             with pa.ipc.new_file(stream, _STORED) as writer:
                 for place, fold in enumerate(folds):
-                    data = _fold_file(work.folder, place).read_bytes()
+                    data = fold_profile(job, place)
                     rows[fold] = n_rows_of(data)
                     writer.write_batch(_one_profile(fold, data))
             stream.flush()
@@ -201,7 +221,7 @@ def _survey(work: Work) -> Survey:
     parts: list[Survey] = []
     for piece in range(work.n_pieces):
         parts.append(Survey.from_bytes(survey_file(work.folder, piece).read_bytes()))
-        if len(parts) > MERGE_BLOCKS:
+        if len(parts) > SURVEYS_HELD:
             parts = [Survey.merge_all(parts)]
     return Survey.merge_all(parts)
 

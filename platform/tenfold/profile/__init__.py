@@ -7,7 +7,7 @@ from tenfold.profile.categories import MAX_CATEGORIES, CategoryProfile
 from tenfold.profile.comoments import MAX_COMOMENTS, CoMoments
 from tenfold.profile.course import Axis, Course
 from tenfold.profile.numbers import MAX_EXACT, NumberProfile
-from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
+from tenfold.profile.profile import Profile, ProfileScan, merge_profiles, profiled_columns
 from tenfold.profile.sample import SAMPLE_ROWS, Sample
 from tenfold.profile.survey import MAX_SURVEYED, Survey, surveyed_columns
 from tenfold.profile.target import ClassStats, NumberStats
@@ -30,6 +30,7 @@ __all__ = [
     "NumberProfile",
     "NumberStats",
     "Profile",
+    "ProfileScan",
     "Sample",
     "Survey",
     "TextProfile",

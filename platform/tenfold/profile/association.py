@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.profile.columns import Sorted
 from tenfold.profile.grid import Floats, fitting_level, group_sorted, place_in_cells, snap
 from tenfold.profile.target import ClassStats, NumberStats, TargetStats
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = [
     "MAX_ASSOCIATED",
@@ -46,6 +42,26 @@ class Target:
     classes: tuple[str, ...]
     values: npt.NDArray[np.intp] | Floats
 
+    @staticmethod
+    def concat(parts: Sequence[Target]) -> Target:
+        """The rows of several, one after the other; at least one."""
+        values = np.concatenate([part.values for part in parts])
+        return Target(parts[0].classes, cast("Groups | Floats", values))
+
+    def take(self, rows: Groups) -> Target:
+        """Some of the rows."""
+        return Target(self.classes, self.values[rows])
+
+    @property
+    def width(self) -> int:
+        """Figures that are kept of it for each group."""
+        return len(self.classes) or 3
+
+    @cached_property
+    def is_full(self) -> bool:
+        """Whether every row has a class; a number's statistics are not told place by place."""
+        return bool(self.classes) and bool((cast("Groups", self.values) >= 0).all())
+
     def by_group(self, groups: Groups, *, n_groups: int) -> TargetStats:
         """The target's statistics per group of rows; ``groups`` has shape (n_rows,)."""
         if self.classes:
@@ -70,24 +86,23 @@ class NumberAssociation:
 
     @classmethod
     def from_values(
-        cls, values: Floats, target: Target, *, unique: Floats | None = None
+        cls, values: Floats, target: Target, *, cells: tuple[Floats, int] | None = None
     ) -> NumberAssociation:
         """Summarize a column; what is not finite counts as missing.
 
         Args:
             values: shape (n_rows,).
             target: of the same rows.
-            unique: the column's sorted finite values, each once, where they are known: the sort is
-                half of the work.
+            cells: those of the column's own profile and their level, where it is known: the sort
+                is half of the work.
         """
         finite = np.isfinite(values)
-        if unique is None:
-            unique = np.unique(values[finite] + 0.0)
-        level = fitting_level(unique, floor=0, cap=MAX_CELLS)
-        cells, _ = group_sorted(snap(unique, level=level))
-        groups = np.full(len(values), len(cells), dtype=np.intp)
-        groups[finite] = place_in_cells(values[finite] + 0.0, cells, level=level)
-        return cls(cells, level, target.by_group(groups, n_groups=len(cells) + 1))
+        fine, floor = (np.unique(values[finite] + 0.0), 0) if cells is None else cells
+        level = fitting_level(fine, floor=floor, cap=MAX_CELLS)
+        found, _ = group_sorted(snap(fine, level=level))
+        groups = np.full(len(values), len(found), dtype=np.intp)
+        groups[finite] = place_in_cells(values[finite] + 0.0, found, level=level)
+        return cls(found, level, target.by_group(groups, n_groups=len(found) + 1))
 
     @classmethod
     def merge_all(cls, parts: Sequence[NumberAssociation]) -> NumberAssociation:
@@ -116,29 +131,6 @@ class CategoryAssociation:
 
     categories: tuple[str, ...]
     stats: TargetStats
-
-    @classmethod
-    def from_array(
-        cls, array: pa.Array, target: Target, *, domain: Collection[str] = ()
-    ) -> CategoryAssociation:
-        """Summarize a column of strings.
-
-        Args:
-            array: Arrow strings, shape (n_rows,).
-            target: of the same rows.
-            domain: categories to be kept whatever their number of rows.
-        """
-        return cls.from_sorted(Sorted.of(array), target, domain=domain)
-
-    @classmethod
-    def from_sorted(
-        cls, column: Sorted, target: Target, *, domain: Collection[str] = ()
-    ) -> CategoryAssociation:
-        """As `from_array`, for a column that is encoded already."""
-        n_names = len(column.names)
-        groups = column.codes + (column.codes == n_names)  # a group for what gets dropped
-        stats = target.by_group(groups, n_groups=n_names + 2)
-        return cls(tuple(column.names), stats)._trimmed(frozenset(domain))
 
     @classmethod
     def merge_all(

@@ -6,16 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.profile.columns import Sorted
 from tenfold.profile.distinct import estimate_distinct, hash_strings, smallest_hashes
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["MAX_CATEGORIES", "CategoryProfile"]
 
@@ -47,32 +42,6 @@ class CategoryProfile:
     other: int = 0
     error: int = 0
     hashes: npt.NDArray[np.uint64] | None = field(default=None, repr=False)
-
-    @classmethod
-    def from_array(cls, array: pa.Array, *, domain: Collection[str] = ()) -> CategoryProfile:
-        """Summarize a column of strings.
-
-        Args:
-            array: Arrow strings, shape (n_rows,).
-            domain: categories that must stay exact.
-
-        >>> import pyarrow as pa
-        >>> CategoryProfile.from_array(pa.array(["b", "a", None, "b"]))
-        CategoryProfile(count=3, nulls=1, counts={'a': 1, 'b': 2}, other=0, error=0)
-        """
-        return cls.from_sorted(Sorted.of(array), domain=domain)
-
-    @classmethod
-    def from_sorted(cls, column: Sorted, *, domain: Collection[str] = ()) -> CategoryProfile:
-        """As `from_array`, for a column that is encoded already."""
-        counts = np.bincount(column.codes, minlength=len(column.names) + 1).tolist()
-        nulls = counts.pop()
-        part = cls(
-            count=len(column.codes) - nulls,
-            nulls=nulls,
-            counts=dict(zip(column.names, counts, strict=True)),
-        )
-        return part if len(counts) <= MAX_CATEGORIES else cls.merge_all([part], domain=domain)
 
     @classmethod
     def merge_all(

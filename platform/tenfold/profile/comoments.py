@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,13 @@ MAX_COMOMENTS = 200
 """Most columns: four matrices of 200 x 200 are 1.3 MB, and a heat map of more is unreadable."""
 
 
+_Kind = TypeVar("_Kind", np.float64, np.bool_)
+
+_STRIP = 4
+_ROWS = 4096
+"""Columns and rows that are worked on at once: they stay in a core's cache."""
+
 Mask = npt.NDArray[np.bool_]
-Rows = Sequence[npt.NDArray[np.intp]]
-"""For each column the rows where it has no value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,30 +47,31 @@ class CoMoments:
     c2: Floats
 
     @classmethod
-    def from_matrix(cls, names: Sequence[str], matrix: Floats) -> CoMoments:
+    def from_columns(cls, names: Sequence[str], columns: Sequence[Floats]) -> CoMoments:
         """Summarize rows.
 
         Args:
             names: the columns' names.
-            matrix: shape (n_rows, n_columns); what is not finite is missing.
+            columns: each of shape (n_rows,); what is not finite is missing.
         """
-        present = np.isfinite(matrix)
-        counts = np.maximum(present.sum(axis=0), 1)
-        absent = [np.flatnonzero(~column) for column in np.ascontiguousarray(present.T)]
-        # Shifted by the column's mean, so that the squares do not cancel; in one buffer, since
-        # each fresh one of a block's size is 10 MB of pages to be faulted in.
+        n_columns, n_rows = len(columns), len(columns[0]) if len(columns) else 0
+        shifted = np.empty((n_columns, n_rows))
+        missing = np.empty((n_columns, n_rows), dtype=np.bool_)
+        shift = np.zeros(n_columns)
         with np.errstate(over="ignore", invalid="ignore"):
-            shifted = np.where(present, matrix, 0.0)
-            shift = shifted.sum(axis=0) / counts
-            np.subtract(shifted, shift, out=shifted)
-            for column, rows in enumerate(absent):
-                shifted[rows, column] = 0.0
-            n = _pairs(present, absent)
+            for i, column in enumerate(columns):
+                values = shifted[i]
+                np.copyto(values, column)
+                np.logical_not(np.isfinite(column), out=missing[i])
+                values[missing[i]] = 0.0
+                # Shifted by the column's mean, so that the squares do not cancel.
+                shift[i] = values.sum() / max(n_rows - int(missing[i].sum()), 1)
+                values -= shift[i]
+                values[missing[i]] = 0.0
+            n, sums, squares = _where_present(shifted, missing)
             divisor = np.maximum(n, 1.0)
-            sums = _sums_where(shifted, present, absent)
-            c2 = _products(shifted, shifted) - sums * sums.T / divisor
-            np.multiply(shifted, shifted, out=shifted)
-            m2 = _sums_where(shifted, present, absent) - sums * sums / divisor
+            c2 = _products(shifted) - sums * sums.T / divisor
+            m2 = squares - sums * sums / divisor
             mean = np.where(n > 0, shift[:, None] + sums / divisor, 0.0)
         return cls(tuple(names), n.astype(np.int64), mean, np.maximum(m2, 0.0), c2)
 
@@ -92,8 +98,8 @@ class CoMoments:
 
         NaN where a pair has fewer than two common rows or one side does not vary.
 
-        >>> x = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.5]])
-        >>> CoMoments.from_matrix(["a", "b"], x).pearson().round(4)
+        >>> x = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.5]])
+        >>> CoMoments.from_columns(["a", "b"], x).pearson().round(4)
         array([[1.    , 0.9979],
                [0.9979, 1.    ]])
         """
@@ -109,31 +115,49 @@ class CoMoments:
         return {"n": self.n, "mean": self.mean, "m2": self.m2, "c2": self.c2}
 
 
-def _pairs(present: Mask, absent: Rows) -> Floats:
-    """``out[i, j]``: rows where both have a value, told from the few where one has none."""
-    n_rows, n_columns = present.shape
-    own = np.array([n_rows - len(rows) for rows in absent], dtype=np.int64)
-    lost = [len(rows) - present[rows].sum(axis=0) for rows in absent]  # rows where both have none
-    both = np.array(lost, dtype=np.int64).reshape(n_columns, n_columns)
-    return np.asarray(own[:, None] + own - n_rows + both, dtype=np.float64)
+def _where_present(values: Floats, missing: Mask) -> tuple[Floats, Floats, Floats]:
+    """``out[i, j]``: rows with both columns, and over the rows with column j the sum of column i
+    and of its squares.
 
-
-def _sums_where(values: Floats, present: Mask, absent: Rows) -> Floats:
-    """``out[i, j]``: the sum of column i over the rows where column j has a value.
-
-    The whole sum less the few rows where j has none: two of the four products over all rows are
-    saved, which were half of a profile's time (65,536 rows of 20 columns with 2 % missing).
+    Told from the whole sum and the few rows without column j: products of masks and values over
+    all rows were half of a profile's time (65,536 rows of 20 columns with 2 % missing).
     """
-    total = values.sum(axis=0)
-    out = np.empty((values.shape[1], values.shape[1]))
-    for j, rows in enumerate(absent):
-        if 2 * len(rows) <= len(values):
-            out[:, j] = total - values[rows].sum(axis=0)
-        else:
-            out[:, j] = values[present[:, j]].sum(axis=0)
+    n_columns, n_rows = values.shape
+    n, sums, squares = np.empty((3, n_columns, n_columns))
+    own = n_rows - missing.sum(axis=1)
+    total = values.sum(axis=1)
+    total_squares = np.array([np.sum(column * column) for column in values])
+    by_row, missing_by_row = _transposed(values), _transposed(missing)  # for short jumps below
+    for j, away in enumerate(missing):
+        few = 2 * own[j] >= n_rows
+        rows = np.flatnonzero(away if few else ~away)
+        there = by_row[rows]
+        held = len(rows) - missing_by_row[rows].sum(axis=0)
+        n[:, j] = own - held if few else held
+        found = there.sum(axis=0)
+        found_squares = np.multiply(there, there, out=there).sum(axis=0)
+        sums[:, j] = total - found if few else found
+        squares[:, j] = total_squares - found_squares if few else found_squares
+    return n, sums, squares
+
+
+def _transposed(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
+    out = np.empty(values.shape[::-1], dtype=values.dtype)
+    for start in range(0, len(out), _ROWS):
+        out[start : start + _ROWS] = values[:, start : start + _ROWS].T
     return out
 
 
-def _products(left: Floats, right: Floats) -> Floats:
-    """``left.T @ right`` with bits that do not depend on the number of threads; BLAS's do."""
-    return np.asarray(np.einsum("ki,kj->ij", left, right, optimize=False))
+def _products(values: Floats) -> Floats:
+    """``values @ values.T`` with bits that do not depend on the number of threads; BLAS's do.
+
+    Only the upper triangle is worked out, in strips of columns and of rows that stay in the cache.
+    """
+    n_columns, n_rows = values.shape
+    out = np.zeros((n_columns, n_columns))
+    for start in range(0, n_rows, _ROWS):
+        part = values[:, start : start + _ROWS]
+        for at in range(0, n_columns, _STRIP):
+            strip = part[at : at + _STRIP]
+            out[at : at + _STRIP, at:] += np.einsum("ik,jk->ij", strip, part[at:], optimize=False)
+    return np.triu(out) + np.triu(out, 1).T

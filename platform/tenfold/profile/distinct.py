@@ -14,7 +14,14 @@ import numpy.typing as npt
 
 from tenfold.profile.grid import Floats
 
-__all__ = ["KEPT_HASHES", "estimate_distinct", "hash_numbers", "hash_strings", "smallest_hashes"]
+__all__ = [
+    "KEPT_HASHES",
+    "estimate_distinct",
+    "fewest_distinct",
+    "hash_numbers",
+    "hash_strings",
+    "smallest_hashes",
+]
 
 KEPT_HASHES = 4096
 """32 kB a column for a standard error of 1.6 %."""
@@ -55,7 +62,12 @@ def smallest_hashes(parts: Sequence[Hashes]) -> Hashes:
 
 def _smallest(part: Hashes) -> Hashes:
     """The smallest distinct hashes of one part. Of a million `np.unique` (a hash table in NumPy
-    2.4) took 350 ms, two thirds of a whole scan of five million rows; a partition takes 8."""
+    2.4) took 350 ms, two thirds of a whole scan of five million rows; a partition takes 8, and a
+    look at those below twice the limit that different values would have takes 1."""
+    if len(part) > 4 * KEPT_HASHES:
+        low = _distinct(part[part <= np.uint64(2 * KEPT_HASHES * (2**64 // len(part)))])
+        if len(low) >= KEPT_HASHES:
+            return low[:KEPT_HASHES]
     if len(part) > KEPT_HASHES:
         few = _distinct(np.partition(part, KEPT_HASHES - 1)[:KEPT_HASHES])
         if len(few) == KEPT_HASHES:
@@ -66,6 +78,19 @@ def _smallest(part: Hashes) -> Hashes:
 def _distinct(hashes: Hashes) -> Hashes:
     ranked = np.sort(hashes)
     return ranked[np.append(True, ranked[1:] != ranked[:-1])] if len(ranked) else ranked
+
+
+def fewest_distinct(hashes: Hashes) -> int:
+    """A number of distinct values that there are at least: each hash sets one of 2 ** 24 marks.
+
+    A third of the time of a sort, and at a million hashes 3 % short.
+
+    >>> fewest_distinct(hash_numbers(np.array([1.0, 2.0, 1.0])))
+    2
+    """
+    marks = np.zeros(1 << 24, dtype=np.bool_)
+    marks[hashes >> np.uint64(40)] = True
+    return int(np.count_nonzero(marks))
 
 
 def estimate_distinct(hashes: Hashes) -> int:

@@ -13,11 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tenfold.profile.value_table import ValueTable
+
 __all__ = [
     "Floats",
     "Ints",
+    "cell_middles",
     "combine_weighted",
     "fitting_level",
+    "grid_counts",
     "group_sorted",
     "place_in_cells",
     "relative_error",
@@ -31,9 +35,8 @@ Ints = npt.NDArray[np.int64]
 _MANTISSA_BITS = 52
 _TABLE_LEVEL = 46
 """From this level on all cells fit a table of 2 MB."""
-_HASH_BITS = 18
-"""A table of 512 kB, which stays in a core's cache; a thousand cells rarely need ten tries."""
-_MULTIPLIERS = [np.uint64((0x9E3779B97F4A7C15 * (2 * i + 1)) % 2**64) for i in range(64)]
+_COUNT_BITS = 20
+"""A table to count in has up to four times a million places: those of both signs."""
 _LARGEST = np.finfo(np.float64).max
 
 
@@ -110,6 +113,74 @@ def group_sorted(values: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
     return values[begins], begins
 
 
+def grid_counts(values: Floats, *, cap: int) -> tuple[Floats, Ints, int] | None:
+    """What `fitting_level` and `snap` make of many values, without the sort that they ask for.
+
+    The highest bits of the values are counted in one table, whose neighbors are then added up
+    until at most ``cap`` cells are in use: a third of the time of a sort (a million values).
+
+    Args:
+        values: finite, without a negative zero, shape (n,).
+        cap: most cells.
+
+    Returns:
+        Sorted cells, rows of each and their level; None where no table is both fine and small.
+
+    >>> values = np.arange(-1000.0, 1000.0)
+    >>> cells, counts, level = grid_counts(values, cap=200)
+    >>> len(cells), int(counts.sum()), level == fitting_level(values, floor=0, cap=200)
+    (127, 2000, True)
+    """
+    magnitudes = (values.view(np.uint64) << np.uint64(1)) >> np.uint64(1)
+    n_zero = len(values) - int(np.count_nonzero(magnitudes))
+    if n_zero == len(values):
+        return None
+    high = int(magnitudes.max())
+    low = int(magnitudes.min(where=magnitudes > 0, initial=high))
+    level = max(1, (high - low).bit_length() - _COUNT_BITS)
+    # Begin and width are whole on every level up to the last, so that neighbors stay neighbors.
+    step = 1 << _COUNT_BITS
+    first = (low >> level) // step * step
+    width = ((high >> level) - first) // step * step + step
+    places = (magnitudes >> np.uint64(level)).view(np.int64) - first
+    places[np.signbit(values)] += width
+    if n_zero:
+        places = places[magnitudes > 0]
+    counts = np.bincount(places, minlength=2 * width).reshape(2, width)
+    room = cap - (n_zero > 0)
+    if np.count_nonzero(counts) <= room:
+        return None  # a finer level may do
+    last = level + _COUNT_BITS
+    while np.count_nonzero(counts) > room and level < last:
+        counts = counts[:, 0::2] + counts[:, 1::2]
+        first, level = first >> 1, level + 1
+    if np.count_nonzero(counts) > room:
+        return None
+    above, below = np.flatnonzero(counts[0]), np.flatnonzero(counts[1])[::-1]
+    cells = [
+        -cell_middles(below + first, level=level),
+        np.zeros(min(n_zero, 1)),
+        cell_middles(above + first, level=level),
+    ]
+    rows = [counts[1][below], np.full(min(n_zero, 1), n_zero, dtype=np.int64), counts[0][above]]
+    return np.concatenate(cells), np.concatenate(rows).astype(np.int64), level
+
+
+def cell_middles(places: npt.NDArray[np.int64], *, level: int) -> Floats:
+    """The middles of cells of positive values, told by their bits above the lowest ``level``.
+
+    Args:
+        places: those bits as numbers, shape (n,).
+        level: over 0.
+
+    >>> cell_middles(np.array([0x3FF]), level=52)  # all from 1 to below 2
+    array([1.5])
+    """
+    # One bit more than the cell's begin, which may be zero: that is a cell of its own.
+    inside = (places.astype(np.uint64) << np.uint64(level)) | np.uint64(1)
+    return snap(inside.view(np.float64), level=level)
+
+
 def place_in_cells(values: Floats, cells: Floats, *, level: int) -> npt.NDArray[np.intp]:
     """The cell of each value.
 
@@ -140,17 +211,10 @@ def place_in_cells(values: Floats, cells: Floats, *, level: int) -> npt.NDArray[
 
 def _look_up(values: Floats, cells: Floats) -> npt.NDArray[np.intp]:
     """The place of each value among some cells, all of which it is one of."""
-    shift = np.uint64(64 - _HASH_BITS)
-    if len(cells) <= len(values) and len(cells) <= np.iinfo(np.int16).max:
-        bits = np.ascontiguousarray(cells).view(np.uint64)
-        for multiplier in _MULTIPLIERS:
-            slots = (bits * multiplier) >> shift
-            table = np.full(1 << _HASH_BITS, -1, dtype=np.int16)
-            table[slots] = np.arange(len(cells), dtype=np.int16)
-            if (table[slots] == np.arange(len(cells))).all():
-                found = table[(np.ascontiguousarray(values).view(np.uint64) * multiplier) >> shift]
-                return np.asarray(found, dtype=np.intp)
-    return np.asarray(np.searchsorted(cells, values), dtype=np.intp)
+    table = ValueTable.of(cells) if len(cells) <= len(values) else None
+    if table is None:
+        return np.asarray(np.searchsorted(cells, values), dtype=np.intp)
+    return table.places(np.ascontiguousarray(values))[0]
 
 
 def weighted_unique(values: Floats) -> tuple[Floats, Ints]:

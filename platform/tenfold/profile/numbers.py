@@ -10,12 +10,18 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.profile.distinct import estimate_distinct, hash_numbers, smallest_hashes
+from tenfold.profile.distinct import (
+    estimate_distinct,
+    fewest_distinct,
+    hash_numbers,
+    smallest_hashes,
+)
 from tenfold.profile.grid import (
     Floats,
     Ints,
     combine_weighted,
     fitting_level,
+    grid_counts,
     group_sorted,
     relative_error,
     snap,
@@ -42,6 +48,20 @@ class Moments:
     n: int
     mean: float
     m2: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Moments:
+        """The moments of some finite values, shape (n,).
+
+        >>> Moments.of(np.array([1.0, 3.0]))
+        Moments(n=2, mean=2.0, m2=2.0)
+        """
+        if not len(values):
+            return cls(0, math.nan, math.nan)
+        with np.errstate(over="ignore"):  # near 1e308 the square is honestly infinite
+            mean = float(np.sum(values / len(values)))
+            apart = values - mean
+            return cls(len(values), mean, float(np.sum(np.multiply(apart, apart, out=apart))))
 
     def merge(self, other: Moments) -> Moments:
         """The moments of both.
@@ -100,6 +120,10 @@ class NumberProfile:
         (3, 1, 36.666666666666664, 30.0)
         """
         finite = values[np.isfinite(values)]
+        if len(finite) > MAX_EXACT:
+            found = cls._on_grid(finite + 0.0, nulls=len(values) - len(finite))
+            if found is not None:
+                return found
         unique, counts = weighted_unique(finite)
         lowest, highest = (unique[0], unique[-1]) if len(unique) else (math.nan, math.nan)
         exact = cls(
@@ -111,6 +135,28 @@ class NumberProfile:
             counts=counts,
         )
         return cls.merge_all([exact])
+
+    @classmethod
+    def _on_grid(cls, finite: Floats, *, nulls: int) -> NumberProfile | None:
+        """The summary of values most of which differ, without a sort; None for others."""
+        hashes = hash_numbers(finite)
+        if fewest_distinct(hashes) <= MAX_EXACT:
+            return None
+        found = grid_counts(finite, cap=SUMMARY_CELLS)
+        if found is None:
+            return None
+        values, counts, level = found
+        return cls(
+            count=len(finite),
+            nulls=nulls,
+            minimum=float(finite.min()),
+            maximum=float(finite.max()),
+            values=values,
+            counts=counts,
+            level=level,
+            moments=Moments.of(finite),
+            hashes=smallest_hashes([hashes]),
+        )
 
     @classmethod
     def merge_all(cls, parts: Sequence[NumberProfile]) -> NumberProfile:

@@ -47,7 +47,9 @@ class ClassStats:
             classes: class names.
         """
         known = codes >= 0
-        flat = groups[known] * len(classes) + codes[known]
+        if not known.all():
+            groups, codes = groups[known], codes[known]
+        flat = groups * len(classes) + codes
         counts = np.bincount(flat, minlength=n_groups * len(classes)).astype(np.int64)
         return cls(classes, counts.reshape(n_groups, len(classes)))
 
@@ -62,7 +64,16 @@ class ClassStats:
         np.add.at(counts, groups, self.counts)
         return ClassStats(self.classes, counts)
 
-    def take(self, groups: slice) -> ClassStats:
+    def plus(self, other: Any) -> ClassStats:
+        """The rows of both, which have the same groups and classes."""
+        return ClassStats(self.classes, self.counts + other.counts)
+
+    def padded(self, n_groups: int) -> ClassStats:
+        """The same with empty groups at the end."""
+        more = n_groups - len(self.counts)
+        return ClassStats(self.classes, np.pad(self.counts, ((0, more), (0, 0))))
+
+    def take(self, groups: slice | Groups) -> ClassStats:
         """Some of the groups."""
         return ClassStats(self.classes, self.counts[groups])
 
@@ -113,7 +124,19 @@ class NumberStats:
         m2 = np.bincount(groups, weights=spread, minlength=n_groups)
         return NumberStats(n.astype(np.int64), mean, m2.astype(np.float64))
 
-    def take(self, groups: slice) -> NumberStats:
+    def plus(self, other: Any) -> NumberStats:
+        """The rows of both, which have the same groups."""
+        n_groups = len(self.n)
+        return self.concat([other]).regroup(np.tile(np.arange(n_groups), 2), n_groups=n_groups)
+
+    def padded(self, n_groups: int) -> NumberStats:
+        """The same with empty groups at the end."""
+        more = n_groups - len(self.n)
+        return NumberStats(
+            np.pad(self.n, (0, more)), np.pad(self.mean, (0, more)), np.pad(self.m2, (0, more))
+        )
+
+    def take(self, groups: slice | Groups) -> NumberStats:
         """Some of the groups."""
         return NumberStats(self.n[groups], self.mean[groups], self.m2[groups])
 

@@ -22,7 +22,6 @@ from tenfold.data.jobs import (
     fact_file,
     key_file,
     problem_file,
-    profile_file,
     scan_file,
     survey_file,
 )
@@ -31,7 +30,6 @@ from tenfold.data.scan import TableScan
 from tenfold.data.snapshot import FOLD, HASH, ROW
 from tenfold.data.source import TableSource
 from tenfold.data.split import SplitRule
-from tenfold.profile import Profile
 from tenfold.profile.course import Axis
 from tenfold.profile.runs import Windows
 from tenfold.profile.survey import Survey
@@ -89,15 +87,13 @@ def test_a_table_goes_through_all_passes(tmp_path: Path) -> None:
         "n_rows": 17,
         "size_bytes": len(data),
         "sha256": sha256_hex(data),
+        "folds": [-1, 0, 1],
         "sums": [f"{sum_128(from_binary(first[HASH])):032x}", facts["sums"][1]],
     }
     keys = KeyFiles([key_file(tmp_path, 0)], [0], [0], KeyForm())
     (chunk,) = keys.chunks(0)
     assert chunk.keys.hashes[:2].tolist() == from_binary(first[HASH])[:2].tolist()
     assert chunk.keys.classes.tolist() == [0, 1, 1, *[0] * 15]
-    stored = read_arrow(profile_file(tmp_path, 0))
-    assert stored["fold"].to_pylist() == [-1, 0, 1]
-    assert Profile.from_bytes(stored["profile"][2].as_py()).n_rows == 15
     survey = Survey.from_bytes(survey_file(tmp_path, 1).read_bytes())
     assert survey.runs.positions.tolist() == list(range(22, 30))
     survey = Survey.from_bytes(survey_file(tmp_path, 0).read_bytes())

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from tenfold.data import InProcess, prepare
-from tenfold.data.publish import merge_in_order
+from tenfold.data.publish import ProfileJob, fold_profile
+from tenfold.data.snapshot import block_name
 from tenfold.profile import Profile
 from tenfold.settings import Settings
 
@@ -44,17 +48,32 @@ def test_what_a_dead_writer_left_does_not_get_in(
     assert not list(snapshot.path.glob(".*"))
 
 
-def test_merged_profiles_do_not_depend_on_how_many_are_held_at_once(
-    settings: Settings, data_folder: Path, make_project: Any
+def test_a_profile_of_several_runs_is_that_of_the_rows(
+    settings: Settings, data_folder: Path, make_project: Any, tmp_path: Path
 ) -> None:
     project = make_project(data_folder / "adult.csv", target="salary")
     snapshot = prepare(project, settings=settings)
-    schema = snapshot.schema
-    parts = [
-        Profile.from_table(table.slice(start, 2000), schema)
-        for table in snapshot.blocks()
-        for start in range(0, table.num_rows, 2000)
-    ]
-    few, many = (merge_in_order(parts, held=held).to_bytes() for held in (1, 99))
-    assert few == many
-    assert Profile.from_bytes(few).n_rows == snapshot.n_rows
+    whole = snapshot.profiles()[0]
+    rows = pa.concat_tables(snapshot.blocks())
+    for piece, start in enumerate(range(0, len(rows), 5000)):
+        block = rows.slice(start, 5000)
+        (tmp_path / block_name(piece)).write_bytes(_ipc(block))
+    job = ProfileJob(tmp_path, tmp_path, snapshot.schema, piece + 1, (0, 1), run_blocks=2)
+    assert job.n_pieces == 2 * -(-(piece + 1) // 2)
+    for place in range(job.n_pieces):
+        job(place)
+    found = Profile.from_bytes(fold_profile(job, 0))
+    assert found.n_rows == whole.n_rows
+    for name, number in whole.numbers.items():
+        assert np.array_equal(found.numbers[name].values, number.values)
+        assert np.array_equal(found.numbers[name].counts, number.counts)
+        assert found.numbers[name].mean == number.mean
+    for name, category in whole.categories.items():
+        assert found.categories[name].counts == category.counts
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())

@@ -14,6 +14,7 @@ from tenfold.profile.association import (
     Target,
 )
 from tenfold.profile.target import ClassStats, NumberStats
+from tests.tenfold.profile.scanned import category_association
 
 CLASSES = ("no", "yes")
 number_rows = st.lists(
@@ -35,7 +36,7 @@ def of_numbers(rows: list) -> NumberAssociation:
 
 def of_categories(rows: list) -> CategoryAssociation:
     array = pa.array([v for v, _ in rows], type=pa.string())
-    return CategoryAssociation.from_array(array, classes_of(rows))
+    return category_association(array, classes_of(rows))
 
 
 def counts(association: NumberAssociation | CategoryAssociation) -> list[list[int]]:
@@ -104,7 +105,7 @@ def test_many_values_share_cells_and_the_blocks_do_not_show() -> None:
 
 def test_a_numeric_target_is_summarized_per_category() -> None:
     target = Target((), np.array([1.0, 3.0, 10.0, np.nan]))
-    association = CategoryAssociation.from_array(pa.array(["a", "a", None, "b"]), target)
+    association = category_association(pa.array(["a", "a", None, "b"]), target)
     assert isinstance(association.stats, NumberStats)
     assert association.stats.n.tolist() == [2, 0, 0, 1]
     assert association.stats.mean[[0, 3]] == pytest.approx([2.0, 10.0])
@@ -115,7 +116,7 @@ def test_beyond_the_cap_the_domain_and_the_frequent_keep_their_own_statistics() 
     names = [f"n{i:05d}" for i in range(MAX_ASSOCIATED + 500)]
     values = [*names, "frequent", "frequent"]
     target = Target(CLASSES, np.ones(len(values), dtype=np.intp))
-    association = CategoryAssociation.from_array(pa.array(values), target, domain=[names[-1]])
+    association = category_association(pa.array(values), target, domain=[names[-1]])
     assert len(association.categories) == MAX_ASSOCIATED
     assert {"frequent", names[-1]} <= set(association.categories)
     assert counts(association)[association.index["frequent"]] == [0, 2]

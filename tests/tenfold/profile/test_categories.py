@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.profile.categories import MAX_CATEGORIES, CategoryProfile
-from tenfold.profile.columns import Sorted
+from tests.tenfold.profile.scanned import category_profile
 
 columns = st.lists(st.none() | st.text("abc<é\x00 ", max_size=3), max_size=30)
 
 
 def summarize(values: list[str | None]) -> CategoryProfile:
-    return CategoryProfile.from_array(pa.array(values, type=pa.string()))
+    return category_profile(pa.array(values, type=pa.string()))
 
 
 @given(columns)
@@ -51,7 +51,7 @@ def test_beyond_the_cap_the_domain_stays_exact_and_heavy_hitters_keep_their_erro
     rng.shuffle(values)
     domain = ("never-seen", "rare-of-domain")
     parts = [
-        CategoryProfile.from_array(pa.array(values[at : at + 30_000]), domain=domain)
+        category_profile(pa.array(values[at : at + 30_000]), domain=domain)
         for at in range(0, len(values), 30_000)
     ]
     merged = CategoryProfile.merge_all(parts, domain=domain)
@@ -71,9 +71,7 @@ def test_frequencies_are_shares_of_the_rows_with_a_value() -> None:
 
 def test_strings_are_sorted_as_python_sorts_them() -> None:
     values = ["é", "e", "Z", "\U0001f600", "\ufffd", "", "a\x00b", "a", None, "zz", "e"]
-    found = Sorted.of(pa.array(values, pa.string()))
-    assert found.names == sorted({v for v in values if v is not None})
-    assert [found.names[k] for k in found.codes if k < len(found.names)] == [
-        v for v in values if v is not None
-    ]
-    assert Sorted.of(pa.array([None], pa.string())).codes.tolist() == [0]
+    found = category_profile(pa.array(values, pa.string()))
+    assert list(found.counts) == sorted({v for v in values if v is not None})
+    assert found.counts == Counter(v for v in values if v is not None)
+    assert category_profile(pa.array([None], pa.string())).counts == {}

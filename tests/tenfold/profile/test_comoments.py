@@ -23,18 +23,18 @@ def rows(n: int, *, seed: int, missing: float = 0.2) -> np.ndarray:
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_pearson_equals_pandas(missing: float) -> None:
     matrix = rows(300, seed=1, missing=missing)
-    found = CoMoments.from_matrix(NAMES, matrix).pearson()
+    found = CoMoments.from_columns(NAMES, matrix.T).pearson()
     assert found == pytest.approx(pd.DataFrame(matrix).corr().to_numpy(), abs=1e-9)
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=5), st.integers(0, 99))
 def test_merging_equals_the_whole_within_1e_9(sizes: list[int], seed: int) -> None:
     matrix = rows(sum(sizes), seed=seed)
-    whole = CoMoments.from_matrix(NAMES, matrix)
+    whole = CoMoments.from_columns(NAMES, matrix.T)
     parts = np.split(matrix, np.cumsum(sizes)[:-1])
-    merged = CoMoments.from_matrix(NAMES, parts[0])
+    merged = CoMoments.from_columns(NAMES, parts[0].T)
     for part in parts[1:]:
-        merged = merged.merge(CoMoments.from_matrix(NAMES, part))
+        merged = merged.merge(CoMoments.from_columns(NAMES, part.T))
     assert np.array_equal(merged.n, whole.n)
     assert merged.mean == pytest.approx(whole.mean, rel=1e-9)
     scale = np.nanmax(whole.m2, initial=1.0)
@@ -44,14 +44,14 @@ def test_merging_equals_the_whole_within_1e_9(sizes: list[int], seed: int) -> No
 
 def test_a_constant_column_correlates_with_nothing() -> None:
     matrix = np.column_stack([np.full(50, 0.1), np.arange(50.0), np.full(50, np.nan)])
-    r = CoMoments.from_matrix(NAMES, matrix).pearson()
+    r = CoMoments.from_columns(NAMES, matrix.T).pearson()
     assert np.isnan(r[0]).all() and np.isnan(r[2]).all()
     assert r[1, 1] == pytest.approx(1.0)
 
 
 @given(arrays(np.float64, (4, 3), elements=st.floats(allow_nan=True)))
 def test_extreme_values_raise_nothing(matrix: np.ndarray) -> None:
-    part = CoMoments.from_matrix(NAMES, matrix)
+    part = CoMoments.from_columns(NAMES, matrix.T)
     r = part.merge(part).pearson()
     assert np.all(np.isnan(r) | (np.abs(r) <= 1.0))
 
@@ -59,8 +59,8 @@ def test_extreme_values_raise_nothing(matrix: np.ndarray) -> None:
 def test_the_number_of_threads_does_not_show_in_the_bits() -> None:
     matrix = rows(3000, seed=2)
     with threadpool_limits(1):
-        one = CoMoments.from_matrix(NAMES, matrix)
-    two = CoMoments.from_matrix(NAMES, matrix)
+        one = CoMoments.from_columns(NAMES, matrix.T)
+    two = CoMoments.from_columns(NAMES, matrix.T)
     assert all(
         a.tobytes() == b.tobytes()
         for a, b in zip(one.arrays().values(), two.arrays().values(), strict=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tenfold.profile import CategoryAssociation, CategoryProfile, NumberAssociation, NumberProfile
+from tenfold.profile import CategoryProfile, NumberAssociation, NumberProfile
 from tenfold.profile.association import Target
 from tenfold.profile.shapes import (
     category_facts,
@@ -18,6 +18,7 @@ from tenfold.profile.shapes import (
     target_facts,
 )
 from tenfold.schema import Kind
+from tests.tenfold.profile.scanned import category_association
 
 CODES = np.arange(100, dtype=np.intp) % 2
 TARGET = Target(("no", "yes"), CODES)
@@ -80,7 +81,7 @@ def test_the_target_along_a_number_and_along_a_category() -> None:
     assert facts["all"] == {"n": 100, "shares": [0.5]}
     names = pa.array(["a", "b"] * 50)
     cost = Target((), CODES * 10.0)
-    facts = target_facts(CategoryAssociation.from_array(names, cost), positive=None)
+    facts = target_facts(category_association(names, cost), positive=None)
     assert facts["groups"] == [
         {"value": "a", "n": 50, "mean": 0.0, "std": 0.0},
         {"value": "b", "n": 50, "mean": 10.0, "std": 0.0},

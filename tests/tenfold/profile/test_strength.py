@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats.contingency import association as scipy_association
 from sklearn.metrics import r2_score, roc_auc_score
 
-from tenfold.profile.association import CategoryAssociation, NumberAssociation, Target
+from tenfold.profile.association import NumberAssociation, Target
 from tenfold.profile.strength import (
     bin_numbers,
     correlation_ratio,
@@ -21,6 +21,7 @@ from tenfold.profile.strength import (
     predicts_alone,
     strength,
 )
+from tests.tenfold.profile.scanned import category_association
 
 CLASSES = ("no", "yes")
 tables = arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(2, 4)),
@@ -84,7 +85,7 @@ def test_a_copy_of_the_target_predicts_it_alone() -> None:
     number = NumberAssociation.from_values(codes + rng.normal(0, 0.01, 300), class_target(codes))
     assert predicts_alone(number).value == pytest.approx(1.0, abs=0.01)
     names = pa.array(np.where(codes, "b", "a"))
-    category = CategoryAssociation.from_array(names, class_target(codes))
+    category = category_association(names, class_target(codes))
     assert predicts_alone(category).value == 1.0
     assert strength(category) == ("cramers_v", pytest.approx(1.0))
     y = rng.normal(size=300)
@@ -101,8 +102,8 @@ def test_noise_predicts_nothing() -> None:
     assert predicts_alone(NumberAssociation.from_values(x, class_target(codes))).value < 0.55
     assert predicts_alone(NumberAssociation.from_values(x, Target((), x[::-1]))).value < 0.05
     ids = pa.array([f"id{i}" for i in range(5000)])
-    assert predicts_alone(CategoryAssociation.from_array(ids, class_target(codes))).value == 0.5
-    assert strength(CategoryAssociation.from_array(ids, class_target(codes)))[1] == 0.0
+    assert predicts_alone(category_association(ids, class_target(codes))).value == 0.5
+    assert strength(category_association(ids, class_target(codes)))[1] == 0.0
 
 
 def test_a_rare_class_in_the_tail_is_seen_and_noise_beside_it_is_not() -> None:
