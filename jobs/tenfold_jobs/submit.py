@@ -34,7 +34,8 @@ def entrypoint_for(command: str, project: Path, options: Sequence[str] = ()) -> 
     Args:
         command: one of `SUBMITTABLE`.
         project: the project file.
-        options: of the command, such as ``--input`` and a path that the cluster knows.
+        options: of the command, such as ``--budget 60s``, or ``--input`` and a path that the
+            cluster knows.
 
     Raises:
         UserError: the command is not one that a cluster can run, or ``predict`` lacks its files.
@@ -44,9 +45,8 @@ def entrypoint_for(command: str, project: Path, options: Sequence[str] = ()) -> 
     """
     if command not in SUBMITTABLE:
         raise UserError(f"{command!r} cannot be submitted; these can: {', '.join(SUBMITTABLE)}")
-    if (command == "predict" and not {"--input", "--output"} <= set(options)) or (
-        command != "predict" and options
-    ):
+    files = {"--input", "--output"}
+    if not files <= set(options) if command == "predict" else files & set(options):
         raise UserError(
             "predict, and no other command, is submitted with --input and --output; the paths are "
             "those that the cluster's nodes know"

@@ -34,6 +34,12 @@ def test_a_batch_is_submitted_with_both_of_its_files() -> None:
     assert entrypoint_for("predict", Path("p.yaml"), files) == (
         "tenfold predict p.yaml --input /lake/in.parquet --output /lake/out.parquet --json"
     )
+    assert entrypoint_for("predict", Path("p.yaml"), [*files, "--encoding", "cp1252"]).endswith(
+        "--encoding cp1252 --json"
+    )
+    assert entrypoint_for("train", Path("p.yaml"), ["--budget", "60s"]) == (
+        "tenfold train p.yaml --budget 60s --json"
+    )
     for command, options in (("predict", files[:2]), ("predict", []), ("train", files)):
         with pytest.raises(UserError, match="with --input and --output"):
             entrypoint_for(command, Path("p.yaml"), options)

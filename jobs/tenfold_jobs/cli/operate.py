@@ -238,6 +238,10 @@ def submit(
     ],
     project: ProjectFile,
     address: Annotated[str, typer.Option(help="The cluster's job address, http://head:8265.")],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- OPTIONS]", help="Of the command, as: -- --budget 60s."),
+    ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", help="Of predict: a path that the nodes know.")
     ] = None,
@@ -253,6 +257,7 @@ def submit(
 
         files = {"--input": input_, "--output": output}
         options = [word for pair in files.items() if pair[1] is not None for word in pair if word]
+        options += more or []
         record = run_submit(
             command, project, address=address, options=options, progress=out.progress
         )
