@@ -366,6 +366,7 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
             placement=job.plan.last_placement,
             storage=folder,
             batch_rows=job.plan.batch_rows or INGEST_ROWS,
+            external_memory=job.plan.external_memory,
             tell=tell,
         )
 

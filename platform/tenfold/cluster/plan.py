@@ -56,6 +56,7 @@ class Plan:
         worker_gpus: GPUs of each worker of a group: 0 or 1; or the part of one of a single fit.
         worker_gpu_type: Ray's name of the type they must be, None where any will do.
         batch_rows: rows that each worker of a group reads at a time; None for a single fit.
+        external_memory: whether boosting keeps its bins on the disks of the workers.
         precision: of the products in networks on a GPU, ``"fp32"`` or ``"bf16"``.
         replica_device: where replicas answer.
         reasons: why, one sentence each.
@@ -76,6 +77,7 @@ class Plan:
     worker_gpus: float
     worker_gpu_type: str | None
     batch_rows: int | None
+    external_memory: bool
     precision: Precision
     replica_device: Literal["cpu"]
     reasons: tuple[str, ...]
@@ -158,6 +160,7 @@ def make_plan(
         worker_gpus=group.worker_gpus,
         worker_gpu_type=group.gpu_type,
         batch_rows=group.batch_rows,
+        external_memory=group.external_memory,
         precision=trials.precision if trials.gpus else group.precision,
         replica_device="cpu",
         reasons=(why_mode, *trials.reasons, *fed, *group.reasons, why_serving, WHY_REPLICAS_ON_CPU),

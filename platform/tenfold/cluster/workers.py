@@ -60,6 +60,7 @@ class Group:
     devices: Mapping[str, str]
     precision: Precision
     batch_rows: int | None
+    external_memory: bool
     reasons: tuple[str, ...]
 
 
@@ -100,7 +101,9 @@ def plan_group(
         told = (_why_on_gpus(project, place, n_workers, families),)
     share = size_workers(inventory, n_workers, serving_cpus=serving_cpus, place=place)
     alone = n_workers == 1 and place is None
-    batch_rows = None if alone else _batch_rows(inventory, work, n_workers, share, place=place)
+    memory = _worker_bytes(inventory, n_workers, share, place=place)
+    batch_rows = None if alone else _batch_rows(work, memory)
+    bins = 0 if alone or place is not None else _bins_too_large(project, work, n_workers, memory)
     precision, _same_as_the_search_s = choose_precision(families.families, place, work)
     return Group(
         fit="single" if alone else "distributed",
@@ -111,7 +114,8 @@ def plan_group(
         devices=_devices(trials, families),
         precision=precision,
         batch_rows=batch_rows,
-        reasons=(*told, *_why_batch(batch_rows)),
+        external_memory=bins > 0,
+        reasons=(*told, *_why_batch(batch_rows), *_why_external(bins, memory)),
     )
 
 
@@ -146,6 +150,7 @@ def _single(
         devices=trials.devices,
         precision=trials.precision,
         batch_rows=None,
+        external_memory=False,
         reasons=(f"{why}; the last fit takes what a trial took" if trials.gpus else why,),
     )
 
@@ -267,17 +272,39 @@ def _room(inventory: Inventory, reserve: float, place: Place | None) -> list[tup
     return room
 
 
-def _batch_rows(
-    inventory: Inventory, work: Work, n_workers: int, share: float, *, place: Place | None
-) -> int:
-    """Rows that a worker reads at a time, so that they take a small part of its memory."""
+def _worker_bytes(
+    inventory: Inventory, n_workers: int, share: float, *, place: Place | None
+) -> float:
+    """Memory that one worker may take, on the node that has least for each."""
     hosts = inventory.nodes if place is None else place.nodes
-    memory = min(
+    return min(
         node.memory_bytes * MEMORY_SHARE / min(n_workers, max(1, int(node.cpus / share)))
         for node in hosts
     )
+
+
+def _batch_rows(work: Work, memory: float) -> int:
+    """Rows that a worker reads at a time, so that they take a small part of its memory."""
     most = memory * READ_SHARE / max(1, work.row_bytes)
     return next((rows for rows in READS if rows <= most), READS[-1])
+
+
+def _bins_too_large(project: Project, work: Work, n_workers: int, memory: float) -> int:
+    """Bytes of boosting's bins in each worker if they do not fit beside what it reads, else 0."""
+    if "boosting" not in families_of(project):
+        return 0
+    each = math.ceil(work.quantized_bytes / n_workers)
+    return each if each > memory * (1.0 - READ_SHARE) else 0
+
+
+def _why_external(bins: int, memory: float) -> tuple[str, ...]:
+    if not bins:
+        return ()
+    return (
+        f"boosting keeps its bins on the workers' disks: {in_words(bins)} each are more than the "
+        f"{in_words(int(memory))} of memory that a worker has, and a round takes about three times "
+        "as long",
+    )
 
 
 def _why_batch(batch_rows: int | None) -> tuple[str, ...]:

@@ -116,6 +116,7 @@ def fit_distributed(
     tell: Callable[[str], object] = lambda _: None,
     checkpoint_s: float = CHECKPOINT_S,
     batch_rows: int = INGEST_ROWS,
+    external_memory: bool = False,
 ) -> Model:
     """Fit on all training rows of a snapshot with a group of workers.
 
@@ -130,6 +131,7 @@ def fit_distributed(
         tell: hears what people should know, such as a smaller group or a damaged checkpoint.
         checkpoint_s: seconds between two checkpoints.
         batch_rows: that each reads at a time.
+        external_memory: whether XGBoost's bins stay in files of each worker's temporary folder.
 
     Raises:
         ClusterError: the group did not finish.
@@ -147,6 +149,7 @@ def fit_distributed(
         n_shares=n_workers,
         checkpoint_s=checkpoint_s,
         batch_rows=batch_rows,
+        external_memory=external_memory,
     )
     paths = [str(snapshot.path / b["name"]) for b in snapshot.manifest["blocks"] if b["n_rows"]]
     run = _Run(group, paths, PartReader(plan, target), placement=placement, storage=storage)

@@ -107,6 +107,24 @@ def plan(
             {"mode": "ray-data", "n_workers": 2, "worker_cpus": 0.25},
             id="a laptop and a table over the limit",
         ),
+        pytest.param(
+            LAPTOP,
+            LARGE,
+            {"n_workers": 2, "external_memory": False, "batch_rows": 65_536},
+            id="a laptop whose memory holds the bins",
+        ),
+        pytest.param(
+            LAPTOP,
+            LARGE | {"n_rows": 80_000_000},
+            {"n_workers": 2, "external_memory": True},
+            id="a laptop whose memory does not",
+        ),
+        pytest.param(
+            WITH_GPUS,
+            LARGE | {"n_rows": 80_000_000},
+            {"worker_gpus": 1, "external_memory": False},
+            id="GPUs hold their bins or are not taken",
+        ),
     ],
 )
 def test_plans(inventory: Inventory, size: dict[str, int], expected: dict[str, Any]) -> None:
@@ -148,6 +166,12 @@ def test_the_reasons_of_a_laptop() -> None:
             SMALL,
             "6 trials at once with 4 threads each on 64 cores; memory bounds them, each needs "
             "about 721 MiB",
+        ),
+        (
+            LAPTOP,
+            LARGE | {"n_rows": 80_000_000},
+            "boosting keeps its bins on the workers' disks: 8.3 GiB each are more than the 2.4 GiB "
+            "of memory that a worker has, and a round takes about three times as long",
         ),
         (
             LAPTOP,
@@ -237,6 +261,7 @@ def test_a_plan_says_only_what_something_obeys() -> None:
         "worker_gpus",
         "worker_gpu_type",
         "batch_rows",
+        "external_memory",
         "precision",
         "reasons",
     }

@@ -45,6 +45,7 @@ class Grouped:
         n_workers: int = 2,
         cpus: float = 0.5,
         checkpoint_s: float = 0.0,
+        external_memory: bool = False,
         tell: Callable[[str], object] = print,
     ) -> Model:
         """With a checkpoint as often as the workers are asked."""
@@ -57,6 +58,7 @@ class Grouped:
             storage=storage,
             tell=tell,
             checkpoint_s=checkpoint_s,
+            external_memory=external_memory,
         )
 
     def matrix(self) -> Any:

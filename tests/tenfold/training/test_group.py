@@ -7,17 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xgboost
 
 from tenfold.canonical import write_atomic
 from tenfold.errors import StoreError
 from tenfold.models import Model
 from tenfold.training.checkpoints import Held, read_checkpoint, write_checkpoint
+from tenfold.training.group import quantized
 from tests.tenfold.training.grouped import Grouped, make_grouped, train_workers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,6 +52,28 @@ def damage_the_newest(storage: Path) -> None:
         state = storage / "fit" / committed(storage)[-1] / "state"
         state.write_bytes(b"torn" + state.read_bytes()[4:])
         time.sleep(0.05)
+
+
+def test_bins_in_files_give_the_trees_of_bins_in_memory(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(4000, 6)).astype(np.float32)
+    x[::9, 2] = np.nan
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.float32)
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, len(x), 700):
+            part = slice(start, start + 700)
+            yield {"x": x[part], "y": y[part], "w": np.ones(len(x[part]), np.float32)}
+
+    found = []
+    for folder in (None, tmp_path):
+        rows = quantized(batches, threads=1, folder=folder)
+        assert rows.num_row() == len(x)
+        params = {"objective": "binary:logistic", "tree_method": "hist", "subsample": 0.8}
+        booster = xgboost.train(params | {"nthread": 1}, rows, num_boost_round=8)
+        found.append(bytes(booster.save_raw(raw_format="ubj")))
+        assert bool(list(tmp_path.iterdir())) == (folder is not None)
+        del rows
+    assert found[0] == found[1]
 
 
 class Fitting(threading.Thread):
@@ -83,6 +109,21 @@ def test_a_killed_worker_and_a_damaged_checkpoint_change_no_bit(
         fitting.model.predict(grouped.matrix()), undisturbed.predict(grouped.matrix())
     )
     assert any("the checkpoint is damaged" in text for text in fitting.said), fitting.said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_a_group_with_its_bins_on_disk_fits_the_same_trees(
+    tmp_path: Path, ray_session: None
+) -> None:
+    grouped = make_grouped(tmp_path / "table", "boosting")
+    models = [
+        grouped.fit(tmp_path / f"external-{wanted}", external_memory=wanted)
+        for wanted in (False, True)
+    ]
+    first, second = (model.predict(grouped.matrix()) for model in models)
+    assert np.array_equal(first, second)
+    assert not list(Path(tempfile.gettempdir()).glob("tenfold-bins-*/*"))
 
 
 @pytest.mark.slow
