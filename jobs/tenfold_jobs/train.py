@@ -7,15 +7,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tenfold.canonical import canonical_json, finite_or_none, sha256_hex
 from tenfold.cluster import Plan, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
 from tenfold.cluster.placement import Placement
-from tenfold.data import Snapshot
+from tenfold.data import RayData, Snapshot
 from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
+from tenfold.models.arrays import ArrayModel
+from tenfold.models.clusters import KMEANS
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.project.measures import Objective, Task
@@ -30,6 +32,7 @@ from tenfold.training.fitter import Fitter, LastFit
 from tenfold.training.fitter import Plan as FitPlan
 from tenfold.training.gate import leakage_gate
 from tenfold.training.group import INGEST_ROWS
+from tenfold.training.lloyd import move_centers
 from tenfold.training.making import Making, fit_stages, is_due
 from tenfold.training.placed import fit_placed
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
@@ -351,13 +354,23 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
         notes.append(text)
 
     def fit(plan: FitPlan, rows: TrainingRows) -> Model:
-        if not _is_distributed(job, plan.family):
-            return fit_placed(_placed(plan, job.plan.placement), rows, job.plan.placement)
-        plan = _placed(plan, job.plan.last_placement)
         n_workers = job.plan.n_workers
         served = plan.prepared.served.to_dict()
         told = [plan.family, plan.params, plan.question.seed, served, n_workers]
         folder = storage / "fits" / sha256_hex(canonical_json(told))[:16]
+        if not _is_distributed(job, plan.family):
+            model = fit_placed(_placed(plan, job.plan.placement), rows, job.plan.placement)
+            if job.plan.mode != "ray-data" or plan.family != KMEANS.name:
+                return model
+            return move_centers(
+                cast(ArrayModel, model),
+                plan,
+                job.snapshot,
+                driver=RayData(),
+                folder=folder,
+                tell=tell,
+            )
+        plan = _placed(plan, job.plan.last_placement)
         return fit_distributed(
             plan,
             job.snapshot,
