@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import tenfold
-from tenfold.artifact import Lineage, ManifestDraft, probe
+from tenfold.artifact import CONFORMAL_FILE, Lineage, ManifestDraft, probe
 from tenfold.canonical import canonical_json, store_error
 from tenfold.evaluation import (
     CardFacts,
@@ -102,7 +102,10 @@ def pack(project: Project, settings: Settings, finished: Finished, origin: Origi
 
 
 def _files(finished: Finished) -> dict[str, bytes]:
+    conformed = finished.conformed
+    limits = {} if conformed is None else {CONFORMAL_FILE: conformed.table.to_dict()}
     return {
+        **{name: canonical_json(value) for name, value in limits.items()},
         **finished.engine.files,
         "preprocess.json": canonical_json(finished.preprocessor.to_dict()),
         "profile.bin": finished.profile.to_bytes(),
@@ -208,6 +211,7 @@ def _card(
         sections={
             **_answers(finished, origin),
             **origin.sections,
+            **({"Intervals": finished.conformed.facts()} if finished.conformed else {}),
             **_segments(finished),
             **_columns(finished),
         },

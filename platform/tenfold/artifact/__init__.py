@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenfold.artifact.layout import (
+    CONFORMAL_FILE,
     ENGINE_FILES,
     FORMAT_VERSION,
     GOLDEN_FILE,
@@ -18,6 +19,7 @@ from tenfold.artifact.read import Artifact, read_artifact
 from tenfold.artifact.write import file_entries, write_artifact
 
 __all__ = [
+    "CONFORMAL_FILE",
     "ENGINE_FILES",
     "FORMAT_VERSION",
     "GOLDEN_FILE",

@@ -9,6 +9,7 @@ from typing import Any
 from tenfold.errors import ArtifactError
 
 __all__ = [
+    "CONFORMAL_FILE",
     "ENGINE_FILES",
     "FORMAT_VERSION",
     "GOLDEN_FILE",
@@ -31,6 +32,8 @@ MANIFEST_FILE = "manifest.json"
 PREPROCESS_FILE = "preprocess.json"
 GOLDEN_FILE = "golden.arrow"
 REFERENCE_FILE = "reference.json"
+CONFORMAL_FILE = "conformal.json"
+"""Intervals or sets; absent from clusterings and from what was trained before there were any."""
 
 ENGINE_FILES: dict[str, tuple[str, ...]] = {
     "onnx": ("model.onnx",),

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tenfold.artifact.layout import (
+    CONFORMAL_FILE,
     ENGINE_FILES,
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -115,7 +116,7 @@ class Manifest:
     Attributes:
         files: every other file of the folder.
         model_digest: what decides an answer, and so what answers carry: schema, preprocessing,
-            scorer, classes, threshold. Two trainings that end the same have the same.
+            scorer, classes, threshold, intervals. Two trainings that end the same have the same.
         format_version: of the folder.
     """
 
@@ -156,7 +157,9 @@ class Manifest:
 
     def expected_digest(self) -> str:
         """The model digest that the other fields give."""
-        parts = (PREPROCESS_FILE, *self.engine_files)
+        parts = [PREPROCESS_FILE, *self.engine_files]
+        if CONFORMAL_FILE in self.files:  # what was trained before keeps its digest
+            parts.append(CONFORMAL_FILE)
         return sha256_hex(
             canonical_json(
                 {

@@ -60,14 +60,18 @@ class ProbeResult:
         return self
 
 
-def probe(folder: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> ProbeResult:
+def probe(
+    folder: Path, *, explain: bool = False, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> ProbeResult:
     """Load an artifact in a child process and compare its golden rows. Never raises for a bad one.
 
     Args:
         folder: of the artifact.
+        explain: whether the child also loads what explains the answers, and explains them.
         timeout_s: the child is killed after this long.
     """
     command = [sys.executable, "-m", PROBE_MODULE, str(Path(folder).absolute())]
+    command += ["--explain"] if explain else []
     environment = {k: os.environ[k] for k in _KEPT_VARIABLES if k in os.environ}
     started = time.monotonic()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tenfold.artifact import (
+    CONFORMAL_FILE,
     GOLDEN_FILE,
     PREPROCESS_FILE,
     REFERENCE_FILE,
@@ -30,6 +32,9 @@ from tenfold.schema import Column, Schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tenfold.evaluation import Intervals, Sets
+    from tenfold.inference.explainer import Explainer
+
 __all__ = ["Prediction", "Predictor"]
 
 
@@ -47,7 +52,7 @@ class Prediction:
     values: list[str] | list[float]
 
 
-_KEPT_FILES = (GOLDEN_FILE, REFERENCE_FILE)
+_KEPT_FILES = (GOLDEN_FILE, REFERENCE_FILE, CONFORMAL_FILE)
 
 
 class Predictor:
@@ -63,7 +68,9 @@ class Predictor:
         manifest: what the model is.
         preprocessor: codes to matrix.
         engine: matrix to scores.
-        files: verified small files that stay at hand: golden rows, the monitor's reference.
+        files: verified small files that stay at hand: golden rows, the monitor's reference, limits
+            of intervals.
+        folder: of the artifact, where what explains it is read when somebody asks.
 
     Raises:
         ArtifactError: the preprocessor was fitted for another schema.
@@ -76,6 +83,7 @@ class Predictor:
         preprocessor: Prepares,
         engine: Engine,
         files: Mapping[str, bytes] | None = None,
+        folder: Path | None = None,
     ) -> None:
         if preprocessor.schema.digest() != manifest.schema.digest():
             raise ArtifactError(
@@ -84,6 +92,7 @@ class Predictor:
         self.manifest = manifest
         self.preprocessor = preprocessor
         self.files: Mapping[str, bytes] = dict(files or {})
+        self.folder = folder
         self._engine = engine
         positive = manifest.positive_class
         self._positive = None if positive is None else manifest.classes.index(positive)
@@ -114,7 +123,13 @@ class Predictor:
         files = {name: artifact.files[name] for name in manifest.engine_files}
         engine = load_engine(manifest.engine, files=files, family=manifest.lineage.family)
         kept = {name: artifact.files[name] for name in _KEPT_FILES if name in artifact.files}
-        return cls(manifest, preprocessor=preprocessor, engine=engine, files=kept)
+        return cls(
+            manifest,
+            preprocessor=preprocessor,
+            engine=engine,
+            files=kept,
+            folder=artifact.path,
+        )
 
     @property
     def schema(self) -> Schema:
@@ -140,6 +155,32 @@ class Predictor:
     def encoder(self) -> RowEncoder:
         """The strict reader of JSON rows."""
         return RowEncoder(self.schema)
+
+    @cached_property
+    def conformal(self) -> Intervals | Sets | None:
+        """What intervals or sets are made of; None for clusterings and for models that were trained
+        before there were any.
+
+        Raises:
+            ArtifactError: the file is broken.
+        """
+        if CONFORMAL_FILE not in self.files:
+            return None
+        from tenfold.evaluation import read_conformal
+
+        return read_conformal(json.loads(self.files[CONFORMAL_FILE]))
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What tells contributions, loaded when it is asked for first; a booster after a probe in a
+        child process.
+
+        Raises:
+            ArtifactError: the artifact's folder is gone or damaged, or has no golden rows.
+        """
+        from tenfold.inference.explainer import probed_explainer
+
+        return probed_explainer(self)
 
     def check_golden(self) -> int:
         """Replay the golden rows through both doors; the number of rows.

@@ -1,7 +1,8 @@
 """The child of `tenfold.artifact.probe`: load, replay, say so in one JSON line.
 
-Started as ``python -m tenfold.inference.probe_child FOLDER``. Before it reads a byte of the model
-it takes its own rights away: memory, time, writing, unpickling, starting programs, the network.
+Started as ``python -m tenfold.inference.probe_child FOLDER [--explain]``. Before it reads a byte of
+the model it takes its own rights away: memory, time, writing, unpickling, starting programs, the
+network.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import resource
 import sys
 from pathlib import Path
 
-__all__ = ["main"]
+__all__ = ["EXPLAIN", "main"]
+
+EXPLAIN = "--explain"
 
 MAX_MEMORY_BYTES = 8 * 1024**3
 """Address space, not use: an engine maps 1-2 GB of libraries and arenas."""
@@ -31,10 +34,11 @@ _FORBIDDEN = (
 
 
 def main(arguments: list[str]) -> int:
-    """Probe the folder that the only argument names; 0 if it is good."""
+    """Probe the folder that the first argument names, its explainer with ``--explain`` as the
+    second; 0 if it is good."""
     _limit()
     try:
-        n_rows, reason = _probe(Path(arguments[0])), ""
+        n_rows, reason = _probe(Path(arguments[0]), explain=EXPLAIN in arguments[1:]), ""
     except Exception as error:  # noqa: BLE001  (whatever it is, it is the answer)
         n_rows, reason = 0, f"{type(error).__name__}: {error}"
     said = {"ok": not reason, "reason": reason, "n_rows": n_rows, "peak_bytes": _peak_bytes()}
@@ -63,14 +67,22 @@ def _peak_bytes() -> int:
     return int(found[0]) * 1024 if found else 0
 
 
-def _probe(folder: Path) -> int:
+def _probe(folder: Path, *, explain: bool) -> int:
     from tenfold.artifact import GOLDEN_FILE, read_artifact
     from tenfold.inference import Predictor, check_golden
+    from tenfold.inference.explainer import check_explainer, load_explainer
 
     artifact = read_artifact(folder)
     _import_engine(artifact.manifest.engine)
+    if explain:
+        _import_engine("xgboost")
     sys.addaudithook(_refuse)
-    return check_golden(Predictor.from_artifact(artifact), artifact.files[GOLDEN_FILE])
+    predictor = Predictor.from_artifact(artifact)
+    n_rows = check_golden(predictor, artifact.files[GOLDEN_FILE])
+    predictor.conformal  # noqa: B018  (it is read, so it is whole)
+    if explain:
+        check_explainer(load_explainer(predictor), predictor)
+    return n_rows
 
 
 def _import_engine(engine: str) -> None:

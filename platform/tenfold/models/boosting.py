@@ -95,6 +95,15 @@ class BoostedModel:
             out = self.target.backward(out)
         return out.astype(np.float32).astype(np.float64)
 
+    def contributions(self, matrix: Matrix) -> NDArray[np.float64]:
+        """What each feature adds to the margins, float64 (n_rows, n_margins, n_features + 1), the
+        base last; exact along the trees' own paths."""
+        import xgboost
+
+        rows = xgboost.DMatrix(np.asarray(matrix, dtype=np.float32), nthread=1)
+        parts = self._booster.predict(rows, pred_contribs=True, strict_shape=True)
+        return np.asarray(parts, dtype=np.float64)
+
     def files(self) -> dict[str, bytes]:
         """``model.ubj`` (XGBoost's universal binary JSON) and ``arch.json``."""
         arch = {

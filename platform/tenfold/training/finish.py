@@ -31,6 +31,7 @@ from tenfold.profile import Profile
 from tenfold.project.measures import Objective, Task, measures_for
 from tenfold.schema import Schema
 from tenfold.training.answer import Answer
+from tenfold.training.conform import Conformed, conform
 from tenfold.training.ensemble import Chosen
 from tenfold.training.fitter import Fitter
 from tenfold.training.question import Question
@@ -61,6 +62,7 @@ class Finished:
         n_training: rows the last fit's statistics come from.
         n_test: sealed rows judged.
         chosen: why this answer; None where it was given, as in a refit.
+        conformed: intervals or sets; None for a clustering and where no row was judged.
         segments: of a clustering: whether there are any, and what marks them.
     """
 
@@ -80,6 +82,7 @@ class Finished:
     n_test: int
     chosen: Chosen | None = None
     segments: Segments | None = None
+    conformed: Conformed | None = None
 
     @property
     def family(self) -> str:
@@ -144,6 +147,7 @@ def finish(
         n_test=test.n_rows,
         chosen=chosen,
         segments=segments,
+        conformed=conform(question, rows, oof, judged),
     )
 
 

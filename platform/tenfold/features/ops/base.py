@@ -64,6 +64,10 @@ class Op(ABC):
             sizes: categories in the domain of each column of the codes; 0 for other kinds.
         """
 
+    def inputs(self, output: int) -> tuple[int, ...]:
+        """Places of the columns that one output is made of; here its own, one an output."""
+        return (self.columns[output],)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values; NaN is null, and a field that may be empty and is so is left out."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -95,6 +95,10 @@ class OneHot(Op):
         chosen = table.take(_indices(codes, places, starts))
         np.equal(chosen.take(owners, axis=1), slots, out=out, casting="unsafe")
 
+    def inputs(self, output: int) -> tuple[int, ...]:
+        """See `Op.inputs`; the column that has the slot."""
+        return (self.columns[int(self._arrays[3][output])],)
+
     def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
         fault = _check_tables(self.columns, self.slots, sizes)

@@ -62,6 +62,10 @@ class Elapsed(Op):
             np.copyto(days, logs, where=is_log)
         out[...] = days
 
+    def inputs(self, output: int) -> tuple[int, ...]:
+        """See `Op.inputs`."""
+        return self.columns[output], self.others[output]
+
     def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
         lengths = {len(x) for x in (self.columns, self.others, self.forms, self.missing)}

@@ -63,6 +63,10 @@ class Hashed(Op):
         np.multiply(hits, signs.take(owners, axis=1), out=out, casting="unsafe")
         np.add(out, 0.0, out=out)  # a minus zero is a zero
 
+    def inputs(self, output: int) -> tuple[int, ...]:
+        """See `Op.inputs`."""
+        return (self.columns[output // self.n_slots],)
+
     def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
         if not 1 <= self.n_slots <= MAX_SLOTS:

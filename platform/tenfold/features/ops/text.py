@@ -50,6 +50,11 @@ class Tfidf(Op):
         np.multiply(counts, weights, out=counts)
         out[...] = counts.reshape(len(codes), self.n_outputs)
 
+    def inputs(self, output: int) -> tuple[int, ...]:
+        """See `Op.inputs`; here the place of the text's count."""
+        width = len(self.weights[0])
+        return (self.columns[output // width] + output % width,)
+
     def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
         widths = {len(weights) for weights in self.weights}
