@@ -35,6 +35,7 @@ from tenfold.project.sources import FileSource as FileSection
 from tenfold.registry import CHAMPION, Registry, Version
 from tenfold.settings import Settings
 from tenfold_jobs.answers import check_output, refused, whole_file
+from tenfold_jobs.extras import check_extras
 from tenfold_jobs.prepare import Drivers
 from tenfold_jobs.scoring import (
     ROW,
@@ -133,6 +134,8 @@ def run_predict(
     output: Path,
     on_error: OnError = "null",
     encoding: str | None = None,
+    level: float | None = None,
+    explain: bool = False,
     progress: Progress = SILENT,
     quiet: bool = True,
 ) -> PredictRecord:
@@ -151,11 +154,15 @@ def run_predict(
             command at the first and writes nothing.
         encoding: of CSV; None for the one that the project's file sources declare, UTF-8 where
             they declare several or there are none. Nothing is guessed from the bytes.
+        level: of an interval (numbers: ``interval_lower``, ``interval_upper``) or a set (classes:
+            ``set``, with ``|`` between them) beside each answer, .5 to .995; None for none.
+        explain: whether ``contribution_{column}`` and ``explanation_base`` stand there too.
         progress: told about pieces and bad cells.
         quiet: keep Ray's own chatter off the terminal.
 
     Raises:
-        UserError: there is no champion, or the encoding is none that is read.
+        UserError: there is no champion, it has no intervals of that level, or the encoding is none
+            that is read.
         DataError: the input is missing, empty, not of the encoding or lacks a column; a row is bad
             and ``on_error`` is ``fail``; the output has another ending or is the input.
         ArtifactError: the champion's files are damaged.
@@ -166,10 +173,13 @@ def run_predict(
     version = Registry(settings).require(project.name, CHAMPION)
     predictor = load_once(version.path, version.artifact_digest)
     check_output(output, source=input)
+    check_extras(predictor, level=level, explain=explain)
     source = FileSource(input, encoding=_encoding(project, encoding))
     _check_columns(source, predictor)
     shards = source.shards()
-    batch = _Batch(version, predictor, source, shards, output, project.data.key, on_error)
+    batch = _Batch(
+        version, predictor, source, shards, output, project.data.key, on_error, level, explain
+    )
     with ExitStack() as stack:
         driver = Drivers(settings, stack, quiet=quiet)(source.size_bytes())
         home = Path(settings.store) / "scoring" / batch.name
@@ -211,6 +221,8 @@ class _Batch:
     output: Path
     keys: tuple[str, ...]
     on_error: OnError
+    level: float | None = None
+    explain: bool = False
 
     @property
     def name(self) -> str:
@@ -226,6 +238,8 @@ class _Batch:
             "keys": list(self.keys),
             "on_error": self.on_error,
             "pieces": len(self.shards),
+            "level": self.level,
+            "explain": self.explain,
         }
         return hashlib.sha256(canonical_json(asked)).hexdigest()
 
@@ -242,6 +256,8 @@ class _Batch:
             digest=self.version.artifact_digest,
             keys=self.keys,
             on_error=self.on_error,
+            level=self.level,
+            explain=self.explain,
         )
         left = [p for p in range(work.n_pieces) if not answer_file(work.folder, p).exists()]
         with work.progress.step("score", total=work.n_pieces) as advance:

@@ -26,10 +26,11 @@ from tenfold.data.clean import PROBLEMS, reject_problems
 from tenfold.data.source import RawBlock, Shard
 from tenfold.features import encode_table
 from tenfold.features.codes import Codes
-from tenfold.inference import Predictor
+from tenfold.inference import Prediction, Predictor
 from tenfold.inference.engines import Scores
 from tenfold.monitor import Reference
 from tenfold.schema import Schema
+from tenfold_jobs.extras import extra_columns
 
 __all__ = [
     "ROW",
@@ -73,6 +74,8 @@ class ScoreJob:
         keys: columns of the input that are handed on beside the answers.
         on_error: what a bad row gets: nothing is written for ``fail`` (the caller stops), a row of
             nulls for ``null``, no row but its problems for ``quarantine``.
+        level: of an interval or set beside each answer; None for none.
+        explain: whether each column's contribution stands beside the answer.
     """
 
     folder: Path
@@ -81,6 +84,8 @@ class ScoreJob:
     digest: str
     keys: tuple[str, ...]
     on_error: OnError
+    level: float | None = None
+    explain: bool = False
 
     def __call__(self, piece: int) -> None:
         """Score one piece."""
@@ -88,7 +93,10 @@ class ScoreJob:
         done = _Scored.of(load_once(self.artifact, self.digest), block)
         if done.problems.num_rows:
             write_arrow(problem_file(self.folder, piece), done.problems)
-        answers = done.answers(self.keys, nulls=self.on_error == "null")
+        more = extra_columns(
+            done.predictor, done.codes, done.answer, level=self.level, explain=self.explain
+        )
+        answers = done.answers(self.keys, more, nulls=self.on_error == "null")
         write_arrow(answer_file(self.folder, piece), answers, done.facts)
 
 
@@ -118,8 +126,8 @@ class _Scored:
     predictor: Predictor
     block: RawBlock
     good: NDArray[np.intp]
-    scores: Scores
-    values: list[str] | list[float]
+    codes: Codes
+    answer: Prediction
     problems: pa.Table
     cells: NDArray[np.int64]
 
@@ -138,8 +146,8 @@ class _Scored:
             predictor=predictor,
             block=block,
             good=good,
-            scores=answer.scores,
-            values=answer.values,
+            codes=codes,
+            answer=answer,
             problems=pa.concat_tables([_placed(found, block), reject_problems(block)]).sort_by(
                 "position"
             ),
@@ -165,16 +173,19 @@ class _Scored:
             "cells": self.cells.tolist(),
         }
 
-    def answers(self, keys: tuple[str, ...], *, nulls: bool) -> pa.Table:
+    def answers(
+        self, keys: tuple[str, ...], more: Mapping[str, pa.Array], *, nulls: bool
+    ) -> pa.Table:
         """The good rows, or with ``nulls`` every record in its place; `ROW` counts from 1."""
         raw, good = self.block.table, pa.array(self.good)
         known = {key: raw.column(key).take(good) for key in keys if key in raw.column_names}
         places = pa.array(self.block.positions[self.good] + 1, pa.int64())
         columns: dict[str, Any] = {ROW: places, **known}
         kind = pa.string() if self.predictor.classes else pa.float64()
-        columns["prediction"] = pa.array(self.values, kind)
+        columns["prediction"] = pa.array(self.answer.values, kind)
         for index, name in enumerate(self.predictor.classes):
-            columns[f"probability_{name}"] = pa.array(self.scores[:, index])
+            columns[f"probability_{name}"] = pa.array(self.answer.scores[:, index])
+        columns |= more
         table = pa.table(columns)
         if not nulls or len(self.good) == self.block.n_records:
             return table

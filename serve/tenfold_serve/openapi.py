@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tenfold.artifact import Manifest
+from tenfold.artifact import CONFORMAL_FILE, Manifest
 from tenfold.inference import openapi_components
 from tenfold.schema import Schema
 from tenfold_serve.doors.tensors import NUMBERS
 from tenfold_serve.doors.v2_answer import datatype_of
 from tenfold_serve.doors.v2_request import OUTPUTS
+from tenfold_serve.doors.wants import DEFAULT_LEVEL
 
 __all__ = ["openapi"]
 
@@ -41,6 +42,7 @@ def openapi(manifest: Manifest, *, project: str, version: int, max_rows: int) ->
         version: of the model.
         max_rows: most rows of a request.
     """
+    asking = _asking(manifest)
     schemas = openapi_components(manifest)
     schemas["PredictRequest"]["properties"]["rows"]["maxItems"] = max_rows
     for column in schemas["Columns"]["properties"].values():
@@ -48,13 +50,13 @@ def openapi(manifest: Manifest, *, project: str, version: int, max_rows: int) ->
     schemas |= _v2_schemas(manifest, project)
     schemas["Error"] = _ERROR
     paths: dict[str, Any] = {
-        "/predict": {"post": _predict()},
+        "/predict": {"post": _predict(asking)},
         "/healthz": {"get": _get("Whether the process lives")},
         "/readyz": {"get": _get("Whether a model answers, and why not", "503")},
         "/metrics": {
             "get": _get("Totals of all replicas, for Prometheus", "401", "403", "503", kind=_TEXT)
         },
-        **_v2_paths(project),
+        **_v2_paths(project, asking),
     }
     if manifest.schema.target is not None:
         schemas |= _feedback_schemas(schemas["Prediction"]["properties"]["value"])
@@ -78,13 +80,7 @@ def openapi(manifest: Manifest, *, project: str, version: int, max_rows: int) ->
 
 
 _TEXT: Final = "text/plain"
-_WITH: Final[list[dict[str, Any]]] = [
-    {
-        "name": "with",
-        "in": "query",
-        "description": "what else is asked for, with commas between; also as X-Tenfold-With",
-        "schema": {"type": "string", "enum": ["warnings"]},
-    },
+_KEY: Final[list[dict[str, Any]]] = [
     {
         "name": "X-Tenfold-Key",
         "in": "header",
@@ -95,7 +91,29 @@ _WITH: Final[list[dict[str, Any]]] = [
 ]
 
 
-def _predict() -> dict[str, Any]:
+def _asking(manifest: Manifest) -> list[dict[str, Any]]:
+    """Parameters of a prediction; words that this model has an answer to."""
+    has_limits = CONFORMAL_FILE in manifest.files
+    limits = ["set" if manifest.classes else "interval"] if has_limits else []
+    words = {"type": "string", "enum": ["warnings", *limits, "explanation"]}
+    asking: list[dict[str, Any]] = [
+        {
+            "name": "with",
+            "in": "query",
+            "description": "what else is asked for, with commas between; also as X-Tenfold-With",
+            "style": "form",
+            "explode": False,
+            "schema": {"type": "array", "items": words, "uniqueItems": True},
+        }
+    ]
+    if has_limits:
+        level = {"type": "number", "minimum": 0.5, "maximum": 0.995, "default": DEFAULT_LEVEL}
+        words_of_it = f"of the {limits[0]}; also as X-Tenfold-Level"
+        asking.append({"name": "level", "in": "query", "description": words_of_it, "schema": level})
+    return [*asking, *_KEY]
+
+
+def _predict(asking: list[dict[str, Any]]) -> dict[str, Any]:
     body = {"oneOf": [_ref("PredictRequest"), _ref("PredictColumnsRequest")]}
     answer = {"oneOf": [_ref("PredictResponse"), _ref("PredictColumnsResponse")]}
     stream = {
@@ -107,7 +125,7 @@ def _predict() -> dict[str, Any]:
     return {
         "summary": "Predict",
         "operationId": "predict",
-        "parameters": _WITH,
+        "parameters": asking,
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": body}, _ARROW: stream},
@@ -134,10 +152,10 @@ def _feedback() -> dict[str, Any]:
     }
 
 
-def _v2_paths(project: str) -> dict[str, Any]:
+def _v2_paths(project: str, asking: list[dict[str, Any]]) -> dict[str, Any]:
     infer = {
         "summary": "Infer (Open Inference Protocol V2)",
-        "parameters": _WITH,
+        "parameters": asking,
         "requestBody": {
             "required": True,
             "content": {

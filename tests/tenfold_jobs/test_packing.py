@@ -59,8 +59,14 @@ def test_a_packed_model_is_published_with_all_that_is_known_of_it(
     assert lineage.extra["n_tried"] == 4
     assert provenance().items() <= lineage.extra.items()
     assert (version.path / "report.html").read_text() == "<p>explored</p>"
+    conformed = case.finished["linear"].conformed
+    assert conformed is not None
+    limits = predictor.conformal
+    assert limits is not None
+    assert limits.to_dict() == conformed.table.to_dict()
     card = (version.path / "card.md").read_text()
     for line in (
+        *(f"| {what} | {told} |" for what, told in conformed.facts()), "## Intervals",
         "| dummy | 1 | 0.5000 |", "| linear | 2 | 0.8000 |", "| network | 1 | nan |",
         f"| packages_sha256 | {provenance()['packages_sha256']} |",
         "| seconds | 12 |", f"| parent | {'p' * 64} |", "- rows of one month only",

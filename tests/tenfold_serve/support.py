@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tenfold.artifact import ManifestDraft
+from tenfold.canonical import canonical_json
+from tenfold.evaluation import Intervals, Sets
 from tenfold.features.codes import encode_table
 from tenfold.inference import pack_artifact
 from tenfold.inference.pack import draft_predictor
@@ -64,8 +67,18 @@ def make_artifact(
     reference = build_reference(
         bins, codes, scores=answer.scores, losses=losses, rule=rule, block_rows=50
     )
+    if draft.task in ("binary", "regression"):
+        files["conformal.json"] = canonical_json(limits(draft, answer.scores, truth).to_dict())
     files["reference.json"] = reference.to_bytes()
     pack_artifact(folder, files=files, manifest=draft, table=made_of(100, seed=seed))
+
+
+def limits(draft: ManifestDraft, scores: Any, truth: list[Any]) -> Intervals | Sets:
+    """As training makes them of out-of-fold rows."""
+    if not draft.classes:
+        return Intervals.fit(scores, np.array(truth, dtype=np.float64))
+    numbers = [draft.classes.index(name) for name in truth]
+    return Sets.fit(scores, np.array(numbers, dtype=np.int64))
 
 
 def config_of(*versions: Version, weights: tuple[float, ...] = (1.0,)) -> dict[str, object]:

@@ -171,6 +171,11 @@ def predict(
         str | None,
         typer.Option(help="Of CSV, e.g. cp1252; by default what the project's sources declare."),
     ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(help="Add an interval, or a set of classes, at this level, e.g. 0.9."),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add what each column adds.")] = False,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -185,6 +190,8 @@ def predict(
             output=output,
             on_error=on_error.value,
             encoding=encoding,
+            level=interval,
+            explain=explain,
             progress=out.progress,
             quiet=not out.verbose,
         ).to_dict()

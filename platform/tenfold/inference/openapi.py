@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tenfold.artifact import Manifest
+from tenfold.artifact import CONFORMAL_FILE, Manifest
 from tenfold.schema import Column, Kind, Schema
 
 __all__ = ["MAX_ENUM", "example_row", "openapi_components", "request_columns"]
@@ -150,7 +150,13 @@ def _response(name: str, answers: dict[str, Any]) -> dict[str, Any]:
         "arm": {"type": "string", "description": "champion or challenger"},
         name: answers,
     }
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    asked = {
+        "level": {"type": "number", "description": "of intervals or sets, if they were asked for"},
+        "method": {"type": "string", "description": "of explanations, if they were asked for"},
+        "unit": {"type": "string", "description": "of explanations, if they were asked for"},
+    }
+    required = list(properties)
+    return {"type": "object", "properties": properties | asked, "required": required}
 
 
 def _columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +222,50 @@ def _prediction(manifest: Manifest) -> dict[str, Any]:
         "items": _WARNING,
         "description": "if they were asked for: ?with=warnings",
     }
+    properties |= _asked(manifest)
     return {"type": "object", "properties": properties, "required": required}
+
+
+def _asked(manifest: Manifest) -> dict[str, Any]:
+    """What an answer holds for who asks: interval or set, and explanation."""
+    number = {"type": "number"}
+    asked: dict[str, Any] = {}
+    if CONFORMAL_FILE in manifest.files and manifest.classes:
+        asked["set"] = {
+            "type": "array",
+            "items": {"enum": list(manifest.classes)},
+            "minItems": 1,
+            "description": "the classes that it may be at the level: ?with=set",
+        }
+    elif CONFORMAL_FILE in manifest.files:
+        asked["interval"] = {
+            "type": "array",
+            "items": number,
+            "minItems": 2,
+            "maxItems": 2,
+            "description": "where the truth lies at the level: ?with=interval",
+        }
+    columns = [column.name for column in manifest.schema.features]
+    explanation: dict[str, Any] = {
+        "base": number,
+        "raw": {**number, "description": "base and all contributions"},
+        "contributions": {
+            "type": "object",
+            "properties": dict.fromkeys(columns, number),
+            "required": columns,
+        },
+    }
+    required = list(explanation)
+    if manifest.classes:
+        explanation["of"] = {"enum": list(manifest.classes)}
+        required.append("of")
+    asked["explanation"] = {
+        "type": "object",
+        "properties": explanation,
+        "required": required,
+        "description": "what each column adds: ?with=explanation",
+    }
+    return asked
 
 
 def _ref(name: str) -> dict[str, str]:

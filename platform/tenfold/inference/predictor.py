@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from tenfold.artifact import (
     CONFORMAL_FILE,
@@ -169,6 +170,23 @@ class Predictor:
         from tenfold.evaluation import read_conformal
 
         return read_conformal(json.loads(self.files[CONFORMAL_FILE]))
+
+    def sets(self, prediction: Prediction, level: float) -> npt.NDArray[np.bool_]:
+        """Which classes each set holds, (n_rows, n_classes); the answered one is always in.
+
+        Raises:
+            ArtifactError: the model has no sets.
+            ValueError: the level is none.
+        """
+        from tenfold.evaluation import Sets
+
+        limits = self.conformal
+        if not isinstance(limits, Sets):
+            raise ArtifactError("this model has no sets: it was trained before, or answers numbers")
+        inside = limits.members(prediction.scores, level)
+        answered = np.array([self.classes.index(str(value)) for value in prediction.values])
+        inside[np.arange(len(inside)), answered.astype(np.intp)] = True
+        return inside
 
     @cached_property
     def explainer(self) -> Explainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tenfold_serve.doors.scoring import Answered, Scoring, Wants, wants_of
+from tenfold_serve.doors.scoring import Answered, Scoring
+from tenfold_serve.doors.wants import Wants, wants_of
 
 __all__ = ["Answered", "Scoring", "Wants", "wants_of"]

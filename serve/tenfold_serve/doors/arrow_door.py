@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from tenfold.errors import RequestError
 from tenfold.features.columnpath import Columns
+from tenfold_serve.doors.extras import Extras, extra_facts
 from tenfold_serve.doors.flat import Broken, Header, read_header
 from tenfold_serve.doors.scoring import Answered
 
@@ -136,6 +138,26 @@ def _check_types(schema: pa.Schema) -> None:
             )
 
 
+def _more(answered: Answered, extras: Extras) -> dict[str, Any]:
+    """Columns for what else was asked for."""
+    more: dict[str, Any] = {}
+    if extras.interval is not None:
+        lower, upper = extras.interval.T
+        more |= {"interval_lower": pa.array(lower), "interval_upper": pa.array(upper)}
+    if extras.set is not None:
+        classes = np.array(answered.arm.predictor.classes, dtype=object)
+        told = [classes[row].tolist() for row in extras.set]
+        more["set"] = pa.array(told, pa.list_(pa.string()))
+    found = extras.explanation
+    if found is not None:
+        more |= {"explanation_base": pa.array(found.base), "explanation_raw": pa.array(found.raw)}
+        if found.of is not None:
+            more["explanation_of"] = pa.array(found.of, pa.string())
+        for place, name in enumerate(found.columns):
+            more[f"contribution_{name}"] = pa.array(found.contributions[:, place])
+    return more
+
+
 def render_stream(answered: Answered) -> bytes:
     """The answer as one batch; model, version, digest and arm are the schema's metadata."""
     prediction, arm = answered.prediction, answered.arm
@@ -152,12 +174,17 @@ def render_stream(answered: Answered) -> bytes:
         told = [[caution.to_dict() for caution in row] for row in answered.warnings]
         arrays.append(pa.array(told, pa.list_(_WARNING)))
         names.append("warnings")
+    if answered.extras is not None:
+        more = _more(answered, answered.extras)
+        names += more
+        arrays += more.values()
     metadata = {
         "model": answered.project,
         "version": str(arm.version),
         "digest": arm.digest,
         "arm": arm.name,
         "classes": orjson.dumps(classes).decode(),
+        **{name: str(value) for name, value in extra_facts(answered.extras).items()},
     }
     batch = pa.RecordBatch.from_arrays(arrays, names=names).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()

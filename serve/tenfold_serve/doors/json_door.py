@@ -14,6 +14,8 @@ import orjson
 
 from tenfold.features.columnpath import Columns
 from tenfold.inference import prediction_items
+from tenfold.inference.explainer import Explanation
+from tenfold_serve.doors.extras import Extras, extra_facts
 from tenfold_serve.doors.scoring import Answered, Payload
 from tenfold_serve.http import HttpError
 
@@ -48,6 +50,42 @@ def read_payload(body: Any) -> Payload:
     )
 
 
+def _explanations(found: Explanation) -> list[dict[str, Any]]:
+    """One object per row."""
+    names = found.columns
+    numbers = zip(
+        found.base.tolist(), found.raw.tolist(), found.contributions.tolist(), strict=True
+    )
+    items: list[dict[str, Any]] = [
+        {"base": base, "raw": raw, "contributions": dict(zip(names, row, strict=True))}
+        for base, raw, row in numbers
+    ]
+    if found.of is not None:
+        for item, name in zip(items, found.of, strict=True):
+            item["of"] = name
+    return items
+
+
+def _sets(answered: Answered, inside: Any) -> list[list[str]]:
+    """The classes in each set, in the order of the model's."""
+    classes = answered.arm.predictor.classes
+    return [
+        [name for name, is_in in zip(classes, row, strict=True) if is_in] for row in inside.tolist()
+    ]
+
+
+def _more(answered: Answered, extras: Extras) -> dict[str, list[Any]]:
+    """Interval, set and explanation of each row, as far as they were asked for."""
+    more: dict[str, list[Any]] = {}
+    if extras.interval is not None:
+        more["interval"] = extras.interval.tolist()
+    if extras.set is not None:
+        more["set"] = _sets(answered, extras.set)
+    if extras.explanation is not None:
+        more["explanation"] = _explanations(extras.explanation)
+    return more
+
+
 def render_rows(answered: Answered) -> bytes:
     """The answer, one object per row."""
     items = prediction_items(
@@ -56,6 +94,10 @@ def render_rows(answered: Answered) -> bytes:
     if answered.warnings is not None:
         for item, told in zip(items, answered.warnings, strict=True):
             item["warnings"] = [caution.to_dict() for caution in told]
+    if answered.extras is not None:
+        for name, values in _more(answered, answered.extras).items():
+            for item, value in zip(items, values, strict=True):
+                item[name] = value
     return orjson.dumps({**_head(answered), "predictions": items})
 
 
@@ -72,6 +114,8 @@ def render_columns(answered: Answered) -> bytes:
         columns["warnings"] = [
             [caution.to_dict() for caution in told] for told in answered.warnings
         ]
+    if answered.extras is not None:
+        columns |= _more(answered, answered.extras)
     return orjson.dumps({**_head(answered), "columns": columns})
 
 
@@ -82,4 +126,5 @@ def _head(answered: Answered) -> dict[str, Any]:
         "version": arm.version,
         "digest": arm.digest,
         "arm": arm.name,
+        **extra_facts(answered.extras),
     }

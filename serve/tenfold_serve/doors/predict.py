@@ -9,8 +9,9 @@ from __future__ import annotations
 from tenfold.features.columnpath import Columns
 from tenfold_serve.doors.arrow_door import read_stream, render_stream
 from tenfold_serve.doors.json_door import read_payload, render_columns, render_rows
-from tenfold_serve.doors.scoring import Payload, Scoring, wants_of
+from tenfold_serve.doors.scoring import Payload, Scoring
 from tenfold_serve.doors.strict_json import read_json
+from tenfold_serve.doors.wants import wants_of
 from tenfold_serve.http import JSON, Answer, Request
 from tenfold_serve.media import ARROW, accepted, content_type, wrong_type
 
@@ -49,6 +50,8 @@ class PredictDoor:
         else:
             payload = read_stream(body, max_rows=scoring.max_rows)
         answered = scoring.answer(payload, request, wants=wants)
+        if wants.explanation:
+            answered = await scoring.explained(answered, wants)
         if form == ARROW:
             return Answer(200, render_stream(answered), ARROW)
         if isinstance(payload, Columns):

@@ -14,75 +14,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
-from tenfold.errors import RequestError
+from tenfold.features.codes import Codes
 from tenfold.features.columnpath import Columns
 from tenfold.inference import Prediction
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
 from tenfold_serve.doors.cautions import Caution, cautions
+from tenfold_serve.doors.extras import Explaining, Extras, check_wants, limits_of
+from tenfold_serve.doors.wants import NOTHING, Wants
 from tenfold_serve.http import HttpError, Request
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.prediction_log import Entry
 from tenfold_serve.recorder import Recorder
 from tenfold_serve.traffic import KEY_HEADER, choose_arm, request_key
 
-__all__ = ["RETRY", "WITH_HEADER", "Answered", "Payload", "Scoring", "Wants", "wants_of"]
+__all__ = ["RETRY", "Answered", "Payload", "Scoring"]
 
 RETRY: Final = ((b"retry-after", b"1"),)
-WITH_HEADER: Final = b"x-tenfold-with"
 _MAX_KEY_BYTES: Final = 256
-_MAX_QUERY_BYTES: Final = 1000
 
 Payload = Sequence[Mapping[str, Any]] | Columns
 """A request's rows: JSON objects as they came, or columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """What a caller asks for on top of the answer.
-
-    Attributes:
-        warnings: why an answer deserves less trust, see `cautions`.
-    """
-
-    warnings: bool = False
-
-
-_NOTHING: Final = Wants()
-
-
-def wants_of(request: Request) -> Wants:
-    """What is asked for by ``?with=warnings`` or ``X-Tenfold-With: warnings``; one grammar for all
-    doors: names with commas between.
-
-    Raises:
-        RequestError: something else is asked for.
-
-    >>> wants_of(Request({}, None, b"with=warnings")).warnings
-    True
-    """
-    header = request.headers.get(WITH_HEADER)
-    if not request.query and header is None:
-        return _NOTHING
-    words = [] if header is None else [header.decode("latin-1")]
-    try:
-        asked = parse_qsl(
-            request.query[:_MAX_QUERY_BYTES].decode("latin-1"), keep_blank_values=True
-        )
-    except ValueError as error:
-        raise RequestError("the query must be name=value pairs") from error
-    for name, value in asked:
-        if name != "with":
-            raise RequestError(f"the query takes ?with=warnings, and not {name[:40]!r}")
-        words.append(value)
-    names = {word.strip() for value in words for word in value.split(",")} - {""}
-    if names - {"warnings"}:
-        strange = sorted(names - {"warnings"})[0]
-        raise RequestError(f"with= takes warnings, and not {strange[:40]!r}")
-    return Wants(warnings=bool(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +48,18 @@ class Answered:
         arm: the model that answered.
         prediction: scores and values.
         ids: prediction ids, one per row.
+        codes: of the rows (n_rows, code_width).
         warnings: per row; None if nobody asked.
+        extras: interval, set and explanation; None if nobody asked.
     """
 
     project: str
     arm: Arm
     prediction: Prediction
     ids: Sequence[str]
+    codes: Codes
     warnings: Sequence[Sequence[Caution]] | None = None
+    extras: Extras | None = None
 
 
 class Scoring:
@@ -134,13 +92,14 @@ class Scoring:
         self._recorder = recorder
         self._key_columns = key_columns
         self._measured: tuple[Lineup | None, int] = (None, 0)
+        self._explaining = Explaining()
 
     def answer(
         self,
         payload: Payload,
         request: Request,
         *,
-        wants: Wants = _NOTHING,
+        wants: Wants = NOTHING,
         version: int | None = None,
     ) -> Answered:
         """Score rows.
@@ -153,12 +112,16 @@ class Scoring:
 
         Raises:
             HttpError: 400 for no rows or too many, 404 for a version that does not answer, 503
-                while no model answers.
-            RequestError: a row breaks a law of the model.
+                while no model answers or it cannot be explained, 429 while too many wait for that.
+            RequestError: a row breaks a law of the model, or it cannot give what is asked for.
         """
         n_rows = payload.n_rows if isinstance(payload, Columns) else len(payload)
         self.check_rows(n_rows)
         arm = self._choose(self.lineup(), payload, request, version)
+        if wants.more:
+            check_wants(arm.predictor, wants, n_rows)
+        if wants.explanation:
+            self._explaining.check(arm.predictor)
         if isinstance(payload, Columns):
             codes = arm.column_encoder.encode(payload)
         else:
@@ -170,7 +133,22 @@ class Scoring:
             Entry(ids, payload, codes, prediction.scores, prediction.values, arm, now_ms)
         )
         told = cautions(arm.schema, codes) if wants.warnings else None
-        return Answered(self.project, arm, prediction, ids, told)
+        extras = limits_of(arm.predictor, prediction, wants) if wants.more else None
+        return Answered(self.project, arm, prediction, ids, codes, told, extras)
+
+    async def explained(self, answered: Answered, wants: Wants) -> Answered:
+        """The same answer with contributions, if they are asked for.
+
+        Raises:
+            HttpError: 503, the model cannot be explained.
+        """
+        if not wants.explanation:
+            return answered
+        explanation = await self._explaining.explain(
+            answered.arm.predictor, answered.codes, answered.prediction
+        )
+        extras = replace(answered.extras or Extras(), explanation=explanation)
+        return replace(answered, extras=extras)
 
     def check_rows(self, n_rows: int) -> None:
         """Refuse a request without rows or with too many.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tenfold.errors import RequestError
-from tenfold_serve.doors.scoring import Scoring, wants_of
+from tenfold_serve.doors.scoring import Scoring
 from tenfold_serve.doors.v2_answer import (
     HEADER_LENGTH,
     model_metadata,
@@ -20,6 +20,7 @@ from tenfold_serve.doors.v2_answer import (
     server_metadata,
 )
 from tenfold_serve.doors.v2_request import read_infer
+from tenfold_serve.doors.wants import wants_of
 from tenfold_serve.http import JSON, Answer, HttpError, Request, answer_json
 from tenfold_serve.media import content_type, wrong_type
 
@@ -109,9 +110,15 @@ class V2Door:
         )
         named = [output.name for output in asked.outputs or ()]
         if "probabilities" in named and not model.classes:
-            raise RequestError("a model of numbers has the outputs id, value and warnings")
-        wants = replace(wants, warnings=True) if "warnings" in named else wants
+            raise RequestError("a model of numbers has no output probabilities, but a value")
+        wants = wants.and_also(named)
+        if asked.level is not None:
+            wants = replace(wants, level=asked.level)
+        if "explanation_base" in named:
+            wants = wants.and_also(["explanation"])
         answered = scoring.answer(asked.columns, request, wants=wants, version=version)
+        if wants.explanation:
+            answered = await scoring.explained(answered, wants)
         return render_infer(answered, asked)
 
     def server(self) -> Answer:

@@ -12,6 +12,7 @@ import orjson
 
 from tenfold.schema import Column, Kind
 from tenfold_serve.arms import Arm
+from tenfold_serve.doors.extras import extra_facts, extra_tensors
 from tenfold_serve.doors.scoring import Answered
 from tenfold_serve.doors.tensors import pack
 from tenfold_serve.doors.v2_request import InferRequest, WantedOutput
@@ -75,6 +76,7 @@ def render_infer(answered: Answered, request: InferRequest) -> Answer:
     if wanted is None:
         names = ["id", "value", *(["probabilities"] if answered.arm.predictor.classes else [])]
         names += [] if answered.warnings is None else ["warnings"]
+        names += extra_tensors(answered.extras)
         wanted = tuple(WantedOutput(name, request.binary) for name in names)
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -94,7 +96,7 @@ def render_infer(answered: Answered, request: InferRequest) -> Answer:
         "model_name": answered.project,
         "model_version": str(arm.version),
         **({} if request.id is None else {"id": request.id}),
-        "parameters": {"digest": arm.digest, "arm": arm.name},
+        "parameters": {"digest": arm.digest, "arm": arm.name, **extra_facts(answered.extras)},
         "outputs": outputs,
     }
     head = orjson.dumps(document)
@@ -112,6 +114,9 @@ def _tensor(answered: Answered, name: str) -> tuple[str, Any, list[int]]:
         return "BYTES", answered.ids, [n_rows]
     if name == "probabilities" and answered.arm.predictor.classes:
         return "FP64", prediction.scores, list(prediction.scores.shape)
+    extra = extra_tensors(answered.extras).get(name)
+    if extra is not None:
+        return ("BOOL" if name == "set" else "FP64"), extra, list(extra.shape)
     if name == "warnings":
         told = answered.warnings or [[] for _ in answered.ids]
         texts = [orjson.dumps([c.to_dict() for c in row]).decode() for row in told]

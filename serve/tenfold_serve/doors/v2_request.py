@@ -17,11 +17,21 @@ from tenfold.errors import RequestError
 from tenfold.features.columnpath import Columns
 from tenfold_serve.doors.strict_json import read_json
 from tenfold_serve.doors.tensors import NUMBERS, n_elements, parse_json, unpack
+from tenfold_serve.doors.wants import read_level
 
 __all__ = ["MISSING", "OUTPUTS", "InferRequest", "WantedOutput", "read_infer"]
 
 MISSING: Final = ".missing"
-OUTPUTS: Final = ("id", "value", "probabilities", "warnings")
+OUTPUTS: Final = (
+    "id",
+    "value",
+    "probabilities",
+    "warnings",
+    "interval",
+    "set",
+    "explanation",
+    "explanation_base",
+)
 """Names of the tensors that an answer may have."""
 
 _MAX_ID: Final = 256
@@ -46,12 +56,14 @@ class InferRequest:
         outputs: the tensors that are wanted, in order; None for the usual ones.
         binary: whether tensors of the answer come as bytes unless they say otherwise.
         id: given back with the answer; None if there was none.
+        level: of interval or set; None if the request's parameters have none.
     """
 
     columns: Columns
     outputs: tuple[WantedOutput, ...] | None
     binary: bool
     id: str | None
+    level: float | None = None
 
 
 def read_infer(
@@ -85,8 +97,13 @@ def read_infer(
     binary = parameters.get("binary_data_output", False)
     if not isinstance(binary, bool):
         raise RequestError("binary_data_output is true or false")
+    level = parameters.get("level")
     return InferRequest(
-        Columns.of(_without_masks(cells, columns)), _wanted(value, binary), binary, _id(value)
+        Columns.of(_without_masks(cells, columns)),
+        _wanted(value, binary),
+        binary,
+        _id(value),
+        None if level is None else read_level(level),
     )
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tenfold.errors import RequestError
 from tenfold.schema import Column, Kind, Schema
 from tenfold_serve.doors.cautions import Caution, cautions
-from tenfold_serve.doors.scoring import wants_of
 from tenfold_serve.doors.strict_json import read_json
+from tenfold_serve.doors.wants import wants_of
 from tenfold_serve.http import HttpError, Request
 from tenfold_serve.media import ARROW, accepted, content_type
 from tests.tenfold_serve.support import Rig, rows
