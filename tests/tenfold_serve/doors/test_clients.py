@@ -1,8 +1,4 @@
-"""Clients that we did not write, unchanged: tritonclient, curl, pyarrow with urllib, httpx.
-
-KServe's own Python client is not here: its 0.21 needs protobuf below 7, and Ray's lock has 7.36. It
-speaks the protocol that tritonclient speaks.
-"""
+"""Clients that we did not write, unchanged: tritonclient, curl, pyarrow with urllib, httpx."""
 
 from __future__ import annotations
 
