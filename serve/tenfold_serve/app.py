@@ -3,7 +3,7 @@
 Arguments (changing one restarts the replicas, so there are few)::
 
     {"project": "adult", "limits": {"max_rows": 1000, "max_body_bytes": 10485760,
-     "key_columns": []}, "standalone": false}
+     "key_columns": []}, "grpc_port": null, "standalone": false}
 
 Which models answer comes with ``user_config`` (see `tenfold_serve.arms`) and is swapped in place.
 ``standalone`` is for a Serve without a keeper (a RayService): the replica then starts with the
@@ -26,7 +26,8 @@ from tenfold_serve.access import Access, KeyReader
 from tenfold_serve.aggregator import start_aggregator
 from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
-from tenfold_serve.exposure import keys_required
+from tenfold_serve.exposure import keys_required, listens_on
+from tenfold_serve.grpc_server import GrpcPort
 from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.lineups import DEPLOYMENT
@@ -38,7 +39,7 @@ from tenfold_serve.spool import new_app, spool_folder
 
 serve = import_serve()
 
-__all__ = ["build", "limits_from"]
+__all__ = ["build", "grpc_port_from", "limits_from"]
 
 _AGGREGATOR_TIMEOUT_S: Final = 5.0
 _MAX_QUEUED: Final = 512
@@ -127,6 +128,7 @@ class EndpointReplica:
             metrics=link.metrics,
             limits=limits_from(args.get("limits") or {}),
             access=self._access,
+            grpc=grpc_port_from(args.get("grpc_port")),
             echo_id=False,  # Serve does, and makes one where the caller sent none
         )
 
@@ -178,6 +180,17 @@ def limits_from(values: Mapping[str, Any]) -> EndpointLimits:
         key_columns=tuple(values.get("key_columns", ())),
         body_timeout_s=float(values.get("body_timeout_s", known.body_timeout_s)),
     )
+
+
+def grpc_port_from(port: object) -> GrpcPort | None:
+    """Where the gRPC door listens: as the endpoint does.
+
+    >>> grpc_port_from(None), grpc_port_from(9001).port
+    (None, 9001)
+    """
+    if port is None:
+        return None
+    return GrpcPort(int(str(port)), host=listens_on(), max_calls=MAX_ONGOING)
 
 
 def _champion_config(settings: Settings, project: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from tenfold_serve.doors.scoring import RETRY
 from tenfold_serve.doors.strict_json import read_json
 from tenfold_serve.doors.v2 import V2Door
 from tenfold_serve.feedback import MAX_LABELS, check_labels
+from tenfold_serve.grpc_server import GrpcPort, GrpcServer
 from tenfold_serve.http import (
     Answer,
     HttpError,
@@ -112,6 +113,7 @@ class Endpoint:
         metrics: where ``/metrics`` comes from.
         limits: what one request may ask for.
         access: who may come in; everybody by default.
+        grpc: where the gRPC door listens while the application runs; None for nowhere.
         echo_id: whether answers carry the request's id; not where the server adds it itself.
     """
 
@@ -126,6 +128,7 @@ class Endpoint:
         metrics: MetricsText,
         limits: EndpointLimits | None = None,
         access: Access | None = None,
+        grpc: GrpcPort | None = None,
         echo_id: bool = True,
     ) -> None:
         self.project = project
@@ -148,6 +151,7 @@ class Endpoint:
             max_rows=self._limits.max_rows,
             key_columns=self._limits.key_columns,
         )
+        self._grpc = None if grpc is None else self.grpc_server(grpc)
         self._v2 = V2Door(project, self._scoring)
         predict = PredictDoor(self._scoring)
         self._routes: dict[str, _Route] = {
@@ -165,9 +169,18 @@ class Endpoint:
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await _lifespan(receive, send, self._grpc)
         else:
             await send({"type": "websocket.close", "code": 1003})
+
+    def grpc_server(self, where: GrpcPort) -> GrpcServer:
+        """The gRPC door to the same models, not started."""
+        from tenfold_serve.doors.grpc_door import GrpcDoor
+
+        door = GrpcDoor(
+            self.project, scoring=self._scoring, access=self._access, recorder=self._recorder
+        )
+        return GrpcServer(door, where, max_body_bytes=self._limits.max_body_bytes)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.perf_counter()
@@ -292,11 +305,15 @@ class Endpoint:
         return Answer(200, text, _PROMETHEUS)
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def _lifespan(receive: Receive, send: Send, grpc: GrpcServer | None) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            if grpc is not None:
+                await grpc.start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            if grpc is not None:
+                await grpc.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return

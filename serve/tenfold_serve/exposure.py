@@ -7,17 +7,30 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from tenfold.cluster.connect import LOOPBACK
 from tenfold.errors import UserError
 from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
 from tenfold.state.database import now_text
 
-__all__ = ["EVERYWHERE", "REQUIRE_KEYS", "beyond_loopback", "keys_required", "require_keys"]
+__all__ = [
+    "EVERYWHERE",
+    "LISTENS_ON",
+    "REQUIRE_KEYS",
+    "beyond_loopback",
+    "keys_required",
+    "listens_on",
+    "require_keys",
+]
 
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  (what a user may ask for, with keys)
 
 REQUIRE_KEYS: Final = "TENFOLD_REQUIRE_KEYS"
 """Environment variable by which the keeper tells its replicas that they listen beyond loopback."""
+
+LISTENS_ON: Final = "TENFOLD_LISTENS_ON"
+"""Environment variable by which the keeper tells its replicas the endpoint's host; loopback where
+nobody says one."""
 
 
 def beyond_loopback(host: str) -> bool:
@@ -51,6 +64,11 @@ def require_keys(projects: Sequence[str], settings: Settings) -> None:
                 f"project {project!r} must have a key before it listens beyond loopback; run "
                 "`tenfold keys add` first, or leave --host out"
             )
+
+
+def listens_on() -> str:
+    """The IPv4 address that doors of this process listen on."""
+    return os.environ.get(LISTENS_ON, LOOPBACK)
 
 
 def keys_required() -> bool:

@@ -36,7 +36,14 @@ from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
 from tenfold.settings import Settings
 from tenfold_serve.aggregator import start_aggregator
-from tenfold_serve.exposure import EVERYWHERE, REQUIRE_KEYS, beyond_loopback, require_keys
+from tenfold_serve.exposure import (
+    EVERYWHERE,
+    LISTENS_ON,
+    REQUIRE_KEYS,
+    beyond_loopback,
+    require_keys,
+)
+from tenfold_serve.grpc_server import grpc_ports
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
 from tenfold_serve.ray_rim import (
     ServeHost,
@@ -106,6 +113,8 @@ class Keeper:
         require_free_port(self._port, host=self._host)
         if self._mlflow_port is not None:
             require_free_port(self._mlflow_port)
+        for port in grpc_ports([project for project, _ in self._projects], taken=self._port):
+            require_free_port(port, host=self._host)
         session = open_session()
         self._listen()
         folder = private_folder()
@@ -128,6 +137,7 @@ class Keeper:
             os.environ.update(self._settings.to_env())
             os.environ.update(serve_environment(folder))
             os.environ[REQUIRE_KEYS] = "1" if exposed else "0"
+            os.environ[LISTENS_ON] = self._host
             with self._mlflow():
                 self._serve()
         finally:

@@ -75,6 +75,7 @@ def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, A
                 "max_body_bytes": serve.max_body_bytes,
                 "key_columns": list(project.data.key or ()),
             },
+            **({} if serve.grpc_port is None else {"grpc_port": serve.grpc_port}),
         },
         "deployments": [
             {

@@ -35,6 +35,7 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tests.tenfold_serve.doors.grpc_live import ask, found, infer_request
 from tests.tenfold_serve.doors.through import ARROW, arrow_table, stream
 from tests.tenfold_serve.support import PROJECT, make_artifact
 
@@ -52,6 +53,7 @@ class Running:
     port: int
     process: subprocess.Popen[bytes]
     key: str = ""
+    grpc_port: int = 0
 
     @property
     def record(self) -> dict[str, Any]:
@@ -142,7 +144,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("served")
     settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home")})
     project_file = folder / "project.yaml"
-    project_file.write_text(yaml.safe_dump(PROJECT))
+    grpc_port = free_port()
+    serve = {**PROJECT["serve"], "grpc_port": grpc_port}  # type: ignore[dict-item]
+    project_file.write_text(yaml.safe_dump({**PROJECT, "serve": serve}))
     (folder / "mixed.csv").write_text("label\nyes\n")
     port = free_port()
     registry = Registry(settings)
@@ -150,7 +154,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     registry.publish("mixed", folder / "first")
     registry.promote("mixed", 1, expected=None)
     process = start_keeper(settings, project_file, port)
-    made = Running(settings, registry, project_file, port, process)
+    made = Running(settings, registry, project_file, port, process, grpc_port=grpc_port)
     session = made.session
     try:
         yield made
@@ -208,6 +212,8 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
     ]
     reply = httpx.post(f"{running.url}/v2/models/mixed/infer", json={"inputs": inputs})
     assert reply.json()["outputs"][1]["data"] == expected
+    answered = ask(f"127.0.0.1:{running.grpc_port}", "ModelInfer", infer_request(schema, ROWS))
+    assert found(answered)["value"] == expected
     unsafe = httpx.post(
         f"{running.url}/predict", json={"rows": ROWS}, headers={"x-request-id": "two words"}
     )
@@ -234,7 +240,7 @@ def test_a_hundred_megabytes_get_a_413(running: Running) -> None:
 def test_everything_for_clients_listens_on_loopback_only(running: Running) -> None:
     listening = listening_sockets(members(running.session))
     ports = {port for _, port, _ in listening}
-    assert running.port in ports
+    assert {running.port, running.grpc_port} <= ports
     for words in ("haproxy", "ServeReplica", "ProxyActor", "dashboard/dashboard.py"):
         assert any(words in command for _, _, command in listening), words
     public = [

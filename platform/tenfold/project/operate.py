@@ -25,6 +25,10 @@ class Serve(Section):
     max_body_bytes: Annotated[Whole, Field(ge=1024, le=1024 * MEBIBYTE)] = 10 * MEBIBYTE
     """Largest request body in bytes, from 1 KiB; read before anything is parsed."""
 
+    grpc_port: Annotated[Whole, Field(ge=1024, le=65535)] | None = None
+    """Port of the Open Inference Protocol over gRPC, this project's own; none by default: HTTP
+    carries the same protocol, and a port is one more door to watch."""
+
 
 class Monitor(Section):
     """How the live stream is judged."""

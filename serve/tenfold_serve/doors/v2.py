@@ -12,19 +12,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tenfold.errors import RequestError
-from tenfold_serve.doors.scoring import Scoring
+from tenfold_serve.doors.scoring import Answered, Scoring
 from tenfold_serve.doors.v2_answer import (
     HEADER_LENGTH,
     model_metadata,
     render_infer,
     server_metadata,
 )
-from tenfold_serve.doors.v2_request import read_infer
-from tenfold_serve.doors.wants import wants_of
+from tenfold_serve.doors.v2_request import InferRequest, read_infer
+from tenfold_serve.doors.wants import Wants, wants_of
 from tenfold_serve.http import JSON, Answer, HttpError, Request, answer_json
 from tenfold_serve.media import content_type, wrong_type
 
-__all__ = ["Found", "Handle", "V2Door"]
+__all__ = ["Found", "Handle", "V2Door", "answer_infer"]
 
 _BINARY: Final = b"application/octet-stream"
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -40,6 +40,39 @@ def _page(make: Callable[[], Answer]) -> Handle:
         return make()
 
     return handle
+
+
+async def answer_infer(
+    scoring: Scoring,
+    asked: InferRequest,
+    request: Request,
+    *,
+    wants: Wants,
+    version: int | None,
+) -> Answered:
+    """Score a request of the protocol, whatever carried it.
+
+    Args:
+        scoring: what answers.
+        asked: the request.
+        request: its headers decide the arm.
+        wants: what else is asked for, beside the outputs that the request names.
+        version: of the arm that must answer; by default the split decides.
+
+    Raises:
+        HttpError: as `Scoring.answer` and `Scoring.explained`.
+        RequestError: likewise, or an output that the model does not have.
+    """
+    named = [output.name for output in asked.outputs or ()]
+    if "probabilities" in named and not scoring.arm_of(version).predictor.classes:
+        raise RequestError("a model of numbers has no output probabilities, but a value")
+    wants = wants.and_also(named)
+    if asked.level is not None:
+        wants = replace(wants, level=asked.level)
+    if "explanation_base" in named:
+        wants = wants.and_also(["explanation"])
+    answered = scoring.answer(asked.columns, request, wants=wants, version=version)
+    return await scoring.explained(answered, wants)
 
 
 class V2Door:
@@ -108,17 +141,7 @@ class V2Door:
             max_rows=scoring.max_rows,
             columns=model.schema.names,
         )
-        named = [output.name for output in asked.outputs or ()]
-        if "probabilities" in named and not model.classes:
-            raise RequestError("a model of numbers has no output probabilities, but a value")
-        wants = wants.and_also(named)
-        if asked.level is not None:
-            wants = replace(wants, level=asked.level)
-        if "explanation_base" in named:
-            wants = wants.and_also(["explanation"])
-        answered = scoring.answer(asked.columns, request, wants=wants, version=version)
-        if wants.explanation:
-            answered = await scoring.explained(answered, wants)
+        answered = await answer_infer(scoring, asked, request, wants=wants, version=version)
         return render_infer(answered, asked)
 
     def server(self) -> Answer:

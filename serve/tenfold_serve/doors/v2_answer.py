@@ -18,7 +18,15 @@ from tenfold_serve.doors.tensors import pack
 from tenfold_serve.doors.v2_request import InferRequest, WantedOutput
 from tenfold_serve.http import Answer
 
-__all__ = ["HEADER_LENGTH", "datatype_of", "model_metadata", "render_infer", "server_metadata"]
+__all__ = [
+    "HEADER_LENGTH",
+    "datatype_of",
+    "model_metadata",
+    "render_infer",
+    "server_metadata",
+    "tensor_of",
+    "wanted_outputs",
+]
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
 _OCTETS: Final = b"application/octet-stream"
@@ -72,16 +80,10 @@ def model_metadata(project: str, arm: Arm, versions: Sequence[int]) -> dict[str,
 
 def render_infer(answered: Answered, request: InferRequest) -> Answer:
     """The answer, with its tensors as JSON or as bytes behind it."""
-    wanted = request.outputs
-    if wanted is None:
-        names = ["id", "value", *(["probabilities"] if answered.arm.predictor.classes else [])]
-        names += [] if answered.warnings is None else ["warnings"]
-        names += extra_tensors(answered.extras)
-        wanted = tuple(WantedOutput(name, request.binary) for name in names)
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    for output in wanted:
-        datatype, values, shape = _tensor(answered, output.name)
+    for output in wanted_outputs(answered, request):
+        datatype, values, shape = tensor_of(answered, output.name)
         tensor: dict[str, Any] = {"name": output.name, "datatype": datatype, "shape": shape}
         if output.binary:
             data = pack(values)
@@ -106,7 +108,17 @@ def render_infer(answered: Answered, request: InferRequest) -> Answer:
     return Answer(200, b"".join([head, *tail]), _OCTETS, headers=length)
 
 
-def _tensor(answered: Answered, name: str) -> tuple[str, Any, list[int]]:
+def wanted_outputs(answered: Answered, request: InferRequest) -> Sequence[WantedOutput]:
+    """The tensors that a request names; those that its answer has if it names none."""
+    if request.outputs is not None:
+        return request.outputs
+    names = ["id", "value", *(["probabilities"] if answered.arm.predictor.classes else [])]
+    names += [] if answered.warnings is None else ["warnings"]
+    names += extra_tensors(answered.extras)
+    return tuple(WantedOutput(name, request.binary) for name in names)
+
+
+def tensor_of(answered: Answered, name: str) -> tuple[str, Any, list[int]]:
     """Datatype, values and shape of one output."""
     prediction = answered.prediction
     n_rows = len(answered.ids)

@@ -19,7 +19,7 @@ from tenfold_serve.doors.strict_json import read_json
 from tenfold_serve.doors.tensors import NUMBERS, n_elements, parse_json, unpack
 from tenfold_serve.doors.wants import read_level
 
-__all__ = ["MISSING", "OUTPUTS", "InferRequest", "WantedOutput", "read_infer"]
+__all__ = ["MISSING", "OUTPUTS", "InferRequest", "WantedOutput", "read_infer", "without_masks"]
 
 MISSING: Final = ".missing"
 OUTPUTS: Final = (
@@ -99,7 +99,7 @@ def read_infer(
         raise RequestError("binary_data_output is true or false")
     level = parameters.get("level")
     return InferRequest(
-        Columns.of(_without_masks(cells, columns)),
+        Columns.of(without_masks(cells, columns)),
         _wanted(value, binary),
         binary,
         _id(value),
@@ -169,7 +169,7 @@ def _read_inputs(inputs: list[Any], tail: memoryview, *, max_rows: int) -> dict[
     return cells
 
 
-def _without_masks(cells: dict[str, Any], columns: Collection[str]) -> dict[str, Any]:
+def without_masks(cells: dict[str, Any], columns: Collection[str]) -> dict[str, Any]:
     """Columns with their masks laid over them."""
     masks = [name for name in cells if name.endswith(MISSING) and name not in columns]
     for name in masks:

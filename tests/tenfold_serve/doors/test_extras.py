@@ -20,13 +20,15 @@ from tenfold.artifact import read_artifact, write_artifact
 from tenfold.features import encode_table
 from tenfold.inference import pack_artifact
 from tenfold.registry import Registry
-from tenfold.schema import Kind
+from tenfold.schema import Kind, Schema
 from tenfold.settings import Settings
 from tenfold.testing.artifacts import small_files
 from tenfold.testing.mixed import json_rows, mixed_table
 from tenfold_serve.doors.extras import MAX_WAITING, Explaining
+from tenfold_serve.doors.grpc_messages import parameters_of
 from tenfold_serve.endpoint import EndpointLimits
 from tenfold_serve.http import HttpError
+from tests.tenfold_serve.doors.grpc_live import ask, found, grpc_serving, infer_request
 from tests.tenfold_serve.doors.through import ARROW_TYPE, arrow_table, stream
 from tests.tenfold_serve.support import PROJECT, Reply, Rig, board_with, make_artifact
 
@@ -172,7 +174,19 @@ def _v2_found(answer: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def as_grpc(rig: Rig, query: str) -> dict[str, Any]:
+    words, level = query.removeprefix("with=").split("&level=")
+    request = infer_request(Schema(predictor_of(rig).columns), rows_of(rig))
+    with grpc_serving(rig.app) as address:
+        answer = ask(address, "ModelInfer", request, x_tenfold_with=words, x_tenfold_level=level)
+    told = parameters_of(answer.parameters)
+    kept = {k: told[k] for k in ("level", "method", "unit") if k in told}
+    names = ("interval", "set", "explanation", "explanation_base")
+    return kept | {k: v for k, v in found(answer).items() if k in names}
+
+
 DOORS = {
+    "grpc": as_grpc,
     "columns": as_columns,
     "arrow": as_arrow,
     "v2": as_v2,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import grpc
 import numpy as np
 import orjson
 import pyarrow as pa
 
 from tenfold.schema import Column, Kind, Schema
+from tenfold_serve.doors.grpc_messages import SERVICE, message
+from tenfold_serve.grpc_server import GrpcPort
+from tests.tenfold_serve.doors.grpc_live import found, infer_request
 from tests.tenfold_serve.support import Reply, Rig
 
 ARROW = b"application/vnd.apache.arrow.stream"
@@ -190,6 +195,28 @@ def _v2_bits(reply: Reply) -> Bits:
     return Bits(values, found.get("probabilities", found["value"])[1])
 
 
+def grpc_door(rig: Rig, schema: Schema, rows: Sequence[dict[str, Any]]) -> Bits:
+    """A server and a channel for this one call, over loopback."""
+    request = infer_request(schema, rows)
+
+    async def call() -> Any:
+        server = rig.app.grpc_server(GrpcPort(0))
+        port = await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            infer = channel.unary_unary(
+                f"/{SERVICE}/ModelInfer",
+                response_deserializer=message("ModelInferResponse").FromString,
+            )
+            answer = await infer(request.SerializeToString(), timeout=20)
+        await server.stop()
+        return answer
+
+    told = found(asyncio.run(call()))
+    values = told["value"]
+    scores = told.get("probabilities", values)
+    return Bits(values if isinstance(values, list) else values.tolist(), scores.tobytes())
+
+
 Door = Callable[[Rig, Schema, Sequence[dict[str, Any]]], Bits]
 DOORS: dict[str, Door] = {
     "rows": rows_door,
@@ -198,4 +225,5 @@ DOORS: dict[str, Door] = {
     "other arrow": other_arrow_door,
     "v2 json": v2_json_door,
     "v2 binary": v2_binary_door,
+    "grpc": grpc_door,
 }
