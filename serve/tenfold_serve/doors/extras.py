@@ -1,9 +1,8 @@
 """Intervals, sets and explanations of answers, for who asks for them.
 
 What can be refused is refused before anything is scored. Intervals and sets are a look into a
-table: 5 us. Explanations are work (trees .3 ms a row and more, walks some ms), so they run in a
-thread, one request at a time: the loop goes on answering, and more than `MAX_WAITING` are told to
-come back.
+table. Explanations are work (some milliseconds a row), so they run in a thread, one request at a
+time: the loop goes on answering, and more than `MAX_WAITING` are told to come back.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tenfold_serve.grpc_server import GrpcPort, grpc_ports
 from tenfold_serve.spool import segments
 from tests.tenfold_serve.doors.grpc_live import ask, found, grpc_serving, infer_request
 from tests.tenfold_serve.doors.through import DOORS
-from tests.tenfold_serve.support import IDS, LIMITS, PROJECT, Rig
+from tests.tenfold_serve.support import IDS, LIMITS, PROJECT, Publish, Rig, board_with
 
 SCHEMA = mixed_schema()
 ROWS = json_rows(SCHEMA, mixed_table(12, seed=4))
@@ -313,6 +314,49 @@ def test_requests_are_counted_and_recorded_like_others(door_rig: Rig, tmp_path: 
     with pa.OSFile(str(segment.path)) as file:
         assert pa.ipc.open_file(file).read_all().num_rows == len(ROWS)
     rig.labels.close()
+
+
+def test_more_calls_than_allowed_are_refused_at_once(tmp_path: Path, publish: Publish) -> None:
+    """One call is explained for the first time, which takes a child process; none fits beside."""
+    rig = Rig(tmp_path / "live", board_with(publish(0)))
+    with grpc_serving(rig.app, max_calls=1) as address, ThreadPoolExecutor(1) as pool:
+        request = infer_request(SCHEMA, ROWS[:1])
+        slow = pool.submit(ask, address, "ModelInfer", request, x_tenfold_with="explanation")
+        codes = set()
+        while not slow.done() and "RESOURCE_EXHAUSTED" not in codes:
+            try:
+                ask(address, "ServerLive", message("ServerLiveRequest")())
+            except grpc.RpcError as error:
+                codes.add(error.code().name)  # type: ignore[attr-defined]
+        assert "RESOURCE_EXHAUSTED" in codes
+        assert "explanation" in found(slow.result())
+        assert ask(address, "ServerLive", message("ServerLiveRequest")()).live
+    rig.labels.close()
+
+
+def test_replicas_share_a_port_and_hand_over(door_rig: Rig) -> None:
+    """As when a replica is replaced: the new one listens before the old one stops."""
+
+    async def change() -> list[bool]:
+        old = door_rig.app.grpc_server(GrpcPort(0))
+        port = await old.start()
+        new = door_rig.app.grpc_server(GrpcPort(port))
+        assert await new.start() == port
+        await old.stop()
+        ready = []
+        for _ in range(5):
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                call = channel.unary_unary(
+                    f"/{SERVICE}/ServerReady",
+                    response_deserializer=message("ServerReadyResponse").FromString,
+                )
+                waiting = call(b"", metadata=[("x-request-id", "mine-9")])
+                ready.append((await waiting).ready)
+                assert dict(await waiting.trailing_metadata())["x-request-id"] == "mine-9"
+        await new.stop()
+        return ready
+
+    assert asyncio.run(change()) == [True] * 5
 
 
 def test_it_listens_from_startup_to_shutdown_of_the_application(door_rig: Rig) -> None:
