@@ -49,7 +49,7 @@ class Conformed:
                 (f"{told.level:.0%}, {where}", f"covers {told.share:.1%}, {size} {told.size:.4g}")
                 for told in found
             ]
-        law = "holds for rows like those of training: not after drift, and in no part of the table"
+        law = "for rows like those of training, all together: not after drift, nor in each part"
         return [*pairs, ("law", law)]
 
 

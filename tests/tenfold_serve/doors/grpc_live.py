@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,18 +25,26 @@ NUMPY: dict[str, Any] = {"FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_
 @contextmanager
 def grpc_serving(endpoint: Endpoint, *, max_calls: int = 64) -> Iterator[str]:
     """Serve in a thread with a loop of its own; gives the address."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    ports: queue.Queue[int] = queue.Queue()
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), stop))
+        server = endpoint.grpc_server(GrpcPort(0, max_calls=max_calls))
+        ports.put(await server.start())
+        await stop.wait()
+        await server.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    server = endpoint.grpc_server(GrpcPort(0, max_calls=max_calls))
+    port = ports.get(timeout=20)
     try:
-        port = asyncio.run_coroutine_threadsafe(server.start(), loop).result(20)
         yield f"127.0.0.1:{port}"
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(20)
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop, stop = loops[0]
+        loop.call_soon_threadsafe(stop.set)
         thread.join(20)
-        loop.close()
 
 
 def ask(address: str, method: str, request: Any, **metadata: str) -> Any:
