@@ -214,6 +214,17 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
     assert reply.json()["outputs"][1]["data"] == expected
     answered = ask(f"127.0.0.1:{running.grpc_port}", "ModelInfer", infer_request(schema, ROWS))
     assert found(answered)["value"] == expected
+    told = httpx.post(
+        f"{running.url}/predict?with=set,explanation&level=0.95",
+        json={"rows": ROWS},
+        timeout=60,  # a child process of the replica explains golden rows first
+    ).json()
+    assert (told["level"], told["method"]) == (0.95, "tree paths")
+    for item in told["predictions"]:
+        assert item["value"] in item["set"]
+        parts = item["explanation"]
+        total = parts["base"] + sum(parts["contributions"].values())
+        assert total == pytest.approx(parts["raw"])
     unsafe = httpx.post(
         f"{running.url}/predict", json={"rows": ROWS}, headers={"x-request-id": "two words"}
     )
