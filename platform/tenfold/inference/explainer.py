@@ -8,7 +8,7 @@ one.
 
 The native model is read from the artifact's folder when somebody asks first, with its digests, and
 a booster only after a child process has explained the golden rows with it: whoever does not ask
-pays nothing, and native code that crashes takes nobody along.
+pays nothing (XGBoost is 100 MB in a process), and native code that crashes takes nobody along.
 """
 
 from __future__ import annotations
