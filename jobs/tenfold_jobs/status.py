@@ -13,7 +13,7 @@ from tenfold.errors import StoreError, UserError
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
 from tenfold.state import tables
-from tenfold.traffic import read_canary
+from tenfold.traffic import read_canary, read_shadow
 
 __all__ = ["collect_status", "status_lines"]
 
@@ -30,8 +30,8 @@ def collect_status(settings: Settings, *, project: str | None) -> dict[str, Any]
 
     Returns:
         ``keeper`` (``running``, and what it wrote down) and ``projects`` by name, each with
-        ``champion``, ``challenger``, ``canary_percent``, ``versions``, ``decisions``, ``url`` and
-        ``live`` (what the supervisor last knew; None where nothing runs).
+        ``champion``, ``challenger``, ``canary_percent``, ``shadow``, ``versions``, ``decisions``,
+        ``url`` and ``live`` (what the supervisor last knew; None where nothing runs).
 
     Raises:
         UserError: the named project has no version yet.
@@ -63,7 +63,8 @@ def status_lines(document: dict[str, Any]) -> list[str]:
     for name, facts in document["projects"].items():
         lines.append(
             f"{name}: champion {facts['champion']}, challenger {facts['challenger']}, "
-            f"canary {facts['canary_percent']} %, {len(facts['versions'])} versions"
+            f"canary {facts['canary_percent']} %, shadow {'on' if facts['shadow'] else 'off'}, "
+            f"{len(facts['versions'])} versions"
         )
         if facts["url"]:
             lines.append(f"  url: {facts['url']}")
@@ -96,10 +97,12 @@ def _project(
 ) -> dict[str, Any]:
     aliases = registry.aliases(name)
     canary = read_canary(registry.state, name)
+    shadow = read_shadow(registry.state, name)
     return {
         "champion": aliases[CHAMPION],
         "challenger": aliases[CHALLENGER],
         "canary_percent": 0 if canary is None else canary.share_of(aliases[CHALLENGER]),
+        "shadow": shadow is not None and shadow.of(aliases[CHALLENGER]) is not None,
         "versions": [
             {"version": v.version, "digest": v.model_digest, "created": v.created}
             for v in registry.versions(name)
@@ -126,7 +129,7 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
     if live is None:
         return []
     lines = [f"answers: {', '.join(_arm(arm) for arm in live.get('arms', []))}"]
-    for part in ("aliases_trouble", "logs_trouble", "policy_trouble", "refused"):
+    for part in ("aliases_trouble", "logs_trouble", "policy_trouble", "shadow_trouble", "refused"):
         if live.get(part):
             lines.append(f"trouble: {live[part]}")
     models = live.get("monitor", {}).get("models", {})
@@ -141,11 +144,44 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
             for name, found in model["quality"].items()
             if None not in (found["value"], found["lower"], found["upper"])
         ]
+    lines += _shadow_lines(live.get("shadow"))
     dropped = live.get("monitor", {}).get("dropped_rows", 0)
     if dropped:
         lines.append(f"trouble: {dropped} rows were answered and not logged: see the keeper's log")
     if live.get("decision"):
         lines.append(f"policy: {live['decision']['action']}: {live['decision']['reason']}")
+    return lines
+
+
+def _shadow_lines(shadow: dict[str, Any] | None) -> list[str]:
+    if not shadow:
+        return []
+    counts = {name: shadow.get(name, 0) for name in ("rows", "dropped_rows", "refused_rows")}
+    lines = [
+        f"shadow version {shadow['version']} beside {shadow['champion']}: {shadow['state']}, "
+        f"{counts['rows']} rows, {counts['dropped_rows']} dropped, "
+        f"{counts['refused_rows']} refused, {shadow['failures']} failures"
+    ]
+    found = shadow.get("disagreement") or {}
+    if found.get("score_gap") is not None:
+        told = f"  scores differ by {found['score_gap']:.4g} on average"
+        if found["changed_ratio"] is not None:
+            told += f", {found['changed_ratio']:.2%} decided otherwise"
+        lines.append(f"{told} (newest {found['rows']} rows)")
+    times = shadow.get("row_s") or {}
+    if times.get("p50") is not None:
+        lines.append(
+            f"  a row costs {1e6 * times['p50']:.0f} us, p99 {1e6 * times['p99']:.0f} us of CPU"
+        )
+    paired = shadow.get("paired")
+    if paired and paired["n_rows"]:
+        lines.append(
+            f"  loss {paired['old']:.4g} -> {paired['new']:.4g} on {paired['n_rows']} labels, "
+            f"saved {paired['old'] - paired['new']:.4g} "
+            f"[{paired['lower']:.4g}, {paired['upper']:.4g}]"
+        )
+    if shadow.get("trouble"):
+        lines.append(f"trouble: {shadow['trouble']}")
     return lines
 
 

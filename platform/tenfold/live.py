@@ -1,8 +1,9 @@
 """The live logs: where predictions and labels lie, and their join for training.
 
-Two Delta tables under ``{store}/live/{project}``. The serving wing writes them; here they are read.
-A prediction counts once, with the label that `tenfold.monitor.labels.standing` believes, which is
-the one that the monitor judged it by; the history stays in the table.
+Delta tables under ``{store}/live/{project}``: predictions, labels, and ``shadow`` where challengers
+scored beside the champion. The serving wing writes them; here they are read. A prediction counts
+once, with the label that `tenfold.monitor.labels.standing` believes, which is the one that the
+monitor judged it by; the history stays in the table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 from tenfold.errors import StoreError
 from tenfold.monitor.labels import Label, standing
 
-__all__ = ["LABEL", "join_labels", "labeled_rows", "log_tables", "read_log"]
+__all__ = ["LABEL", "join_labels", "labeled_rows", "log_tables", "read_log", "shadow_table"]
 
 LABEL = "__label"
 """Column of the joined table that holds the label, as text."""
@@ -26,6 +27,11 @@ LABEL = "__label"
 def log_tables(live: Path, project: str) -> tuple[Path, Path]:
     """The folders of the predictions table and of the labels table."""
     return live / project / "predictions", live / project / "labels"
+
+
+def shadow_table(live: Path, project: str) -> Path:
+    """The folder of the table of what challengers said in shadow, by prediction id."""
+    return live / project / "shadow"
 
 
 def read_log(folder: Path) -> pa.Table | None:

@@ -10,7 +10,7 @@ from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Version
 from tenfold_serve.arms import arm_config
 
-__all__ = ["DEPLOYMENT", "IMPORT_PATH", "Wanted", "application", "arms_of"]
+__all__ = ["DEPLOYMENT", "IMPORT_PATH", "Wanted", "application", "arm_of", "arms_of"]
 
 IMPORT_PATH: Final = "tenfold_serve.app:build"
 DEPLOYMENT: Final = "EndpointReplica"
@@ -47,15 +47,20 @@ def arms_of(wanted: Wanted) -> list[dict[str, Any]]:
     if len(versions) == 1:
         shares = (100, 0)
     return [
-        arm_config(
-            name,
-            version=version.version,
-            digest=version.model_digest,
-            path=version.path,
-            weight=share / 100,
-        )
+        arm_of(name, version, weight=share / 100)
         for name, version, share in zip((CHAMPION, CHALLENGER), versions, shares, strict=False)
     ]
+
+
+def arm_of(name: str, version: Version, *, weight: float = 1.0) -> dict[str, Any]:
+    """A published version as an arm."""
+    return arm_config(
+        name,
+        version=version.version,
+        digest=version.model_digest,
+        path=version.path,
+        weight=weight,
+    )
 
 
 def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, Any]:

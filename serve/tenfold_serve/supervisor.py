@@ -22,11 +22,12 @@ from tenfold.monitor import Action, Decision, Evidence, Rules, decide
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.settings import Settings
-from tenfold.traffic import read_canary
+from tenfold.traffic import read_canary, read_shadow
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder, LogReader
-from tenfold_serve.lineups import Wanted, application, arms_of
+from tenfold_serve.lineups import Wanted, application, arm_of, arms_of
 from tenfold_serve.retraining import Retraining
+from tenfold_serve.shadowing import Shadowing
 from tenfold_serve.snapshots import NewestSnapshot
 
 __all__ = ["AggregatorClient", "Host", "Supervisor"]
@@ -64,6 +65,7 @@ class _Watch:
     project: Project
     feeder: Feeder
     retraining: Retraining
+    shadowing: Shadowing
     newest: NewestSnapshot
     generation: int = 0
     arms: list[dict[str, Any]] = field(default_factory=list)
@@ -120,6 +122,12 @@ class Supervisor:
                     journal=self._journal,
                     command=retrain_command,
                 ),
+                Shadowing(
+                    project.name,
+                    live=settings.live,
+                    folder=settings.keeper,
+                    journal=self._journal,
+                ),
                 NewestSnapshot(settings, project.name),
             )
             for project, path in projects
@@ -147,12 +155,14 @@ class Supervisor:
                 log.exception("the configuration was not sent")
         for watch in self._watches.values():
             self._guarded(watch, "logs", self._feed)
+            self._guarded(watch, "shadow", self._shadow)
             self._guarded(watch, "policy", self._weigh)
 
     def stop(self) -> None:
-        """End a running retrain and commit what is there."""
+        """End a running retrain and a shadow, and commit what is there."""
         for watch in self._watches.values():
             watch.retraining.stop()
+            watch.shadowing.stop()
             self._guarded(watch, "logs", self._feed)
 
     def status(self) -> dict[str, Any]:
@@ -249,6 +259,19 @@ class Supervisor:
         finally:
             watch.status |= watch.feeder.status()
 
+    def _shadow(self, watch: _Watch) -> None:
+        challenger = watch.wanted.challenger
+        wish = None
+        if challenger is not None:
+            wish = read_shadow(self._registry.state, watch.project.name)
+            wish = None if wish is None else wish.of(challenger.version)
+        watch.shadowing.follow(
+            wish,
+            challenger=None if challenger is None else arm_of(CHALLENGER, challenger),
+            champion={**watch.arms[0], "weight": 1.0} if watch.arms else None,
+        )
+        watch.status["shadow"] = watch.shadowing.status()
+
     def _weigh(self, watch: _Watch) -> None:
         name = watch.project.name
         ended = watch.retraining.poll()
@@ -282,6 +305,7 @@ class Supervisor:
                 "retrain_running": watch.retraining.is_running,
                 "prepared": watch.newest.facts(),
                 "quarantined": watch.newest.causes(),
+                "shadow": watch.status.get("shadow") or {},
             },
         )
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tenfold.errors import UserError
+from tenfold.inference import pack_artifact
 from tenfold.progress import Advance
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
+from tenfold.testing.artifacts import small_files
+from tenfold.testing.mixed import wide_table
+from tenfold.traffic import read_shadow
 from tenfold_jobs.aliases import run_promote, run_rollback, run_traffic
 from tests.tenfold_jobs.conftest import PublishSmall
 
@@ -116,7 +121,9 @@ def test_a_new_champion_leaves_no_share_to_anybody(
     publish_small()
     run_traffic(mixed_project, settings, canary_percent=30)
     run_promote(mixed_project, settings, version=2)
-    shares = {"project": "mixed", "champion": 2, "challenger": None, "canary_percent": 0}
+    shares = {
+        "project": "mixed", "champion": 2, "challenger": None, "canary_percent": 0, "shadow": False,
+    }  # fmt: skip
     assert run_traffic(mixed_project, settings, canary_percent=None) == shares
     publish_small()
     Registry(settings).set_alias("mixed", "challenger", 3)
@@ -154,7 +161,7 @@ def test_traffic_is_shown_without_being_changed(
     publish_small(promote=True)
     publish_small()
     assert run_traffic(mixed_project, settings, canary_percent=None) == {
-        "project": "mixed", "champion": 1, "challenger": None, "canary_percent": 0,
+        "project": "mixed", "champion": 1, "challenger": None, "canary_percent": 0, "shadow": False,
     }  # fmt: skip
     assert journal(settings) == []
 
@@ -166,7 +173,9 @@ def test_a_share_makes_the_newest_version_the_challenger(
     publish_small()
     heard = Heard()
     found = run_traffic(mixed_project, settings, canary_percent=25, progress=heard)
-    expected = {"project": "mixed", "champion": 1, "challenger": 2, "canary_percent": 25}
+    expected = {
+        "project": "mixed", "champion": 1, "challenger": 2, "canary_percent": 25, "shadow": False,
+    }  # fmt: skip
     assert found == run_traffic(mixed_project, settings, canary_percent=None) == expected
     assert heard.steps == ["mirror to MLflow"]
     publish_small()
@@ -198,6 +207,72 @@ def test_a_share_that_is_none_is_not_given(
         run_traffic(mixed_project, settings, canary_percent=percent)
     assert run_traffic(mixed_project, settings, canary_percent=None)["canary_percent"] == 40
     assert len(journal(settings)) == 1
+
+
+def test_a_shadow_is_the_challengers_and_begins_once(
+    settings: Settings, mixed_project: Project, publish_small: PublishSmall
+) -> None:
+    publish_small(promote=True)
+    publish_small()
+    state = Registry(settings).state
+    found = run_traffic(mixed_project, settings, canary_percent=None, shadow=True)
+    assert (found["challenger"], found["canary_percent"], found["shadow"]) == (2, 0, True)
+    begun = read_shadow(state, "mixed")
+    assert begun is not None and begun.version == 2
+    run_traffic(mixed_project, settings, canary_percent=10, shadow=True)
+    assert read_shadow(state, "mixed") == begun
+    for _ in range(2):
+        found = run_traffic(mixed_project, settings, canary_percent=None, shadow=False)
+    assert (found["shadow"], found["canary_percent"]) == (False, 10)
+    assert [body for _, body in journal(settings)] == [
+        {"shadow": "on", "challenger": 2},
+        {"canary_percent": 10, "challenger": 2},
+        {"shadow": "off"},
+    ]
+
+
+def test_a_later_challenger_is_in_no_shadow(
+    settings: Settings, mixed_project: Project, publish_small: PublishSmall
+) -> None:
+    publish_small(promote=True)
+    publish_small()
+    run_traffic(mixed_project, settings, canary_percent=None, shadow=True)
+    publish_small()
+    Registry(settings).set_alias("mixed", "challenger", 3)
+    assert run_traffic(mixed_project, settings, canary_percent=None)["shadow"] is False
+    assert run_traffic(mixed_project, settings, canary_percent=None, shadow=True)["shadow"]
+    run_promote(mixed_project, settings, version=3)
+    assert run_traffic(mixed_project, settings, canary_percent=None)["shadow"] is False
+
+
+def test_a_shadow_needs_a_challenger(
+    settings: Settings, mixed_project: Project, publish_small: PublishSmall
+) -> None:
+    publish_small(promote=True)
+    with pytest.raises(UserError, match="has no challenger; train another version first"):
+        run_traffic(mixed_project, settings, canary_percent=None, shadow=True)
+    assert (
+        run_traffic(mixed_project, settings, canary_percent=None, shadow=False)["shadow"] is False
+    )
+    assert journal(settings) == []
+
+
+def test_a_challenger_that_reads_more_than_is_sent_cannot_be_in_shadow(
+    settings: Settings, mixed_project: Project, publish_small: PublishSmall, tmp_path: Path
+) -> None:
+    publish_small(family="boosting", promote=True)
+    files, draft = small_files("boosting", wide=True)
+    pack_artifact(tmp_path / "wide", files=files, manifest=draft, table=wide_table(100))
+    registry = Registry(settings)
+    registry.publish("mixed", tmp_path / "wide")
+    with pytest.raises(UserError) as caught:
+        run_traffic(mixed_project, settings, canary_percent=None, shadow=True)
+    assert str(caught.value) == (
+        "version 2 beside 1: the challenger reads 'note', 'ticket', 'until', 'part', which "
+        "requests of the champion do not carry, so it cannot score in shadow; compare the two "
+        "offline, with tenfold retrain or tenfold predict"
+    )
+    assert registry.alias("mixed", "challenger") is None
 
 
 def test_an_absent_mlflow_is_told_about_and_stops_nothing(

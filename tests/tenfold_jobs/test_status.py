@@ -112,6 +112,7 @@ def test_the_registry_is_told_without_a_keeper(
         "champion": 1,
         "challenger": 2,
         "canary_percent": 20,
+        "shadow": False,
         "versions": [
             {"version": v.version, "digest": v.model_digest, "created": v.created}
             for v in (first, second)
@@ -125,7 +126,7 @@ def test_the_registry_is_told_without_a_keeper(
     lines = status_lines(found)
     assert lines[:2] == [
         "endpoint: down",
-        "mixed: champion 1, challenger 2, canary 20 %, 2 versions",
+        "mixed: champion 1, challenger 2, canary 20 %, shadow off, 2 versions",
     ]
     moment = r"  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d "
     assert re.fullmatch(moment + "swap", lines[2])
@@ -167,7 +168,7 @@ def test_a_running_endpoint_is_told_with_what_it_knows(
     assert (quiet["url"], quiet["live"]) == (None, None)
     assert status_lines(found) == [
         f"endpoint: running, pid {pid}",
-        "mixed: champion 1, challenger None, canary 0 %, 1 versions",
+        "mixed: champion 1, challenger None, canary 0 %, shadow off, 1 versions",
         "  url: http://127.0.0.1:1/mixed",
         "  answers: champion version 1 (75%), challenger version 2 (25%)",
         "  version 1: 1200 rows, 300 labels, alarms: feature, harm",
@@ -175,8 +176,54 @@ def test_a_running_endpoint_is_told_with_what_it_knows(
         "  version 2: 400 rows, 0 labels, alarms: none",
         "  trouble: 7 rows were answered and not logged: see the keeper's log",
         "  policy: wait: 40 of 100 labels",
-        "quiet: champion None, challenger None, canary 0 %, 1 versions",
+        "quiet: champion None, challenger None, canary 0 %, shadow off, 1 versions",
     ]
+
+
+SHADOW = {
+    "version": 2,
+    "champion": 1,
+    "state": "scoring",
+    "rows": 900,
+    "dropped_rows": 40,
+    "refused_rows": 3,
+    "failures": 1,
+    "disagreement": {"rows": 900, "score_gap": 0.0125, "changed_ratio": 0.02},
+    "row_s": {"p50": 0.00012, "p99": 0.0003},
+    "paired": {"n_rows": 200, "old": 0.2, "new": 0.15, "lower": 0.01, "upper": 0.09},
+    "trouble": "",
+}
+
+
+def test_a_shadow_tells_what_it_saw(
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns
+) -> None:
+    publish_small(promote=True)
+    keeper_runs("mixed")
+    live_says(settings, mixed=LIVE | {"shadow": SHADOW})
+    lines = status_lines(collect_status(settings, project="mixed"))
+    start = lines.index(
+        "  shadow version 2 beside 1: scoring, 900 rows, 40 dropped, 3 refused, 1 failures"
+    )
+    assert lines[start + 1 : start + 4] == [
+        "    scores differ by 0.0125 on average, 2.00% decided otherwise (newest 900 rows)",
+        "    a row costs 120 us, p99 300 us of CPU",
+        "    loss 0.2 -> 0.15 on 200 labels, saved 0.05 [0.01, 0.09]",
+    ]
+
+
+def test_a_shadow_that_does_not_start_says_why(
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns
+) -> None:
+    publish_small(promote=True)
+    keeper_runs("mixed")
+    waiting = {"version": 2, "champion": 1, "state": "waiting", "failures": 4, "trouble": "it died"}
+    live_says(settings, mixed=LIVE | {"shadow": waiting})
+    lines = status_lines(collect_status(settings, project="mixed"))
+    start = lines.index(
+        "  shadow version 2 beside 1: waiting, 0 rows, 0 dropped, 0 refused, 4 failures"
+    )
+    assert lines[start + 1] == "  trouble: it died"
 
 
 def test_a_share_given_to_an_earlier_challenger_is_not_the_present_ones(

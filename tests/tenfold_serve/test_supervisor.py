@@ -14,7 +14,7 @@ from tenfold.errors import ClusterError
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
-from tenfold.traffic import Canary, write_canary
+from tenfold.traffic import Canary, Shadow, write_canary, write_shadow
 from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.prediction_log import segment_tables, write_segment
 from tenfold_serve.spool import frame, segment_name, spool_folder
@@ -182,6 +182,35 @@ def test_a_quiet_step_opens_few_connections(scene: Scene, publish: Publish) -> N
     event.listen(scene.supervisor._registry.state.engine, "connect", lambda *_: opened.append(1))
     scene.supervisor.step()
     assert len(opened) == 2  # the aliases and the canary's share
+
+
+def test_the_shadow_follows_the_wish_and_the_aliases(scene: Scene, publish: Publish) -> None:
+    def shadow() -> dict[str, Any] | None:
+        scene.supervisor.step()
+        found: dict[str, Any] | None = scene.supervisor.status()["mixed"]["shadow"]
+        return found
+
+    publish(0, promote=True)
+    publish(1)
+    scene.supervisor.start()
+    assert shadow() is None
+    scene.registry.set_alias("mixed", "challenger", 2)
+    write_shadow(scene.registry.state, "mixed", Shadow(2, 1))
+    deadline = time.monotonic() + 60
+    while (found := shadow() or {}).get("state") != "scoring":
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    assert (found["version"], found["champion"]) == (2, 1)
+    assert len(scene.host.sent) == 1  # the replicas hear nothing of it
+    pid = found["pid"]
+    write_canary(scene.registry.state, "mixed", Canary(2, 20))
+    assert (shadow() or {})["pid"] == pid
+    assert scene.host.arms() == [("champion", 1, 0.8), ("challenger", 2, 0.2)]
+    assert b'tenfold_shadow_running{project="mixed",version="2"} 1.0' in scene.aggregator.metrics()
+    scene.registry.promote("mixed", 2, expected=1)
+    assert shadow() is None
+    assert not Path(f"/proc/{pid}").exists()
+    assert b'tenfold_shadow_running{project="mixed"' not in scene.aggregator.metrics()
 
 
 def test_a_rolled_back_champion_is_weighed_beside_nine_newer_versions(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tenfold.errors import NotYet, UserError
+from tenfold.errors import UserError
 from tenfold.project import load_project
 from tenfold_jobs.cli.options import FORMATS, AsJson, ProjectFile, ProjectFiles, Verbose
 from tenfold_jobs.cli.output import leave_if_gate_missed, running
@@ -36,6 +36,13 @@ class ScenarioName(StrEnum):
     COVARIATE = "covariate"
     CONCEPT = "concept"
     BROKEN = "broken"
+
+
+class Switch(StrEnum):
+    """Whether something runs."""
+
+    ON = "on"
+    OFF = "off"
 
 
 def up(
@@ -168,27 +175,28 @@ def traffic(
         int | None, typer.Option(min=0, max=100, help="Percent of requests for the challenger.")
     ] = None,
     shadow: Annotated[
-        str | None, typer.Option(help="on or off: score with the challenger off the path.")
+        Switch | None, typer.Option(help="Score with the challenger too, off the answers' path.")
     ] = None,
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Send a share of the requests to the challenger."""
+    """Send a share of the requests to the challenger, or let it score in shadow."""
     with running(as_json=json, verbose=verbose) as out:
         from tenfold_jobs.aliases import run_traffic
 
-        if shadow not in (None, "off"):
-            raise NotYet(
-                "a shadow is not built yet; use --canary PERCENT, or compare offline with retrain"
-            )
         record = run_traffic(
-            load_project(project), out.settings, canary_percent=canary, progress=out.progress
+            load_project(project),
+            out.settings,
+            canary_percent=canary,
+            shadow=None if shadow is None else shadow is Switch.ON,
+            progress=out.progress,
         )
         out.result(
             record,
             [
                 f"champion {record['champion']}: {100 - record['canary_percent']} %, "
-                f"challenger {record['challenger']}: {record['canary_percent']} %"
+                f"challenger {record['challenger']}: {record['canary_percent']} %, "
+                f"shadow {'on' if record['shadow'] else 'off'}"
             ],
         )
 

@@ -179,6 +179,58 @@ PANELS: tuple[PanelSpec, ...] = (
         unit="cps",
     ),
     PanelSpec(
+        "Shadow",
+        "Rows in shadow",
+        {
+            f"rate({_sel('tenfold_shadow_rows_total')}[5m])": "{{project}} v{{version}} scored",
+            f"rate({_sel('tenfold_shadow_dropped_rows_total')}[5m])": (
+                "{{project}} v{{version}} dropped"
+            ),
+            f"rate({_sel('tenfold_shadow_refused_rows_total')}[5m])": (
+                "{{project}} v{{version}} refused"
+            ),
+        },
+        unit="rowsps",
+        description="Dropped rows are those that it skipped to keep up: it looks at a sample.",
+    ),
+    PanelSpec(
+        "Shadow",
+        "Would it have answered otherwise?",
+        {
+            _sel("tenfold_shadow_changed_ratio"): "{{project}} v{{version}} decided otherwise",
+            _sel("tenfold_shadow_score_gap"): "{{project}} v{{version}} distance of scores",
+        },
+        description="On the newest rows. Of numbers the distance is in the target's unit.",
+    ),
+    PanelSpec(
+        "Shadow",
+        "Loss saved, 95 % interval",
+        {
+            _sel("tenfold_shadow_loss_difference"): "{{project}} v{{version}}",
+            _sel("tenfold_shadow_loss_difference_lower"): "{{project}} v{{version}} lower",
+            _sel("tenfold_shadow_loss_difference_upper"): "{{project}} v{{version}} upper",
+            _sel("tenfold_shadow_labeled_rows"): "{{project}} v{{version}} labeled rows",
+        },
+        description="Champion's loss less the shadow's on the same labeled rows: better where the "
+        "lower end is above 0.",
+    ),
+    PanelSpec(
+        "Shadow",
+        "CPU time of one row",
+        {_sel("tenfold_shadow_row_seconds"): "{{project}} v{{version}} {{quantile}}"},
+        unit="s",
+    ),
+    PanelSpec(
+        "Shadow",
+        "Its process",
+        {
+            _sel("tenfold_shadow_running"): "{{project}} v{{version}} running",
+            f"increase({_sel('tenfold_shadow_failures_total')}[1h])": (
+                "{{project}} v{{version}} failures"
+            ),
+        },
+    ),
+    PanelSpec(
         "Loop",
         "Decisions",
         {f"increase({_sel('tenfold_decisions_total')}[1h])": "{{project}} {{action}}"},

@@ -53,6 +53,9 @@ class ProjectView:
             ``duplicate_records``, ``quarantined_files``, ``quarantine_ratio``, ``duplicate_ratio``
             and ``timestamp_seconds``; empty without one.
         quarantined: its quarantined records by cause, a word of `tenfold.data.causes`.
+        shadow: what is known of the challenger in shadow: ``version``, ``state``, ``failures`` and,
+            once it runs, ``rows``, ``dropped_rows``, ``refused_rows``, ``disagreement``, ``row_s``
+            and ``paired``; empty without one.
     """
 
     project: str
@@ -65,6 +68,7 @@ class ProjectView:
     dropped_rows: int = 0
     prepared: Mapping[str, float] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    shadow: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TenfoldCollector(Collector):
@@ -143,8 +147,32 @@ def _series(view: ProjectView) -> Series:
         yield f"tenfold_snapshot_{name}", (project,), value
     for cause, count in view.quarantined.items():
         yield "tenfold_snapshot_quarantined_by_cause", (project, cause), float(count)
+    if view.shadow:
+        yield from _shadow_series((project, str(view.shadow["version"])), view.shadow)
     for snapshot in view.monitors:
         yield from _model_series(snapshot)
+
+
+def _shadow_series(model: tuple[str, str], shadow: Mapping[str, Any]) -> Series:
+    yield "tenfold_shadow_running", model, float(shadow["state"] == "scoring")
+    yield "tenfold_shadow_failures_total", model, shadow["failures"]
+    for key in ("rows", "dropped_rows", "refused_rows"):
+        if key in shadow:
+            yield f"tenfold_shadow_{key}_total", model, shadow[key]
+    for key in ("score_gap", "changed_ratio"):
+        value = shadow.get("disagreement", {}).get(key)
+        if value is not None:
+            yield f"tenfold_shadow_{key}", model, value
+    for name, seconds in shadow.get("row_s", {}).items():
+        if seconds is not None:
+            quantile = f"0.{name.removeprefix('p')}"
+            yield "tenfold_shadow_row_seconds", (*model, quantile), seconds
+    paired = shadow.get("paired")
+    if paired and paired["n_rows"]:
+        yield "tenfold_shadow_labeled_rows", model, paired["n_rows"]
+        yield "tenfold_shadow_loss_difference", model, paired["old"] - paired["new"]
+        yield "tenfold_shadow_loss_difference_lower", model, paired["lower"]
+        yield "tenfold_shadow_loss_difference_upper", model, paired["upper"]
 
 
 def _model_series(snapshot: Mapping[str, Any]) -> Series:

@@ -47,6 +47,7 @@ _CHANNEL = ("project", "version", "channel")
 _BY_PROJECT = "one per project"
 _BY_MODEL = "one per watched version of a project, at most a handful"
 _BY_FEATURE = "at most 200 features per version, the strongest evidence first"
+_BY_SHADOW = "one version per project, while it is in shadow"
 _BY_CHANNEL = "four channels per version"
 
 
@@ -209,6 +210,74 @@ METRICS: tuple[Metric, ...] = (
         "1 while a retrain runs.",
         _PROJECT,
         _BY_PROJECT,
+    ),
+    # The shadow
+    _gauge(
+        "tenfold_shadow_running",
+        "1 while a challenger scores in shadow, 0 while it starts or waits to start again.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _counter("tenfold_shadow_rows_total", "Rows scored in shadow.", _MODEL, _BY_SHADOW),
+    _counter(
+        "tenfold_shadow_dropped_rows_total",
+        "Rows of the log that the shadow did not look at, to keep up.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _counter(
+        "tenfold_shadow_refused_rows_total",
+        "Rows that the shadow could not score.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _counter(
+        "tenfold_shadow_failures_total",
+        "Times that the shadow's process died or hung.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _gauge(
+        "tenfold_shadow_score_gap",
+        "Mean distance of the shadow's scores from the champion's on the newest rows.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _gauge(
+        "tenfold_shadow_changed_ratio",
+        "Share of the newest rows that the shadow would have decided otherwise.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _gauge(
+        "tenfold_shadow_row_seconds",
+        "CPU time of one row alone in the shadow, by quantile.",
+        ("project", "version", "quantile"),
+        "two quantiles of one version per project",
+    ),
+    _gauge(
+        "tenfold_shadow_labeled_rows",
+        "Newest rows with a label that the losses are compared on.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _gauge(
+        "tenfold_shadow_loss_difference",
+        "Champion's mean loss less the shadow's, on the same labelled rows.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _gauge(
+        "tenfold_shadow_loss_difference_lower",
+        "Lower end of its 95 % interval; above 0 the shadow is better.",
+        _MODEL,
+        _BY_SHADOW,
+    ),
+    _gauge(
+        "tenfold_shadow_loss_difference_upper",
+        "Upper end of its 95 % interval; below 0 the shadow is worse.",
+        _MODEL,
+        _BY_SHADOW,
     ),
     # The prepared table
     _gauge(

@@ -25,6 +25,9 @@ SLOW_S = "0.1"
 
 QUARANTINE_RATIO = 0.01
 """Share of bad records from which somebody should look; ``prepare.max_bad_fraction`` stops."""
+SHADOW_FAILURES = 2
+"""Failures in a quarter of an hour that are no accident."""
+
 LOOP_RETRAINS = 10
 """Retrains in seven days that somebody should know of, well before the policy stops at 20."""
 
@@ -163,6 +166,13 @@ ALERTS: tuple[Alert, ...] = (
         "ticket",
         f"{{{{ $labels.project }}}}: over {LOOP_RETRAINS} retrains in seven days: it does not help",
         "look at the data and the labels, then raise retrain.cooldown",
+    ),
+    Alert(
+        "TenfoldShadowFails",
+        f"increase(tenfold_shadow_failures_total[15m]) > {SHADOW_FAILURES}",
+        "ticket",
+        f"{_WHO}: the challenger in shadow dies or hangs again and again; answers are not touched",
+        "do not promote it; the reason is in tenfold status, then: tenfold traffic --shadow off",
     ),
     Alert(
         "TenfoldQuarantineHigh",

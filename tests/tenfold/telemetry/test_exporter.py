@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tenfold.telemetry import METRICS, ProjectView, TenfoldCollector, render
@@ -43,6 +44,19 @@ def test_values_come_from_the_snapshot(views: ModuleType) -> None:
     assert series["tenfold_loss_reference_ratio", model] == 0.1
     range_ = (("cause", "out_of_range"), ("project", "adult"))
     assert series["tenfold_snapshot_quarantined_by_cause", range_] == 70
+    shadow = (("project", "adult"), ("version", "4"))
+    assert series["tenfold_shadow_loss_difference", shadow] == pytest.approx(0.1)
+    assert series["tenfold_shadow_row_seconds", (*shadow[:1], ("quantile", "0.99"), *shadow[1:])]
+
+
+def test_a_shadow_that_never_ran_has_failures_and_no_figures() -> None:
+    shadow = {"version": 2, "state": "waiting", "failures": 3}
+    series = scraped(render([ProjectView("adult", shadow=shadow)]))
+    model = (("project", "adult"), ("version", "2"))
+    assert series["tenfold_shadow_running", model] == 0.0
+    assert series["tenfold_shadow_failures_total", model] == 3
+    named = {name for name, _ in series if name.startswith("tenfold_shadow")}
+    assert named == {"tenfold_shadow_running", "tenfold_shadow_failures_total"}
 
 
 def test_latency_cells_become_cumulative_buckets(views: ModuleType) -> None:

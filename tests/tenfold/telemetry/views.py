@@ -70,4 +70,15 @@ def full_view() -> ProjectView:
             "timestamp_seconds": 1.9e9,
         },
         quarantined={"out_of_range": 70, "unreadable_file": 10},
+        shadow={
+            "version": 4,
+            "state": "scoring",
+            "failures": 1,
+            "rows": 700,
+            "dropped_rows": 80,
+            "refused_rows": 20,
+            "disagreement": {"rows": 700, "score_gap": 0.02, "changed_ratio": 0.01},
+            "row_s": {"p50": 0.0001, "p99": 0.0002},
+            "paired": {"n_rows": 300, "old": 0.2, "new": 0.1, "lower": 0.02, "upper": 0.18},
+        },
     )

@@ -128,7 +128,9 @@ def test_commands_that_need_an_endpoint_say_so(tmp_path: Path, data_folder: Path
     done = tenfold("up", str(project), home=tmp_path, code=2)
     assert "has no trained model yet; run `tenfold run` first" in done.stderr
     done = tenfold("traffic", str(project), "--shadow", "on", home=tmp_path, code=2)
-    assert "a shadow is not built yet" in done.stderr
+    assert "has no trained model yet; run `tenfold run` first" in done.stderr
+    done = tenfold("traffic", str(project), "--shadow", "maybe", home=tmp_path, code=2)
+    assert "is not one of" in done.stderr
 
 
 def test_prepare_says_what_is_grave_and_counts_the_notes(tmp_path: Path, data_folder: Path) -> None:
