@@ -448,6 +448,51 @@ def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
     eventually(lambda: arms() == {"champion 1"}, within_s=30)
 
 
+def test_a_shadow_that_hangs_and_dies_is_noticed_by_nobody(running: Running) -> None:
+    from tenfold.traffic import Shadow, write_shadow
+
+    registry = running.registry
+    registry.set_alias("mixed", "challenger", 2)
+    write_shadow(registry.state, "mixed", Shadow(2, time.time_ns() // 1_000_000))
+
+    def shadow() -> dict[str, Any]:
+        said = json.loads((running.settings.keeper / "status.json").read_bytes())
+        return said["mixed"].get("shadow") or {}
+
+    eventually(lambda: shadow().get("state") == "scoring", within_s=30)
+    (pid,) = running.pids("tenfold_serve.shadow")
+    stop, answers = threading.Event(), Counter[int]()
+
+    def load() -> None:
+        with httpx.Client(timeout=10) as client:
+            while not stop.wait(0.01):
+                reply = client.post(f"{running.url}/predict", json={"rows": ROWS[:2]})
+                answers[reply.status_code] += 1
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        eventually(lambda: shadow().get("rows"), within_s=20)
+        os.kill(pid, signal.SIGSTOP)
+        before = answers[200]
+        eventually(lambda: answers[200] > before + 100, within_s=30)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: shadow().get("failures") == 1, within_s=10)
+        counted = shadow()["rows"]
+        eventually(lambda: shadow().get("rows", 0) > counted, within_s=30)
+    finally:
+        stop.set()
+        thread.join()
+    assert set(answers) == {200}
+    assert shadow()["dropped_rows"] > 0  # what was answered while it stood still
+    text = httpx.get(f"{running.url}/metrics").text
+    assert 'tenfold_shadow_failures_total{project="mixed",version="2"} 1.0' in text
+    (pid,) = running.pids("tenfold_serve.shadow")
+    write_shadow(registry.state, "mixed", None)
+    registry.set_alias("mixed", "challenger", None)
+    eventually(lambda: running.pids("tenfold_serve.shadow") == [], within_s=10)
+
+
 def test_a_full_queue_is_answered_at_once_with_when_to_come_back(running: Running) -> None:
     """The replica stands still, so what is sent fills it (64), then the queue (256), then no more.
 
