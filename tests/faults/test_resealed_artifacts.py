@@ -1,0 +1,110 @@
+"""200 bit flips with every digest recomputed: what a wrong writer could publish (F11, F21).
+
+Each is refused by the probe's child, which may die, or answers as before; the process that serves
+the survivors gets no signal. Flips under the old digests are `tests/tenfold/artifact/test_read.py`.
+Four minutes on two quiet cores.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tenfold.artifact import ManifestDraft, probe, read_artifact, write_artifact
+from tenfold.testing.artifacts import small_artifact, small_files
+
+pytestmark = pytest.mark.slow
+
+SERVER = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from tenfold.errors import ArtifactError
+from tenfold.inference import Predictor
+from tenfold.inference.golden import TOLERANCE
+from tenfold.testing.mixed import mixed_table
+
+good, *folders = [Path(folder) for folder in sys.argv[1:]]
+table = mixed_table(3000, seed=77)
+expected = Predictor.load(good).predict_table(table)
+for folder in folders:
+    try:
+        predictor = Predictor.load(folder)
+        predictor.check_golden()
+    except ArtifactError:
+        print(json.dumps({"folder": folder.name, "became": "refused"}), flush=True)
+        continue
+    found = predictor.predict_table(table)
+    gap = float(np.abs(found.scores - expected.scores).max())
+    same = gap <= TOLERANCE and found.values == expected.values
+    became = "as before" if same else f"other, by {gap}"
+    print(json.dumps({"folder": folder.name, "became": became}), flush=True)
+"""
+"""Loads what passed the probe as a replica does, one after the other in one process."""
+
+
+@dataclass
+class Case:
+    """One engine, and how many of the 200 flips are made in its artifact."""
+
+    family: str
+    engine: str
+    n_flips: int
+
+
+CASES = [
+    Case("boosting", "onnx", 80),
+    Case("boosting", "xgboost", 80),
+    Case("linear", "arrays", 40),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.engine)
+def test_a_resealed_flip_is_refused_or_changes_nothing(case: Case, tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    small_artifact(good, family=case.family, engine=case.engine)
+    files = {n: d for n, d in read_artifact(good).files.items() if n != "manifest.json"}
+    _, draft = small_files(case.family, engine=case.engine)
+
+    def flipped(number: int) -> tuple[str, Path, str]:
+        name = sorted(files)[number % len(files)]
+        folder = tmp_path / f"{number}"
+        return name, folder, _probed(folder, files, name, draft, seed=number)
+
+    with ThreadPoolExecutor(2) as pool:
+        tried = list(pool.map(flipped, range(case.n_flips)))
+    passed = [folder for _, folder, reason in tried if not reason]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVER, str(good), *map(str, passed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = {line["folder"]: line["became"] for line in map(json.loads, done.stdout.splitlines())}
+    became = Counter(
+        (name, "refused by the probe" if reason else said[folder.name])
+        for name, folder, reason in tried
+    )
+    print(dict(became))
+    assert {what for _, what in became} <= {"refused by the probe", "refused", "as before"}, became
+    assert sum(became.values()) == case.n_flips
+
+
+def _probed(
+    folder: Path, files: dict[str, bytes], name: str, draft: ManifestDraft, *, seed: int
+) -> str:
+    """Flip one bit of a file, seal the whole anew, probe; why it was refused, empty if not."""
+    rng = random.Random(seed)
+    bad = bytearray(files[name])
+    bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+    write_artifact(folder, files=files | {name: bytes(bad)}, manifest=draft)
+    return probe(folder).reason
