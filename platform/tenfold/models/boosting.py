@@ -33,6 +33,7 @@ from tenfold.models.base import (
     n_outputs,
     preparing,
 )
+from tenfold.models.booster_check import check_booster
 from tenfold.models.onnx_graph import Graph
 
 __all__ = ["BOOSTER_FILE", "BOOSTING", "BoostedModel", "booster_params", "map_of"]
@@ -327,6 +328,7 @@ def _load(files: Mapping[str, bytes]) -> BoostedModel:
 
     try:
         arch = json.loads(files[ARCH_FILE])
+        check_booster(files[BOOSTER_FILE])
         booster = xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE]))
         return BoostedModel(
             booster,
