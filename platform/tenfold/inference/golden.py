@@ -1,8 +1,9 @@
 """Golden rows: a few inputs with the answers they must get, inside every artifact.
 
-They hold rows of the snapshot, and rows that training never had: every column missing, a category
-from another world, values far outside. Whoever loads the model replays them first, as a table and
-as JSON rows, so a load that answers anything else never goes live.
+They hold rows of the snapshot, rows with every known category, and rows that training never had:
+every column missing, a category from another world, values far outside. Whoever loads the model
+replays them first, as a table and as JSON rows, so a load that answers anything else never goes
+live.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ __all__ = ["N_GOLDEN_ROWS", "TOLERANCE", "build_golden", "check_golden", "golden
 N_GOLDEN_ROWS = 64
 """Rows taken from the snapshot; the made-up ones come on top."""
 
+MAX_CATEGORY_ROWS = 256
+"""Rows in which every category of every column comes once: a flipped bit had changed a weight that
+none of the snapshot's 64 rows reached."""
+
 TOLERANCE = 1e-6
 """Between machines: another CPU may sum in another order. On one machine the bits are equal."""
 
@@ -49,7 +54,8 @@ def golden_inputs(schema: Schema, table: pa.Table) -> pa.Table:
     arrow = pa.schema([schema.arrow_schema().field(column.name) for column in features])
     places = np.unique(np.linspace(0, table.num_rows - 1, N_GOLDEN_ROWS).astype(np.int64))
     real = table.select(arrow.names).take(pa.array(places)).cast(arrow)
-    first = real.slice(0, 1).to_pylist()[0]
+    rows = real.to_pylist()
+    first = rows[0]
     empty = dict.fromkeys(first)
     made = [
         empty,
@@ -57,6 +63,15 @@ def golden_inputs(schema: Schema, table: pa.Table) -> pa.Table:
         {c.name: UNSEEN_TEXT if _is_text(c) else first[c.name] for c in features},
         {c.name: _extreme(c, -1) if _is_number(c) else first[c.name] for c in features},
         {c.name: _extreme(c, 1) if _is_number(c) else first[c.name] for c in features},
+    ]
+    domains = {column.name: column.domain for column in features if column.domain}
+    n_values = min(max(map(len, domains.values()), default=0), MAX_CATEGORY_ROWS)
+    made += [
+        {
+            **rows[k % len(rows)],
+            **{name: values[k % len(values)] for name, values in domains.items()},
+        }
+        for k in range(n_values)  # on many rows: one whose score is near 0 or 1 hides a change
     ]
     short = max(0, N_GOLDEN_ROWS - real.num_rows)
     again = [real.take(pa.array(np.arange(short) % real.num_rows))] if short else []
@@ -124,6 +139,12 @@ def check_golden(predictor: Predictor, data: bytes) -> int:
         raise ArtifactError(f"golden.arrow is broken ({error}); publish it again") from error
     scores = np.column_stack([column.to_numpy() for column in expected])
     answer = predictor.predict_table(table)
+    if not np.isfinite(answer.scores).all():  # whatever the file expects
+        row = int(np.argwhere(~np.isfinite(answer.scores))[0][0])
+        raise ArtifactError(
+            f"golden row {row} got {answer.scores[row].tolist()}, which no model may answer; "
+            "train it again"
+        )
     _compare(scores, answer.scores, values, answer.values)
     names = [column.name for column in predictor.columns]
     rows = predictor.predict_rows([_json(row) for row in table.select(names).to_pylist()])
@@ -135,7 +156,7 @@ def check_golden(predictor: Predictor, data: bytes) -> int:
 
 
 def _compare(expected: Any, found: Any, values: list[Any], answers: list[Any]) -> None:
-    close = np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+    close = np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
     if not close.all():
         row, score = np.argwhere(~close)[0]
         raise ArtifactError(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from tenfold.errors import ArtifactError
 from tenfold.inference import Predictor, build_golden, check_golden
-from tenfold.inference.golden import N_GOLDEN_ROWS, golden_inputs
+from tenfold.inference.golden import MAX_CATEGORY_ROWS, N_GOLDEN_ROWS, golden_inputs
 from tenfold.inference.pack import draft_predictor
+from tenfold.schema import Column, Schema
 from tenfold.testing.artifacts import small_files
 from tenfold.testing.mixed import mixed_schema, mixed_table
 
@@ -103,3 +106,22 @@ def test_doors_that_differ_in_one_bit_are_found() -> None:
     uneven = Predictor(PREDICTOR.manifest, preprocessor=PREDICTOR.preprocessor, engine=OneByOne())
     with pytest.raises(ArtifactError, match="other answers as JSON than as a table"):
         check_golden(uneven, data)
+
+
+def with_domains(**domains: tuple[str, ...]) -> Schema:
+    """The mixed table's schema with other known categories."""
+
+    def known(column: Column) -> Column:
+        return replace(column, domain=domains.get(column.name, column.domain))
+
+    return Schema(tuple(map(known, mixed_schema().columns)))
+
+
+def test_every_known_category_of_every_column_is_there() -> None:
+    texts = tuple(f"c{k}" for k in range(90))
+    found = golden_inputs(with_domains(color=texts, city=("x", "y")), mixed_table(10))
+    assert set(texts) <= set(found.column("color").to_pylist())
+    assert {"x", "y"} <= set(found.column("city").to_pylist())
+    many = tuple(f"c{k}" for k in range(10 * MAX_CATEGORY_ROWS))
+    found = golden_inputs(with_domains(color=many), mixed_table(10))
+    assert found.num_rows < 2 * MAX_CATEGORY_ROWS
