@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tenfold.artifact import ProbeResult
-from tenfold.errors import ClusterError
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
@@ -110,34 +109,3 @@ def test_old_or_new_and_the_next_one_goes_on(
         assert step < MAX_STEPS
     assert reached == {False, True}
     assert set(probed) == {registry.require("mixed", version).path for version in (1, 2)}
-
-
-def test_serve_that_is_away_in_the_middle_gets_the_newest_wish_only(
-    settings: Settings, project: Project, project_file: Path, publish: Publish
-) -> None:
-    publish(0, promote=True)
-    for seed in (1, 2):
-        publish(seed)
-    registry = Registry(settings)
-
-    class Away(Host):
-        away = False
-
-        def apply(self, applications: Sequence[Mapping[str, Any]]) -> None:
-            if self.away:
-                raise ClusterError("Ray Serve refused the configuration: away")
-            super().apply(applications)
-
-    host = Away()
-    running = Supervisor(
-        [(project, project_file)], settings=settings, host=host, aggregator=Aggregator(settings)
-    )
-    running.start()
-    host.away = True
-    registry.promote("mixed", 2, expected=1)
-    running.step()
-    registry.promote("mixed", 3, expected=2)
-    running.step()
-    host.away = False
-    running.step()
-    assert host.told == [[(1, 1.0)], [(3, 1.0)]]
