@@ -119,7 +119,7 @@ class Shadowing:
             **self._known,
             "version": int(self._config.challenger["version"]),
             "champion": int(self._config.champion["version"]),
-            "state": self._known.get("state", "loading") if running else "waiting",
+            "state": self._known["state"] if running else "waiting",
             "failures": self._failures,
             "trouble": self._trouble or self._known.get("trouble", ""),
         }
@@ -142,6 +142,7 @@ class Shadowing:
                 stderr=subprocess.STDOUT,
             )
         self._beat_s = self._clock()
+        self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
         """Whether the child lives and speaks."""

@@ -144,6 +144,7 @@ def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> Non
     assert gone(pid)
     assert found["trouble"].endswith("it said nothing for 20 s and was ended")
     scene.now += 1
+    assert scene.follow()["state"] == "loading"
     assert scene.until(lambda found: found.get("pid") not in (None, pid))["failures"] == 1
     again = scene.until(lambda found: found["trouble"] == "")  # it works again
     assert again["state"] == "scoring"
