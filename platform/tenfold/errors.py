@@ -7,8 +7,7 @@
     │   ├── ProjectError       the project file
     │   ├── DataError          a table, a source, a label
     │   ├── RequestError       what a caller of the endpoint sent
-    │   ├── RegistryConflict   somebody else moved the alias first
-    │   └── NotYet             a capability that is not built yet
+    │   └── RegistryConflict   somebody else moved the alias first
     ├── OurError               our fault or the machine's: exit code 1
     │   ├── ArtifactError      a model's files are not what they claim to be
     │   ├── StoreError         the disk or the object store
@@ -27,7 +26,6 @@ __all__ = [
     "ClusterError",
     "DataError",
     "GateMissed",
-    "NotYet",
     "OurError",
     "ProjectError",
     "RegistryConflict",
@@ -74,10 +72,6 @@ class RequestError(UserError):
 
 class RegistryConflict(UserError):
     """The alias no longer points where the caller expected it to."""
-
-
-class NotYet(UserError):
-    """A capability that is planned and not built; the message says what works instead."""
 
 
 class OurError(TenfoldError):

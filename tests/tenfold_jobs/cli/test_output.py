@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tenfold.errors import GateMissed, NotYet, RequestError, StoreError, UserError
+from tenfold.errors import GateMissed, RequestError, StoreError, UserError
 from tenfold_jobs.cli.output import ConsoleProgress, running
 
 
@@ -13,7 +13,6 @@ from tenfold_jobs.cli.output import ConsoleProgress, running
     ("error", "code"),
     [
         (UserError("u"), 2),
-        (NotYet("n"), 2),
         (StoreError("s"), 1),
         (GateMissed("g"), 3),
         (ZeroDivisionError("z"), 1),
