@@ -26,6 +26,7 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.telemetry import ProjectView, render
 from tenfold_serve.hub import Hub, LoggedPrediction, WatchedModel
+from tenfold_serve.process import give_way
 from tenfold_serve.recorder import Report
 
 __all__ = ["ACTOR_NAME", "NAMESPACE", "Aggregator", "start_aggregator"]
@@ -202,6 +203,14 @@ class Aggregator:
         self._state.put_checkpoint(key, canonical_json(state))
 
 
+class AggregatorActor(Aggregator):
+    """The aggregator in a process of its own, which gives way to those that answer."""
+
+    def __init__(self) -> None:
+        give_way()
+        super().__init__()
+
+
 def start_aggregator() -> Any:
     """The actor's handle; the actor is started if it is not there.
 
@@ -209,7 +218,7 @@ def start_aggregator() -> Any:
     """
     import ray
 
-    actor = ray.remote(Aggregator)
+    actor = ray.remote(AggregatorActor)
     return actor.options(
         name=ACTOR_NAME,
         namespace=NAMESPACE,

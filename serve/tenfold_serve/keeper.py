@@ -45,6 +45,7 @@ from tenfold_serve.exposure import (
 )
 from tenfold_serve.grpc_server import grpc_ports
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
+from tenfold_serve.process import give_way
 from tenfold_serve.ray_rim import (
     ServeHost,
     private_folder,
@@ -58,9 +59,6 @@ __all__ = ["Keeper", "main"]
 
 log = logging.getLogger("tenfold.serve")
 
-_NICE: Final = 10
-"""Answers come first: at 1,700 requests/s on two cores the slowest percent took 23 to 37 ms, and 14
-to 19 since the keeper gives way."""
 _STEP_S: Final = 1.0
 _STATUS_S: Final = 2.0
 _READY_S: Final = 150.0
@@ -154,7 +152,7 @@ class Keeper:
                 self._projects, settings=self._settings, host=host, aggregator=aggregator
             )
             supervisor.start()
-            os.nice(_NICE)  # of this thread and those it starts from now on, not of Ray's processes
+            give_way()  # this thread and those it starts from now on, not Ray's processes
             try:
                 self._await_ready(host, supervisor)
                 self._keep(supervisor)

@@ -173,6 +173,30 @@ def test_the_thread_ships_by_itself_and_close_ships_the_rest(
     assert ear.heard[-1].requests["statuses"] == {"500": 1}
 
 
+def test_a_backlog_is_taken_with_breaths_and_reported_meanwhile(
+    tmp_path: Path, publish: Publish
+) -> None:
+    """The ring is full when the thread starts, and what it has not got to yet waits for no one."""
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    one = entry(publish, 10)
+    n_requests = module._MAX_ROWS // 10
+    for _ in range(n_requests):
+        recorder.offer(one)
+    recorder.start()
+    deadline = time.monotonic() + 60
+    while sum(m.n_rows for report in ear.heard for m in report.counts) < 10 * n_requests:
+        assert time.monotonic() < deadline, "the backlog is not taken"
+        time.sleep(0.01)
+    recorder.close()
+    assert len(ear.heard) > 1
+    assert recorder.dropped_rows == 0
+    logged = sum(
+        pa.ipc.open_file(s.path).read_all().num_rows for s in segments(tmp_path, "predictions")
+    )
+    assert logged == 10 * n_requests
+
+
 def test_latencies_fall_into_their_cells() -> None:
     stats = RequestStats.empty()
     for seconds in (0.0, 0.001, 0.002, 99.0):
