@@ -85,7 +85,9 @@ class AggregatorLink:
     max_queued_requests=_MAX_QUEUED,
     backpressure_config=serve.config.BackpressureConfig(status_code=429, retry_after_s=1),
     graceful_shutdown_timeout_s=10,
+    # Three misses in a row: a replica that hangs is replaced within 15 s.
     health_check_period_s=2,
+    health_check_timeout_s=4,
     max_surge_percent=100,
     # A line for each request is Serve's default; ours tells refusals and failures (`logs`).
     logging_config={"log_level": "WARNING", "enable_access_log": False},

@@ -28,6 +28,11 @@ What was looked at in the pinned version, and what a contract test holds:
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
+  It then knows of no application for a moment and Ray's configuration answers 404, which clients
+  take for final; the wrapper makes it 503.
+- HAProxy waits for an answer without end by default: one from a replica that hangs came never. And
+  while there is no replica, Ray sends its requests to a proxy in Python that holds them until there
+  is one, were it minutes; without it HAProxy answers 503 at once.
 """
 
 from __future__ import annotations
@@ -69,6 +74,10 @@ _HARMLESS_ID = "^[A-Za-z0-9._:+/=@-]{1,128}$"
 _BUSY = "more requests wait than are answered in time; ask again in a second"
 _SLOW = "a request arrives whole within 20 s; send less at a time"
 _AWAY = "no replica answered in time; ask again in a second"
+_LOST = "the replica went away before it answered; ask again in a second"
+_ANSWER_S = 60
+"""How long an answer may take: one to a million rows takes 15."""
+_SILENT = f"the replica did not answer within {_ANSWER_S} s; send fewer rows at a time"
 
 MAX_ONGOING = 64
 """Requests in one replica at a time: it scores one, the others send their bodies."""
@@ -111,7 +120,21 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
     http-request del-header x-request-id unless harmless_id\\
     http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}
 }}
+# Started anew it knows of no application for a second: that is no 404.
+/^ *use_backend /h
+/^ *http-request return status 404 /{{
+x
+/use_backend/!{{
+x
+s/return .*/return status 503 content-type application\\/json hdr retry-after 1 \
+string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'/
+b
+}}
+x
+}}
 /^backend /,/^listen /{{
+# Without a replica Ray's fallback keeps who asks waiting for as long as there is none.
+/^ *server .* backup$/d
 s/^( *server [^ ]+ [^ ]+ check)( observe .*)?$/\\1 maxconn {MAX_ONGOING}\\2/
 /^ *http-reuse always$/a\\
     acl too_many queue ge {_MAX_WAITING}\\
@@ -121,6 +144,10 @@ string '{{"error":"{_BUSY}"}}' if METH_POST too_many {{ path_sub /v2/ }}\\
 string '{{"error":{{"law":"busy","message":"{_BUSY}"}}}}' if METH_POST too_many\\
     http-error status 503 content-type application/json hdr retry-after 1 \
 string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'\\
+    http-error status 502 content-type application/json hdr retry-after 1 \
+string '{{"error":{{"law":"unavailable","message":"{_LOST}"}}}}'\\
+    http-error status 504 content-type application/json hdr retry-after 1 \
+string '{{"error":{{"law":"unavailable","message":"{_SILENT}"}}}}'\\
     timeout queue 5s
 }}
 """
@@ -187,6 +214,8 @@ def serve_environment(folder: Path) -> dict[str, str]:
     flags = {
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # One that was silent for 12 s is not asked to finish in 10 more.
+        "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_any_free_port()),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
@@ -208,6 +237,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "state"),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_ANSWER_S),
         # Head and body of an answer in one packet: 15 us of HAProxy's CPU less a request.
         "RAY_SERVE_HAPROXY_TCP_NODELAY": "0",
         # One thread carries some 20,000 requests/s; four would fight the replicas for two cores.

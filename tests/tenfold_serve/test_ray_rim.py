@@ -55,6 +55,22 @@ def test_the_wrapper_closes_every_bind_and_runs_the_real_program(tmp_path: Path)
     assert [line.strip() for line in logs] == ["no log"]  # no line a request, to nobody
 
 
+def test_a_proxy_without_applications_says_come_back_and_not_that_there_is_nothing(
+    tmp_path: Path,
+) -> None:
+    wrapper, config = tmp_path / "haproxy", tmp_path / "h.cfg"
+    write_haproxy_wrapper(wrapper, binary="/bin/true")
+    alone = (
+        "backend default_backend\n    http-request return status 404 content-type text/plain x\n"
+    )
+    for before, status in (("", "503"), ("    use_backend http-mixed if is_http-mixed\n", "404")):
+        config.write_text(f"frontend http_frontend\n    bind 127.0.0.1:1\n{before}{alone}")
+        subprocess.run([str(wrapper), "-f", str(config)], check=True)
+        (answer,) = re.findall("return status (.*)", config.read_text())
+        assert answer.startswith(status)
+        assert ("retry-after 1" in answer) == (status == "503")
+
+
 def test_a_second_run_changes_nothing_more(tmp_path: Path) -> None:
     wrapper, config = tmp_path / "haproxy", tmp_path / "h.cfg"
     write_haproxy_wrapper(wrapper, binary="/bin/true")
@@ -140,7 +156,9 @@ frontend prometheus
 frontend http_frontend
     bind 127.0.0.1:8000
     log global
-    default_backend http-mixed
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path '%[path]' not found."
 backend http-mixed
     log global
     http-reuse always
@@ -166,5 +184,6 @@ def test_the_real_program_takes_what_the_wrapper_makes(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     servers = [line for line in config.read_text().splitlines() if line.startswith("    server")]
     assert [re.findall("maxconn [0-9]+", line) for line in servers] == [
-        [f"maxconn {MAX_ONGOING}"], [f"maxconn {MAX_ONGOING}"], [],
-    ]  # fmt: skip
+        [f"maxconn {MAX_ONGOING}"],
+        [f"maxconn {MAX_ONGOING}"],
+    ]

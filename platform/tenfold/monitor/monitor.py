@@ -41,6 +41,11 @@ STATE_VERSION = 1
 LABEL_BATCH = 50
 """Labels that the harm evidence takes at once, so that how labels were sent changes nothing."""
 
+MAX_COUNTED_SOURCES = 64
+"""Sources of labels that are counted apart; an exporter tells fewer of them apart."""
+
+OTHER_SOURCES = "other"
+
 WINDOW_BLOCKS = 10
 """Blocks that effect sizes are shown for."""
 
@@ -231,8 +236,17 @@ class Monitor:
         return target, predicted, loss.rule.losses([predicted], [target]).item()
 
     def count_labels(self, counts: dict[tuple[str, str], int]) -> None:
-        """Add to the label counters: (source, status) → how many."""
-        self._feedback.update(counts)
+        """Add to the label counters: (source, status) → how many.
+
+        Who sends labels names their source: of more than `MAX_COUNTED_SOURCES` the rest is counted
+        together as ``other``, so memory, checkpoint and metrics stay small.
+        """
+        known = {source for source, _ in self._feedback}
+        for (source, status), count in counts.items():
+            if source not in known and len(known) >= MAX_COUNTED_SOURCES:
+                source = OTHER_SOURCES
+            known.add(source)
+            self._feedback[source, status] += count
 
     @property
     def n_labels(self) -> int:

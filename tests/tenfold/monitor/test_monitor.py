@@ -19,7 +19,7 @@ from tenfold.monitor import (
     Reference,
     build_reference,
 )
-from tenfold.monitor.monitor import LABEL_BATCH
+from tenfold.monitor.monitor import LABEL_BATCH, MAX_COUNTED_SOURCES
 from tenfold.testing.streams import bins_of
 
 MakeMessage = Callable[..., CountsMessage]
@@ -207,6 +207,15 @@ def test_a_snapshot_is_json(monitor: Monitor, message_of: MakeMessage) -> None:
     monitor.count_labels({("shop", "accepted"): 60, ("shop", "late"): 1})
     shown = json.loads(json.dumps(monitor.snapshot(), allow_nan=False))
     assert shown["feedback"][1] == {"source": "shop", "status": "late", "count": 1}
+
+
+def test_made_up_sources_are_counted_together(monitor: Monitor) -> None:
+    for number in range(10):
+        monitor.count_labels({(f"s{number}-{k}", "accepted"): 1 for k in range(100)})
+    shown = monitor.snapshot()["feedback"]
+    assert len(shown) == MAX_COUNTED_SOURCES + 1
+    assert sum(item["count"] for item in shown) == 1000
+    assert {"source": "other", "status": "accepted", "count": 1000 - MAX_COUNTED_SOURCES} in shown
 
 
 def test_the_monitor_needs_no_heavy_library() -> None:

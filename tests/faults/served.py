@@ -1,0 +1,204 @@
+"""A real endpoint to break, and clients that write down what became of every request."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import yaml
+
+from tenfold.cluster.keeper import read_keeper
+from tenfold.cluster.sessions import SessionRecord, members
+from tenfold.registry import Registry
+from tenfold.settings import Settings
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tests.command import tenfold
+from tests.tenfold_serve.support import PROJECT, make_artifact
+from tests.tenfold_serve.test_keeper_e2e import command_line, eventually, free_port
+
+ROWS = json_rows(mixed_schema(), mixed_table(100))
+
+
+@dataclass
+class Served:
+    """What `tenfold up` runs for the project ``mixed``."""
+
+    settings: Settings
+    registry: Registry
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mixed"
+
+    def record(self) -> dict[str, Any]:
+        found = read_keeper(self.settings)
+        assert found is not None
+        return found
+
+    def pids(self, words: str) -> list[int]:
+        session = SessionRecord.from_dict(self.record())
+        return [pid for pid in members(session) if words in command_line(pid)]
+
+    def replicas(self) -> list[int]:
+        return self.pids("ray::ServeReplica")
+
+    def ask(self, timeout_s: float = 5.0) -> httpx.Response:
+        return httpx.post(f"{self.url}/predict", json={"rows": ROWS[:1]}, timeout=timeout_s)
+
+    def answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return self.ask().status_code == 200
+        return False
+
+    def answering(self, n_times: int = 40) -> set[str]:
+        """Names of the replicas that answer, as many as so many askers meet."""
+        found = set()
+        for _ in range(n_times):
+            with suppress(httpx.HTTPError, ValueError):
+                reply = httpx.get(f"{self.url}/readyz", timeout=5)
+                if reply.status_code == 200:
+                    found.add(str(reply.json()["replica"]))
+        return found
+
+    def metric(self, name: str) -> float:
+        """Sum of a metric's samples on ``/metrics``."""
+        lines = httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines()
+        return sum(
+            float(li.split()[-1]) for li in lines if li.startswith((f"{name} ", f"{name}{{"))
+        )
+
+
+@contextmanager
+def served(folder: Path, **serve: Any) -> Iterator[Served]:
+    """One keeper with one model; ended at the end."""
+    settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home")})
+    project = folder / "project.yaml"
+    limits = {"max_rows": 1000, **serve}
+    project.write_text(yaml.safe_dump({**PROJECT, "serve": limits}))
+    (folder / "mixed.csv").write_text("label\nyes\n")
+    registry = Registry(settings)
+    make_artifact(folder / "first", seed=0)
+    registry.publish("mixed", folder / "first")
+    registry.promote("mixed", 1, expected=None)
+    port = free_port()
+    tenfold("up", str(project), "--port", str(port), home=settings.home)
+    try:
+        yield Served(settings, registry, port)
+    finally:
+        tenfold("down", home=settings.home)
+
+
+class Told(NamedTuple):
+    """One request in a client's journal.
+
+    Attributes:
+        sent_s: when it was sent, monotonic.
+        seconds: until its answer was whole or its connection broke.
+        status: of the answer; 0 where the connection broke, -1 where time ran out.
+        scores: of the answer, None where it is none.
+        replica_said: what a refusal said.
+    """
+
+    sent_s: float
+    seconds: float
+    status: int
+    scores: list[list[float]] | None
+    said: str = ""
+
+    @property
+    def until_s(self) -> float:
+        return self.sent_s + self.seconds
+
+
+@dataclass
+class Clients:
+    """Threads that ask one request after the other, each on a connection of its own."""
+
+    port: int
+    rows: Sequence[Mapping[str, Any]]
+    n_clients: int = 4
+    timeout_s: float = 20.0
+    pause_s: float = 0.0
+    journals: list[list[Told]] = field(default_factory=list)
+
+    @contextmanager
+    def asking(self) -> Iterator[Clients]:
+        stop = threading.Event()
+        body = json.dumps({"rows": list(self.rows)}).encode()
+        self.journals = [[] for _ in range(self.n_clients)]
+        threads = [
+            threading.Thread(target=self._ask, args=(body, journal, stop))
+            for journal in self.journals
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            eventually(lambda: all(self.journals), within_s=10)
+            yield self
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, body: bytes, journal: list[Told], stop: threading.Event) -> None:
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
+        headers = {"content-type": "application/json"}
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                line.request("POST", "/mixed/predict", body, headers)
+                answer = line.getresponse()
+                text = answer.read()
+                status = answer.status
+            except TimeoutError:
+                status, text = -1, b""
+            except (OSError, http.client.HTTPException):
+                status, text = 0, b""
+            journal.append(told(began, status, text))
+            if status <= 0:
+                line.close()
+                stop.wait(0.02)
+            stop.wait(self.pause_s)
+        line.close()
+
+    @property
+    def all(self) -> list[Told]:
+        return sorted(one for journal in self.journals for one in journal)
+
+    def statuses(self) -> Counter[int]:
+        return Counter(one.status for one in self.all)
+
+    def failures(self) -> list[Told]:
+        return [one for one in self.all if one.status != 200]
+
+    def wait_for(self, condition: Callable[[], object], *, within_s: float) -> float:
+        return eventually(condition, within_s=within_s)
+
+
+def told(began: float, status: int, text: bytes) -> Told:
+    seconds = time.monotonic() - began
+    if status != 200:
+        return Told(began, seconds, status, None, text[:300].decode(errors="replace"))
+    items = json.loads(text)["predictions"]
+    return Told(began, seconds, status, [list(item["probabilities"].values()) for item in items])
+
+
+def quantile_ms(journal: Sequence[Told], share: float) -> float:
+    times = sorted(one.seconds for one in journal)
+    return 1000 * times[min(len(times) - 1, int(share * len(times)))]
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
