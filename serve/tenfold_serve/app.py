@@ -35,6 +35,7 @@ from tenfold_serve.logs import log_as_json
 from tenfold_serve.process import ready_to_answer
 from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
 from tenfold_serve.recorder import Recorder, Report
+from tenfold_serve.scaling import BUSY, BusyMeter
 from tenfold_serve.spool import new_app, spool_folder
 
 serve = import_serve()
@@ -109,6 +110,7 @@ class EndpointReplica:
         folder = spool_folder(settings.live, project)
         link = AggregatorLink()
         self._board = ArmBoard()
+        self._meter = BusyMeter()
         if args.get("standalone"):
             self._change(_champion_config(settings, project))
         recorder = Recorder(
@@ -141,6 +143,10 @@ class EndpointReplica:
     async def reconfigure(self, user_config: object) -> None:
         """Swap models in a thread, while requests go on. Never raises."""
         await asyncio.to_thread(self._change, user_config)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks for where the number of replicas follows the load."""
+        return {BUSY: self._meter.read()}
 
     def _change(self, user_config: object) -> None:
         first = not self._board.lineup.arms

@@ -9,6 +9,7 @@ from typing import Any, Final
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Version
 from tenfold_serve.arms import arm_config
+from tenfold_serve.scaling import scaling_config
 
 __all__ = ["DEPLOYMENT", "IMPORT_PATH", "Wanted", "application", "arm_of", "arms_of"]
 
@@ -85,7 +86,7 @@ def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, A
         "deployments": [
             {
                 "name": DEPLOYMENT,
-                "num_replicas": serve.replicas,
+                **scaling_config(serve.replicas),
                 "user_config": dict(user_config),
             }
         ],

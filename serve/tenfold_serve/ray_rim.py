@@ -212,7 +212,8 @@ def serve_environment(folder: Path) -> dict[str, str]:
             allows 107 characters for their paths.
     """
     flags = {
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        # HAProxy forgets a replica that is taken away after some 0.3 s; it answers until then.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # One that was silent for 12 s is not asked to finish in 10 more.
         "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",

@@ -20,6 +20,7 @@ import yaml
 
 from tenfold.cluster.keeper import read_keeper
 from tenfold.cluster.sessions import SessionRecord, members
+from tenfold.live import log_tables, read_log
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
@@ -71,6 +72,13 @@ class Served:
                 if reply.status_code == 200:
                     found.add(str(reply.json()["replica"]))
         return found
+
+    def logged_rows(self) -> int:
+        table = read_log(log_tables(self.settings.live, "mixed")[0])
+        return 0 if table is None else table.num_rows
+
+    def dropped_rows(self) -> int:
+        return int(self.metric("tenfold_monitor_dropped_rows_total"))
 
     def metric(self, name: str) -> float:
         """Sum of a metric's samples on ``/metrics``."""

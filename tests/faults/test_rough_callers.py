@@ -21,7 +21,6 @@ import httpx
 import orjson
 import pytest
 
-from tenfold.live import log_tables, read_log
 from tenfold.testing.mixed import mixed_schema
 from tenfold_serve.spool import segment_name, segments, spool_folder
 from tests.faults.served import ROWS, Clients, Served, quantile_ms, served
@@ -116,15 +115,9 @@ def test_a_spool_that_hangs_and_fails_costs_the_log_and_is_counted_to_the_row(up
     assert worst <= 2 * max(quantile_ms(before.all, 0.99), CALM_MS), worst
     answered += 2 * len(clients.all)
 
-    def kept() -> tuple[int, int]:
-        table = read_log(log_tables(up.settings.live, "mixed")[0])
-        dropped = up.metric("tenfold_monitor_dropped_rows_total")
-        return (0 if table is None else table.num_rows), int(dropped)
-
-    eventually(lambda: sum(kept()) >= answered, within_s=30)
-    logged, dropped = kept()
-    assert logged + dropped == answered
-    assert dropped > 0
+    eventually(lambda: up.logged_rows() + up.dropped_rows() >= answered, within_s=30)
+    assert up.logged_rows() + up.dropped_rows() == answered
+    assert up.dropped_rows() > 0
 
 
 def newest_number(up: Served, app: str) -> int:

@@ -72,7 +72,7 @@ def test_an_application_is_the_projects_and_json(project: Project) -> None:
     (deployment,) = made["deployments"]
     assert deployment == {
         "name": DEPLOYMENT,
-        "num_replicas": project.serve.replicas,
+        "num_replicas": 1,
         "user_config": config,
     }
 

@@ -194,11 +194,11 @@ def _why_fed(project: Project, trials: Trials, work: Work) -> tuple[str, ...]:
 def _left_to_serving(project: Project, inventory: Inventory) -> tuple[float, str]:
     """Logical CPUs that training leaves alone. Replicas reserve none in Ray, so that one never
     waits for a training to end; what is not given away here is theirs."""
-    cpus, replicas = inventory.cpus, project.serve.replicas
+    cpus, asked = inventory.cpus, project.serve.replicas
     size = next(size for limit, size in REPLICA_CPUS if limit is None or cpus <= limit)
     most = max(1, int((cpus - SERVING_OVERHEAD_CPUS - MIN_TRIAL_CPUS) / size))
-    left = min(replicas, most) * size + SERVING_OVERHEAD_CPUS
-    many = "s answer" if replicas > 1 else " answers"
-    why = f"{replicas} replica{many}, as serve.replicas says; a search beside leaves {left:g} of "
+    left = min(asked.max, most) * size + SERVING_OVERHEAD_CPUS
+    many = "s answer" if asked.max > 1 else " answers"
+    why = f"{asked} replica{many}, as serve.replicas says; a search beside leaves {left:g} of "
     why += f"{cpus} CPUs alone"
-    return left, why if replicas <= most else f"{why}, too few for so many"
+    return left, why if asked.max <= most else f"{why}, too few for so many"

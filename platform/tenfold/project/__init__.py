@@ -6,7 +6,7 @@ from tenfold.project.gates import Gate
 from tenfold.project.inputs import ColumnRule, Data, Join, Prepare
 from tenfold.project.load import load_project, read_budget
 from tenfold.project.measures import MEASURES, Measure, Task, measures_for, metric_direction
-from tenfold.project.operate import Monitor, Serve
+from tenfold.project.operate import Monitor, Replicas, Serve
 from tenfold.project.problem import Costs, Problem
 from tenfold.project.project import Project
 from tenfold.project.sources import Source
@@ -25,6 +25,7 @@ __all__ = [
     "Prepare",
     "Problem",
     "Project",
+    "Replicas",
     "Retrain",
     "Serve",
     "Source",

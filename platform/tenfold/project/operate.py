@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic_core import PydanticCustomError
 
-from tenfold.project.fields import Real, Section, Whole
+from tenfold.project.fields import Duration, Real, Section, Whole
 
-__all__ = ["Monitor", "Serve"]
+__all__ = ["Monitor", "Replicas", "Serve"]
 
 MEBIBYTE = 1024 * 1024
+MAX_REPLICAS = 1024
+
+
+def _bounds(value: Any) -> Any:
+    """``replicas: 2`` means two at all times."""
+    if isinstance(value, dict | Replicas):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_REPLICAS:
+        return {"min": value, "max": value}
+    law = f"must be a whole number from 1 to {MAX_REPLICAS}, or {{min: 1, max: 4}}"
+    raise PydanticCustomError("law", "{law}", {"law": law})
+
+
+def _written(replicas: Replicas) -> Any:
+    """As people write it."""
+    return replicas.max if replicas.fixed else dict(replicas)
+
+
+class Replicas(Section):
+    """How many processes answer; one number means so many at all times."""
+
+    min: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)] = 1
+    """So many however little is asked, from 1."""
+
+    max: Annotated[Whole, Field(ge=1, le=MAX_REPLICAS)]
+    """So many at most. Another is started when those that answer are busy for two thirds of the
+    time; more than there are cores left answer no faster."""
+
+    idle: Annotated[Duration, Field(ge=1, le=86_400)] = 300.0
+    """How long fewer must be enough before one is taken away, from 1s to 24h."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Replicas:
+        if self.min > self.max:
+            law = f"min must be at most max, and {self.min} is more than {self.max}"
+            raise PydanticCustomError("law", "{law}", {"law": law})
+        return self
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there are as many at all times."""
+        return self.min == self.max
+
+    def __str__(self) -> str:
+        return f"{self.max}" if self.fixed else f"{self.min} to {self.max}"
 
 
 class Serve(Section):
     """The endpoint's limits."""
 
-    replicas: Annotated[Whole, Field(ge=1, le=1024)] = 1
-    """Processes that answer, from 1; one answers some thousand requests a second."""
+    replicas: Annotated[Replicas, BeforeValidator(_bounds), PlainSerializer(_written)] = Replicas(
+        min=1, max=1
+    )
+    """Processes that answer: a number, 1 by default, or ``{min: 1, max: 4}`` for as many as the
+    load asks for; one answers some thousand requests a second."""
 
     max_rows: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1000
     """Most rows in one request; more belong to batch scoring, and would keep others waiting."""
