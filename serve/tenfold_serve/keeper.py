@@ -53,6 +53,7 @@ from tenfold_serve.ray_rim import (
     serve_environment,
     start_serve,
 )
+from tenfold_serve.startup import Startup
 from tenfold_serve.supervisor import Supervisor
 
 __all__ = ["Keeper", "main"]
@@ -91,6 +92,7 @@ class Keeper:
         self._port = port
         self._mlflow_port = mlflow_port
         self._stop = threading.Event()
+        self._startup = Startup()
         self._record: dict[str, Any] = {}
         self._pages: MlflowPages | None = None
 
@@ -143,7 +145,10 @@ class Keeper:
 
     def _serve(self) -> None:
         dashboard = os.environ.get("TENFOLD_DASHBOARD", "1") != "0"
-        with start_serve(host=self._host, port=self._port, dashboard=dashboard) as host:
+        startup = self._startup
+        with start_serve(
+            host=self._host, port=self._port, dashboard=dashboard, done=startup.done
+        ) as host:
             self._listen()  # ray.init puts a handler of its own in place
             self._record |= host.addresses()
             self._write()
@@ -152,6 +157,7 @@ class Keeper:
                 self._projects, settings=self._settings, host=host, aggregator=aggregator
             )
             supervisor.start()
+            startup.done("probe of the models")
             give_way()  # this thread and those it starts from now on, not Ray's processes
             try:
                 self._await_ready(host, supervisor)
@@ -167,7 +173,8 @@ class Keeper:
             reasons = self._not_ready(host)
             if not reasons:
                 self._tell(supervisor.status())  # who is told of readiness finds the status there
-                self._record["ready"] = True
+                self._startup.done("replicas")
+                self._record |= {"ready": True, "startup_s": self._startup.steps_s}
                 self._write()
                 log.info("ready: %s", ", ".join(self._record["urls"].values()))
                 return

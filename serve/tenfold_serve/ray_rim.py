@@ -43,7 +43,7 @@ import shutil
 import socket
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -334,7 +334,12 @@ def _message(app: Any) -> str:
 
 @contextmanager
 def start_serve(
-    *, host: str, port: int, num_cpus: int | None = None, dashboard: bool = True
+    *,
+    host: str,
+    port: int,
+    num_cpus: int | None = None,
+    dashboard: bool = True,
+    done: Callable[[str], object] = str,
 ) -> Iterator[ServeHost]:
     """An embedded Ray with Serve on it, stopped at the end. The flags must be set before.
 
@@ -343,6 +348,7 @@ def start_serve(
         port: of the endpoint.
         num_cpus: what Ray may plan with; all by default.
         dashboard: whether Ray's dashboard runs (some 0.6 GB in ten processes).
+        done: told the name of each step of the start when it is over.
 
     Raises:
         ClusterError: Ray or Serve does not start.
@@ -362,7 +368,9 @@ def start_serve(
             logging_level="warning",
             namespace="tenfold",
         )
+        done("Ray")
         client = serve_start(http_options={"host": host, "port": port}, proxy_location="HeadOnly")
+        done("Serve")
     except Exception as error:
         with suppress(Exception):
             ray.shutdown()

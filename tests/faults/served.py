@@ -89,9 +89,12 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, **serve: Any) -> Iterator[Served]:
+def served(
+    folder: Path, *, environ: Mapping[str, str] | None = None, **serve: Any
+) -> Iterator[Served]:
     """One keeper with one model; ended at the end."""
-    settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home")})
+    more = dict(environ or {})
+    settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home"), **more})
     project = folder / "project.yaml"
     limits = {"max_rows": 1000, **serve}
     project.write_text(yaml.safe_dump({**PROJECT, "serve": limits}))
@@ -101,11 +104,11 @@ def served(folder: Path, **serve: Any) -> Iterator[Served]:
     registry.publish("mixed", folder / "first")
     registry.promote("mixed", 1, expected=None)
     port = free_port()
-    tenfold("up", str(project), "--port", str(port), home=settings.home)
+    tenfold("up", str(project), "--port", str(port), home=settings.home, **more)
     try:
         yield Served(settings, registry, port)
     finally:
-        tenfold("down", home=settings.home)
+        tenfold("down", home=settings.home, **more)
 
 
 class Told(NamedTuple):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tenfold.project import load_project
+from tenfold.project import Replicas, load_project
+from tenfold_serve.scaling import scaling_config
 
 Manifest = dict[str, Any]
 UNCHECKED = {
@@ -167,6 +168,13 @@ def test_the_service_names_the_endpoint_that_exists(
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     assert application["deployments"][0]["name"] in classes
     assert application["args"]["project"] == application["route_prefix"].strip("/")
+
+
+def test_replicas_of_the_service_follow_the_load_as_a_project_says(built: list[Manifest]) -> None:
+    config = yaml.safe_load(_one(built, "RayService")["spec"]["serveConfigV2"])
+    (deployment,) = config["applications"][0]["deployments"]
+    made = scaling_config(Replicas(min=2, max=4))
+    assert {key: deployment[key] for key in made} == made
 
 
 def test_the_project_file_loads_and_is_the_one_that_is_served(

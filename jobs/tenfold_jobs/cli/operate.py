@@ -59,7 +59,7 @@ def up(
 ) -> None:
     """Start endpoint, monitor and supervisor, on loopback unless told otherwise."""
     with running(as_json=json, verbose=verbose) as out:
-        from tenfold_jobs.up import start_keeper
+        from tenfold_jobs.up import start_keeper, startup_line
 
         record = start_keeper(
             projects,
@@ -72,7 +72,7 @@ def up(
         out.result(
             record,
             [f"{name}: {url}/predict  (docs: {url}/docs)" for name, url in record["urls"].items()]
-            + ["stop with: tenfold down"],
+            + [startup_line(record["startup_s"]), "stop with: tenfold down"],
         )
 
 
