@@ -30,9 +30,10 @@ What was looked at in the pinned version, and what a contract test holds:
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
   It then knows of no application for a moment and Ray's configuration answers 404, which clients
   take for final; the wrapper makes it 503.
-- HAProxy waits for an answer without end by default: one from a replica that hangs came never. And
-  while there is no replica, Ray sends its requests to a proxy in Python that holds them until there
-  is one, were it minutes; without it HAProxy answers 503 at once.
+- HAProxy waits for an answer without end by default: one from a replica that hangs came never.
+- While there is no replica, Ray sends its requests to a proxy in Python that holds them until there
+  is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
+  none. The wrapper bounds how long requests are held.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ _AWAY = "no replica answered in time; ask again in a second"
 _LOST = "the replica went away before it answered; ask again in a second"
 _ANSWER_S = 60
 """How long an answer may take: one to a million rows takes 15."""
-_SILENT = f"the replica did not answer within {_ANSWER_S} s; send fewer rows at a time"
+_HOLD_S = 10
+"""How long a request may wait for a replica where there is none: one is back after some five."""
+_SILENT = "no answer came in time; ask again in a second, or send fewer rows at a time"
 
 MAX_ONGOING = 64
 """Requests in one replica at a time: it scores one, the others send their bodies."""
@@ -99,6 +102,11 @@ if [ -n "$config" ]; then
     -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
     -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
     -f "$0.sed" "$config" || exit 1
+  # No replica: those that ask are held by Ray's fallback, for so long and no longer.
+  if ! grep '^ *server ' "$config" | grep -qv ' backup$'; then
+    sed -i '/^ *http-reuse always$/a\\    http-request set-timeout server {hold_s}s' "$config" ||
+      exit 1
+  fi
 fi
 exec {orphan_dies}{binary} "$@"
 """
@@ -133,8 +141,6 @@ b
 x
 }}
 /^backend /,/^listen /{{
-# Without a replica Ray's fallback keeps who asks waiting for as long as there is none.
-/^ *server .* backup$/d
 s/^( *server [^ ]+ [^ ]+ check)( observe .*)?$/\\1 maxconn {MAX_ONGOING}\\2/
 /^ *http-reuse always$/a\\
     acl too_many queue ge {_MAX_WAITING}\\
@@ -196,6 +202,7 @@ def write_haproxy_wrapper(path: Path, *, binary: str) -> None:
     setpriv = shutil.which("setpriv")
     text = _WRAPPER.format(
         binary=shlex.quote(binary),
+        hold_s=_HOLD_S,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
     )
     write_atomic(path.with_name(f"{path.name}.sed"), _CHANGES.encode(), mode=0o600)

@@ -131,28 +131,26 @@ def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(two: Serv
     assert last <= 10  # 8 on quiet cores
 
 
-def test_the_only_replica_killed_is_a_503_and_soon_back(lone: Served) -> None:
-    """F2: nobody hangs, nobody gets a wrong answer. Killed for eight seconds as often as it comes.
-
-    Started again it takes five more on two quiet cores.
-    """
-    right, clients = right_scores(lone), Clients(lone.port, ASKED, pause_s=0.005)
+def test_the_only_replica_killed_keeps_nobody_hanging_and_is_soon_back(lone: Served) -> None:
+    """F2, and nobody gets a wrong answer. Killed for twelve seconds as often as it comes: who asks
+    is held for ten and then told to come back."""
+    right, clients = right_scores(lone), Clients(lone.port, ASKED, pause_s=0.005, timeout_s=60)
     with clients.asking():
         began = time.monotonic()
-        while time.monotonic() - began < 8:
+        while time.monotonic() - began < 12:
             for victim in lone.replicas():
                 kill(victim)
             time.sleep(0.1)
         ended = time.monotonic()
         eventually(lone.answers, within_s=40)
         so_far = len(clients.all)
-        clients.wait_for(lambda: len(clients.all) > so_far + 100, within_s=20)
+        clients.wait_for(lambda: len(clients.all) > so_far + 100, within_s=40)
     assert wrong(clients.all, right) == []
     failures = clients.failures()
-    last = max(one.until_s for one in failures) - ended
+    back = min(one.until_s for one in clients.all if one.status == 200 and one.until_s > ended)
     slowest = max(one.seconds for one in clients.all)
-    print(f"{clients.statuses()}, back after {last:.1f} s, slowest {slowest:.1f} s")
-    assert {one.status for one in failures} <= {0, 502, 503}, clients.statuses()
+    print(f"{clients.statuses()}, back after {back - ended:.1f} s, slowest {slowest:.1f} s")
+    assert {one.status for one in failures} <= {0, 502, 503, 504}, clients.statuses()
     assert all("unavailable" in one.said for one in failures if one.status)
-    assert slowest < 6  # a request that was on its way waits five seconds for a replica
-    assert last <= 20  # 15 on quiet cores
+    assert slowest < 20  # ten, and what a request lost on the killed one before
+    assert back - ended <= 20  # 15 on quiet cores

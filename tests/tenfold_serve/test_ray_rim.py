@@ -184,6 +184,13 @@ def test_the_real_program_takes_what_the_wrapper_makes(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     servers = [line for line in config.read_text().splitlines() if line.startswith("    server")]
     assert [re.findall("maxconn [0-9]+", line) for line in servers] == [
-        [f"maxconn {MAX_ONGOING}"],
-        [f"maxconn {MAX_ONGOING}"],
-    ]
+        [f"maxconn {MAX_ONGOING}"], [f"maxconn {MAX_ONGOING}"], [],
+    ]  # fmt: skip
+    assert "set-timeout" not in config.read_text()
+    alone = "\n".join(line for line in CONFIG.splitlines() if "server R" not in line) + "\n"
+    config.write_text(alone)
+    done = subprocess.run(
+        [str(wrapper), "-c", "-f", str(config)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert config.read_text().count("http-request set-timeout server 10s") == 1
