@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -502,22 +503,24 @@ def test_a_full_queue_is_answered_at_once_with_when_to_come_back(running: Runnin
     body = json.dumps({"rows": ROWS[:1]}).encode()
     lines = [http.client.HTTPConnection("127.0.0.1", running.port, timeout=30) for _ in range(350)]
     headers = {"content-type": "application/json"}
-    os.kill(replica, signal.SIGSTOP)
-    try:
+    with ExitStack() as opened:
         for line in lines:
-            line.request("POST", "/mixed/predict", body, headers)
-        eventually(lambda: len(ready(lines)) == 30, within_s=2)
-    finally:
-        os.kill(replica, signal.SIGCONT)
-    statuses: Counter[int] = Counter()
-    for line in lines:
-        answer = line.getresponse()
-        text = answer.read()
-        statuses[answer.status] += 1
-        if answer.status == 429:
-            assert answer.headers["retry-after"] == "1"
-            assert json.loads(text)["error"]["law"] == "busy"
-        line.close()
+            opened.callback(line.close)
+        os.kill(replica, signal.SIGSTOP)
+        try:
+            for line in lines:
+                line.request("POST", "/mixed/predict", body, headers)
+            eventually(lambda: len(ready(lines)) == 30, within_s=4)
+        finally:
+            os.kill(replica, signal.SIGCONT)
+        statuses: Counter[int] = Counter()
+        for line in lines:
+            answer = line.getresponse()
+            text = answer.read()
+            statuses[answer.status] += 1
+            if answer.status == 429:
+                assert answer.headers["retry-after"] == "1"
+                assert json.loads(text)["error"]["law"] == "busy"
     assert statuses == {200: 320, 429: 30}
     assert running.answering() == 1
 
