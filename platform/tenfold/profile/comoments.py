@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,6 @@ __all__ = ["MAX_COMOMENTS", "CoMoments"]
 MAX_COMOMENTS = 200
 """Most columns: four matrices of 200 x 200 are 1.3 MB, and a heat map of more is unreadable."""
 
-
-_Kind = TypeVar("_Kind", np.float64, np.bool_)
 
 _STRIP = 4
 _ROWS = 4096
@@ -127,13 +124,14 @@ def _where_present(values: Floats, missing: Mask) -> tuple[Floats, Floats, Float
     own = n_rows - missing.sum(axis=1)
     total = values.sum(axis=1)
     total_squares = np.array([np.sum(column * column) for column in values])
-    by_row, missing_by_row = _transposed(values), _transposed(missing)  # for short jumps below
+    bits = np.packbits(missing, axis=1)
+    by_row = _transposed(values)  # for short jumps below
     for j, away in enumerate(missing):
         few = 2 * own[j] >= n_rows
         rows = np.flatnonzero(away if few else ~away)
         there = by_row[rows]
-        held = len(rows) - missing_by_row[rows].sum(axis=0)
-        n[:, j] = own - held if few else held
+        both_missing = np.bitwise_count(bits & bits[j]).sum(axis=1, dtype=np.int64)
+        n[:, j] = own[j] - (n_rows - own) + both_missing
         found = there.sum(axis=0)
         found_squares = np.multiply(there, there, out=there).sum(axis=0)
         sums[:, j] = total - found if few else found
@@ -141,8 +139,8 @@ def _where_present(values: Floats, missing: Mask) -> tuple[Floats, Floats, Float
     return n, sums, squares
 
 
-def _transposed(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
-    out = np.empty(values.shape[::-1], dtype=values.dtype)
+def _transposed(values: Floats) -> Floats:
+    out = np.empty(values.shape[::-1])
     for start in range(0, len(out), _ROWS):
         out[start : start + _ROWS] = values[:, start : start + _ROWS].T
     return out

@@ -35,8 +35,8 @@ Ints = npt.NDArray[np.int64]
 _MANTISSA_BITS = 52
 _TABLE_LEVEL = 46
 """From this level on all cells fit a table of 2 MB."""
-_COUNT_BITS = 20
-"""A table to count in has up to four times a million places: those of both signs."""
+_COUNT_BITS = 18
+"""A table to count in has up to a million places, those of both signs: 8 MB."""
 _LARGEST = np.finfo(np.float64).max
 
 

@@ -231,6 +231,4 @@ class Missing(Op):
 
 def _bound(values: Codes) -> Codes:
     """Bring values into the range of float32, in place; NaN stays."""
-    np.minimum(values, MAX_FLOAT32, out=values)
-    np.maximum(values, -MAX_FLOAT32, out=values)
-    return values
+    return np.clip(values, -MAX_FLOAT32, MAX_FLOAT32, out=values)
