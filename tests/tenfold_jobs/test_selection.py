@@ -16,7 +16,11 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold_jobs.train import TrainRecord, run_train
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("ray_session"),
+    pytest.mark.timeout(300),
+]
 
 N_SIGNAL, N_NOISE, N_ROWS = 20, 200, 4_000
 SCORE_NOISE = 0.01
