@@ -17,10 +17,10 @@ process. ``flat_X_vs_Y`` is the cost of a row at size X over that at Y.
 What profiling found, and what it became (us a row of 24 or 25 columns, two cores): the scan wrote
 every float as text (47 to 1.5); near links grouped records where sorted words tell that there are
 none (7 of 35 at 5 M rows); the report searched for every value of two samples where one merge
-does (10 of 35). What is left is spread evenly: at 50 M rows the profiles of the blocks take 5 of
-17, cleaning and reading 3 to 4 each. The driver's peak is the report where a fold has just below a
-million different values a column, the most that is kept as it is: 1.0 GB at 5 M rows, less below
-and above.
+does (10 of 35). At 50 M rows the profiles of the blocks took 5 of 17, cleaning and reading 3 to 4
+each; since then one job scans a whole fold. The driver's peak is the report where a fold has just
+below a million different values a column, the most that is kept as it is: 1.0 GB at 5 M rows, less
+below and above.
 """
 
 from __future__ import annotations
