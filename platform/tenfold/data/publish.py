@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import shutil
@@ -169,8 +168,8 @@ def fold_profile(job: ProfileJob, at: int) -> bytes:
     files = [_run_file(job.folder, place) for place in range(at, job.n_pieces, len(job.folds))]
     merged = files[0].read_bytes()
     for file in files[1:]:
-        runs = (Profile.from_bytes(data) for data in (merged, file.read_bytes()))
-        merged = functools.reduce(Profile.merge, runs).to_bytes()
+        run = Profile.from_bytes(file.read_bytes())
+        merged = Profile.from_bytes(merged).merge(run).to_bytes()
     return merged
 
 
