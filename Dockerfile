@@ -20,6 +20,7 @@ ENV PATH=/opt/tenfold/bin:$PATH \
     RAY_AUTH_MODE=token \
     RAY_SERVE_ENABLE_HA_PROXY=1 \
     RAY_SERVE_THROUGHPUT_OPTIMIZED=1 \
+    RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=tenfold_serve.shortcut:middlewares \
     PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /home/tenfold

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import ray
@@ -28,6 +28,7 @@ from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.exposure import keys_required, listens_on
 from tenfold_serve.grpc_server import GrpcPort
+from tenfold_serve.http import Receive, Scope, Send
 from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.lineups import DEPLOYMENT
@@ -36,6 +37,7 @@ from tenfold_serve.process import ready_to_answer
 from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.scaling import BUSY, BusyMeter
+from tenfold_serve.shortcut import open_shortcut
 from tenfold_serve.spool import new_app, spool_folder
 
 serve = import_serve()
@@ -78,6 +80,16 @@ class AggregatorLink:
         if self._handle is None:
             self._handle = start_aggregator()
         return self._handle
+
+
+class _BehindServe:
+    """The endpoint where Serve adds the request's id to the answer itself."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope, receive, send, echo_id=False)
 
 
 @serve.deployment(
@@ -133,12 +145,12 @@ class EndpointReplica:
             limits=limits_from(args.get("limits") or {}),
             access=self._access,
             grpc=grpc_port_from(args.get("grpc_port")),
-            echo_id=False,  # Serve does, and makes one where the caller sent none
         )
+        open_shortcut(f"/{project}", self._endpoint)
 
-    def __serve_build_asgi_app__(self) -> Endpoint:
-        """What Serve calls for every request."""
-        return self._endpoint
+    def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
+        """What Serve calls for the requests that come through its proxy, see `shortcut`."""
+        return _BehindServe(self._endpoint)
 
     async def reconfigure(self, user_config: object) -> None:
         """Swap models in a thread, while requests go on. Never raises."""

@@ -7,17 +7,17 @@ two busy cores could show (7,000-7,800 against 6,900-7,800 requests/s, 16 connec
 Hot path: read, parse, validate, score, answer, one append (`tenfold_serve.doors.scoring`). Anything
 that is shown to people (OpenAPI, docs) is made once per model.
 
-Where the replica's time goes (py-spy, samples that hold the interpreter, one row of 20 numbers, 16
-connections; of what Serve did besides, `ray_rim` took out the log lines and the priority):
+Where the replica's time goes (py-spy, samples that hold the interpreter, one row of 20 numbers,
+2,500 requests/s through HAProxy; Serve's own wrapper, a quarter of it before, is gone around, see
+`tenfold_serve.shortcut`):
 
 ====  ========================================================================================
- 26 %  Serve's wrapper around the application: metadata, two ids, contexts, metrics
- 22 %  writing to the socket: uvicorn writes head and body apart, two system calls an answer
- 17 %  the predictor: validate and encode 4, preprocess 4, ONNX 5 (and more without it), values
- 10 %  uvicorn reading and parsing, the loop
-  9 %  this module: route, limits, keys, totals
- 13 %  JSON in 3 and out 4, ids 3, body 1, sending 3
-  3 %  the recorder's thread, Serve's own metrics
+ 24 %  the system call that writes the answer
+ 22 %  the predictor: validate and encode 5, preprocess 5, ONNX 6, values 3
+ 20 %  uvicorn and the loop: parse the request, a task, head and checks of the answer
+ 19 %  this module and the doors: route, limits, keys, body, totals
+ 12 %  JSON in 3 and out 6, ids 3
+  3 %  the recorder's thread
 ====  ========================================================================================
 """
 
@@ -114,7 +114,6 @@ class Endpoint:
         limits: what one request may ask for.
         access: who may come in; everybody by default.
         grpc: where the gRPC door listens while the application runs; None for nowhere.
-        echo_id: whether answers carry the request's id; not where the server adds it itself.
     """
 
     def __init__(
@@ -129,7 +128,6 @@ class Endpoint:
         limits: EndpointLimits | None = None,
         access: Access | None = None,
         grpc: GrpcPort | None = None,
-        echo_id: bool = True,
     ) -> None:
         self.project = project
         self._board = board
@@ -141,7 +139,6 @@ class Endpoint:
         self._access = access or Access()
         self._log = RequestLog()
         self._request_ids = RequestIds()
-        self._echo_id = echo_id
         self._shown: tuple[Arm, bytes, bytes] | None = None
         self._scoring = Scoring(
             project,
@@ -164,10 +161,19 @@ class Endpoint:
             "/metrics": _Route("/metrics", "GET", "operate", self._metrics_page),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI entrance."""
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, *, echo_id: bool = True
+    ) -> None:
+        """The ASGI entrance.
+
+        Args:
+            scope: what is asked for.
+            receive: where the body comes from.
+            send: where the answer goes.
+            echo_id: whether it carries the request's id; not where a server adds it itself.
+        """
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            await self._serve(scope, receive, send, echo_id=echo_id)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send, self._grpc)
         else:
@@ -182,7 +188,7 @@ class Endpoint:
         )
         return GrpcServer(door, where, max_body_bytes=self._limits.max_body_bytes)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, echo_id: bool) -> None:
         start = time.perf_counter()
         headers = dict(scope["headers"])
         limits = self._limits
@@ -220,7 +226,7 @@ class Endpoint:
             answer,
             receive,
             send,
-            request_id=request.id if self._echo_id else b"",
+            request_id=request.id if echo_id else b"",
             head=scope["method"] == "HEAD",
         )
 

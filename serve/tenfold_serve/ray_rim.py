@@ -54,6 +54,7 @@ from tenfold.canonical import write_atomic
 from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK
 from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
 from tenfold.errors import ClusterError, UserError
+from tenfold_serve.shortcut import CALLBACK
 
 __all__ = [
     "MAX_ONGOING",
@@ -225,6 +226,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
         # One that was silent for 12 s is not asked to finish in 10 more.
         "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_any_free_port()),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         **CLOSED_EXPORTERS,

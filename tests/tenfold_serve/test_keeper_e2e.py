@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,6 +236,12 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
     assert "timeout client 60s" in config.read_text()
 
 
+def test_requests_go_around_what_serve_wraps_about_an_application(running: Running) -> None:
+    hurried = {"x-request-timeout-seconds": "0.000001"}  # Serve's wrapper would answer 408
+    reply = httpx.post(f"{running.url}/predict", json={"rows": ROWS[:1]}, headers=hurried)
+    assert (reply.status_code, len(reply.headers.get_list("x-request-id"))) == (200, 1)
+
+
 def test_a_hundred_megabytes_get_a_413(running: Running) -> None:
     client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
     try:
@@ -296,11 +302,10 @@ def listening_sockets(pids: list[int]) -> list[tuple[str, int, str]]:
     """Address, port and command of every listening TCP socket of the processes."""
     owners = {}
     for pid in pids:
-        for handle in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                owners[str(handle.readlink())] = pid
-            except OSError:
-                continue
+        with suppress(OSError):  # it is over
+            for handle in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    owners[str(handle.readlink())] = pid
     found = []
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
