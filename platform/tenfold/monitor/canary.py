@@ -1,0 +1,311 @@
+"""The guard of a canary: evidence that it is worse than the champion, and what to do about it.
+
+Three channels, each with a third of the allowed chance of a false alarm, which holds for the whole
+life of a canary however often one looks (`ChangeMixture`, `tenfold.monitor.rivals`):
+
+``failures``
+    requests that failed, against the champion's in the same time.
+``latency``
+    requests that took the model over 5 ms to 1 s for what one row costs, in seven grades.
+``scores``
+    a shift of its scores that nothing innocent explains. Three nulls are bet against, and all three
+    must fall: the scores stand where they stood offline, by its own reference (*the model is as it
+    was*); its scores are the champion's, on the same rows (*both say the same*); it has moved
+    within its reference as the champion has within its own, on the same rows (*the rows moved*). So
+    neither drift, which moves both, nor a difference that both had offline takes a canary back. As
+    one of the three is true of a good canary, the chance that all fall is at most that of one.
+
+`CanaryWatch` accumulates, `judge` decides; both are pure, and a journaled `CanaryEvidence` can be
+judged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenfold.monitor.arms import SLOW_EDGES_S, ArmTotals
+from tenfold.monitor.evidence import ChangeMixture
+from tenfold.monitor.levels import MAX_LEVELS, ScoreLevels
+from tenfold.monitor.policy import Action, Decision
+from tenfold.monitor.rivals import ALTERNATIVES, LAMBDA_SHARES, mean_bets, rival_bets
+
+__all__ = ["CANARY_CHANNELS", "CanaryEvidence", "CanaryWatch", "Channel", "judge"]
+
+CANARY_CHANNELS = ("failures", "latency", "scores")
+
+FALSE_ROLLBACK = 0.01
+"""Chance that a canary that is no worse is ever taken back, over all channels together."""
+
+FAILURE_SLACK = 0.005
+"""Share of requests that a canary may fail beyond the champion's, and is still no worse."""
+
+SLOW_RATIO, SLOW_SLACK = 2.0, 0.05
+"""A canary may be slow twice as often as the champion, and on a twentieth of the requests more."""
+
+SHIFT_SLACK = 0.1
+"""Share of the rows whose score may cross a level before that is a shift."""
+
+REFERENCE_DEVIATIONS = 1.5
+"""Over the root of a reference's rows: how far its shares may be off (Hoeffding: 1 in 45)."""
+
+_EXPLANATIONS = ("own", "theirs", "rank")
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What one channel knows.
+
+    Attributes:
+        evidence: nats, at most a little above the level.
+        level: nats at which it is proven.
+        champion: the champion's rate since the canary began.
+        challenger: the canary's.
+        named: what the rates are of.
+    """
+
+    evidence: float
+    level: float
+    champion: float
+    challenger: float
+    named: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is at its level."""
+        return self.evidence >= self.level
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryEvidence:
+    """All that a decision about a canary depends on.
+
+    Attributes:
+        champion: version.
+        challenger: version of the canary.
+        requests: of both arms since the canary began.
+        channels: by a name of `CANARY_CHANNELS`.
+        enabled: whether the project lets the guard act.
+    """
+
+    champion: int
+    challenger: int
+    requests: tuple[int, int]
+    channels: Mapping[str, Channel]
+    enabled: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evidence as JSON values, for the journal."""
+        return asdict(self) | {"requests": list(self.requests)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> CanaryEvidence:
+        """The inverse of `to_dict`, so that a journal row can be judged again."""
+        channels = {name: Channel(**found) for name, found in value["channels"].items()}
+        made = {**value, "requests": tuple(value["requests"]), "channels": channels}
+        return cls(**made)
+
+
+def judge(evidence: CanaryEvidence) -> Decision:
+    """Whether the canary is taken back.
+
+    >>> bad = Channel(12.0, 9.0, 0.0, 0.25, "requests that fail")
+    >>> found = CanaryEvidence(1, 2, (900, 100), {"failures": bad})
+    >>> decision = judge(found)
+    >>> decision.action.value, decision.version
+    ('rollback', 2)
+    >>> decision.reason
+    'canary 2 is worse than champion 1: requests that fail 25.00 % against 0.00 %'
+    """
+    proven = [channel for channel in evidence.channels.values() if channel.proven]
+    if not proven:
+        return Decision(Action.WAIT, f"canary {evidence.challenger} is not proven worse")
+    told = "; ".join(
+        f"{one.named} {one.challenger:.2%} against {one.champion:.2%}" for one in proven
+    ).replace("%", " %")
+    reason = f"canary {evidence.challenger} is worse than champion {evidence.champion}: {told}"
+    if not evidence.enabled:
+        return Decision(Action.WAIT, f"{reason}; serve.canary_guard is false")
+    return Decision(Action.ROLLBACK, reason, version=evidence.challenger)
+
+
+class CanaryWatch:
+    """Accumulates the evidence about one canary. One owner calls it; it reads no clock.
+
+    Args:
+        champion: levels of the champion's scores; None where it has none.
+        challenger: of the canary's. Scores are watched where both have some and they compare.
+        false_rollback: chance of ever a false rollback.
+    """
+
+    def __init__(
+        self,
+        champion: ScoreLevels | None,
+        challenger: ScoreLevels | None,
+        *,
+        false_rollback: float = FALSE_ROLLBACK,
+    ) -> None:
+        self._levels = _compared(champion, challenger)
+        n_levels = 0 if self._levels is None else len(self._levels[0].values)
+        alpha = false_rollback / len(CANARY_CHANNELS)
+        n_bets = len(ALTERNATIVES)
+        self._failures = ChangeMixture(1, n_bets, alpha=alpha)
+        self._latency = ChangeMixture(len(SLOW_EDGES_S), n_bets, alpha=alpha)
+        self._scores = {
+            name: ChangeMixture(2 * n_levels, len(LAMBDA_SHARES), alpha=alpha)
+            for name in _EXPLANATIONS
+        }
+        self._totals = ArmTotals("champion", 0), ArmTotals("challenger", 0)
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        """Of champion and canary, so far."""
+        return self._totals[0].requests, self._totals[1].requests
+
+    def take(self, champion: ArmTotals, challenger: ArmTotals, *, now_s: float) -> None:
+        """Take what both arms did in the same time.
+
+        Args:
+            champion: its totals of that time.
+            challenger: the canary's.
+            now_s: its end, seconds since 1970.
+        """
+        before = self._totals[0]
+        requests = np.array([champion.requests, challenger.requests])
+        self._failures.advance(
+            rival_bets(
+                np.array([[champion.failed], [challenger.failed]]),
+                requests,
+                champion_rate=_rate(np.array([before.failed]), before.requests),
+                ratio=1.0,
+                slack=FAILURE_SLACK,
+            ),
+            now_s=now_s,
+        )
+        self._latency.advance(
+            rival_bets(
+                np.array([champion.slow, challenger.slow]),
+                requests,
+                champion_rate=_rate(np.array(before.slow), before.requests),
+                ratio=SLOW_RATIO,
+                slack=SLOW_SLACK,
+            ),
+            now_s=now_s,
+        )
+        if self._levels is not None and challenger.pairs.rows:
+            self._compare(challenger, *self._levels, now_s=now_s)
+        for total, new in zip(self._totals, (champion, challenger), strict=True):
+            total.add(new)
+
+    def _compare(
+        self, arm: ArmTotals, champion: ScoreLevels, challenger: ScoreLevels, *, now_s: float
+    ) -> None:
+        pairs, n_levels = arm.pairs, len(champion.values)
+
+        def counts(values: list[int]) -> Counts:
+            return np.array(values[:n_levels], dtype=np.int64)
+
+        mine, its = np.array(challenger.shares), np.array(champion.shares)
+        off_mine = REFERENCE_DEVIATIONS / np.sqrt(challenger.n_rows)
+        off_both = off_mine + REFERENCE_DEVIATIONS / np.sqrt(champion.n_rows)
+        own, none = counts(pairs.own), np.zeros(n_levels, dtype=np.int64)
+        # Each explanation both ways: more rows at a level than it says, and fewer.
+        more = {
+            "own": (own, none, mine + off_mine),
+            "theirs": (counts(pairs.theirs_up), counts(pairs.theirs_down), none + 0.0),
+            "rank": (counts(pairs.rank_up), counts(pairs.rank_down), mine - its + off_both),
+        }
+        fewer = {
+            "own": (pairs.rows - own, none, 1.0 - mine + off_mine),
+            "theirs": (counts(pairs.theirs_down), counts(pairs.theirs_up), none + 0.0),
+            "rank": (counts(pairs.rank_down), counts(pairs.rank_up), its - mine + off_both),
+        }
+        for name, mixture in self._scores.items():
+            both = zip(more[name], fewer[name], strict=True)
+            plus, minus, bound = (np.concatenate(parts) for parts in both)
+            bets = mean_bets(plus, minus, pairs.rows, bound=SHIFT_SLACK + bound)
+            mixture.advance(bets, now_s=now_s)
+
+    def channels(self) -> dict[str, Channel]:
+        """What every channel knows now; ``scores`` only where they compare."""
+        champion, challenger = self._totals
+        slow = int(self._latency.log_evidence().argmax()) if self._latency.step else 0
+        found = {
+            "failures": Channel(
+                *_strongest(self._failures),
+                _share(champion.failed, champion.requests),
+                _share(challenger.failed, challenger.requests),
+                "requests that fail",
+            ),
+            "latency": Channel(
+                *_strongest(self._latency),
+                _share(champion.slow[slow], champion.requests),
+                _share(challenger.slow[slow], challenger.requests),
+                f"requests slower than {1000 * SLOW_EDGES_S[slow]:g} ms a row",
+            ),
+        }
+        if self._levels is not None:
+            found["scores"] = self._score_channel(*self._levels)
+        return found
+
+    def _score_channel(self, champion: ScoreLevels, challenger: ScoreLevels) -> Channel:
+        weakest = min(self._scores.values(), key=lambda one: _strongest(one)[0])
+        own, pairs = self._scores["own"], self._totals[1].pairs
+        level = int(own.log_evidence().argmax()) % len(champion.values) if own.step else 0
+        named = f"{challenger.values[level]:.4g}"
+        what = "above" if challenger.ordered else "of class"
+        return Channel(
+            *_strongest(weakest),
+            challenger.shares[level],
+            _share(pairs.own[level], pairs.rows),
+            f"its scores {what} {named}, live and at training,",
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The whole state as JSON values."""
+        return {
+            "failures": self._failures.state(),
+            "latency": self._latency.state(),
+            "scores": {name: found.state() for name, found in self._scores.items()},
+            "totals": [total.to_dict() for total in self._totals],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state of `state`, of the same two models."""
+        self._failures.restore(state["failures"])
+        self._latency.restore(state["latency"])
+        for name, found in self._scores.items():
+            found.restore(state["scores"][name])
+        one, other = (ArmTotals.from_dict(total) for total in state["totals"])
+        self._totals = one, other
+
+
+def _compared(
+    champion: ScoreLevels | None, challenger: ScoreLevels | None
+) -> tuple[ScoreLevels, ScoreLevels] | None:
+    if champion is None or challenger is None or not champion.compares_with(challenger):
+        return None
+    return (champion, challenger) if 0 < len(champion.values) <= MAX_LEVELS else None
+
+
+def _strongest(mixture: ChangeMixture) -> tuple[float, float]:
+    """Evidence of the strongest stream, and the level; no evidence is zero nats."""
+    found = mixture.log_evidence()
+    best = float(found.max()) if found.size and mixture.step else 0.0
+    return (best if np.isfinite(best) else 0.0), mixture.level
+
+
+def _rate(events: Counts, requests: int) -> Floats:
+    """A guess of a rate from what was seen before, without any a hundredth."""
+    return np.asarray((events + 0.01) / (requests + 1.0))
+
+
+def _share(events: int, requests: int) -> float:
+    return events / requests if requests else 0.0

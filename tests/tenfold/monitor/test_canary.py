@@ -1,0 +1,189 @@
+"""The guard of a canary: bad ones are proven within seconds, good ones are left alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tenfold.monitor import Action
+from tenfold.monitor.arms import SLOW_EDGES_S, ArmTotals, Pairs
+from tenfold.monitor.canary import CanaryEvidence, CanaryWatch, Channel, judge
+from tenfold.monitor.levels import MAX_LEVELS, ScoreLevels
+
+SHARES = (0.9, 0.75, 0.5, 0.25, 0.1)
+LEVELS = ScoreLevels(ordered=True, values=tuple(1 - s for s in SHARES), shares=SHARES, n_rows=4000)
+"""Of a model whose scores are evenly spread over [0, 1]."""
+
+Floats = npt.NDArray[np.float64]
+Blocks = Iterator[tuple[ArmTotals, ArmTotals]]
+
+
+def pairs(
+    champion: Floats, canary: Floats, *, mine: ScoreLevels = LEVELS, its: ScoreLevels = LEVELS
+) -> Pairs:
+    """Of scores of both models for the same rows."""
+    own, by_its = mine.asked(canary[:, None]), its.asked(canary[:, None])
+    theirs = its.asked(champion[:, None])
+
+    def counts(found: npt.NDArray[np.bool_]) -> list[int]:
+        return [*found.sum(axis=0).tolist(), *([0] * (MAX_LEVELS - len(its.values)))]
+
+    return Pairs(
+        len(canary), counts(own), counts(by_its & ~theirs), counts(theirs & ~by_its),
+        counts(own & ~theirs), counts(theirs & ~own),
+    )  # fmt: skip
+
+
+def same(rows: Floats) -> Floats:
+    return rows
+
+
+def blocks(
+    n_blocks: int,
+    *,
+    fails: tuple[float, float] = (0.001, 0.001),
+    slow: tuple[float, float] = (0.01, 0.01),
+    champion: Callable[[Floats], Floats] = same,
+    canary: Callable[[Floats], Floats] = same,
+    levels: tuple[ScoreLevels, ScoreLevels] = (LEVELS, LEVELS),
+    seed: int = 0,
+) -> Blocks:
+    """Twenty requests a second, a tenth of them for the canary."""
+    generator = np.random.default_rng(seed)
+    for _ in range(n_blocks):
+        sizes = 18, 1 + int(generator.poisson(1.0))
+        arms = [ArmTotals("champion", 1), ArmTotals("challenger", 2)]
+        for arm, n, bad, late in zip(arms, sizes, fails, slow, strict=True):
+            arm.requests = n
+            arm.failures = {"error": int(generator.binomial(n, bad))}
+            arm.slow = [int(generator.binomial(n, late))] * len(SLOW_EDGES_S)
+        rows = generator.random(sizes[1])
+        arms[1].pairs = pairs(champion(rows), canary(rows), its=levels[0], mine=levels[1])
+        yield arms[0], arms[1]
+
+
+def proven(
+    stream: Blocks, levels: tuple[ScoreLevels | None, ScoreLevels | None] = (LEVELS, LEVELS)
+) -> tuple[int, set[str]] | None:
+    """Seconds until something is proven, and what; None if nothing ever was."""
+    watch = CanaryWatch(*levels)
+    for second, (champion, canary) in enumerate(stream, start=1):
+        watch.take(champion, canary, now_s=float(second))
+        found = {name for name, channel in watch.channels().items() if channel.proven}
+        if found:
+            return second, found
+    return None
+
+
+@pytest.mark.parametrize(
+    ("channel", "stream"),
+    [
+        ("failures", blocks(60, fails=(0.001, 0.2))),
+        ("latency", blocks(60, slow=(0.01, 1.0))),
+        ("scores", blocks(60, canary=lambda rows: 1.0 - 0.1 * rows)),
+        ("scores", blocks(60, canary=lambda rows: 0.2 * rows)),
+    ],
+)
+def test_each_harm_is_proven_within_a_minute_by_its_channel(channel: str, stream: Blocks) -> None:
+    found = proven(stream)
+    assert found is not None and found[1] == {channel}
+
+
+def test_harm_that_begins_later_is_found_too() -> None:
+    def later() -> Blocks:
+        yield from blocks(600)
+        yield from blocks(60, fails=(0.001, 0.4))
+
+    found = proven(later())
+    assert found is not None and 600 < found[0] <= 630
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_good_canaries_stay(seed: int) -> None:
+    assert proven(blocks(200, seed=seed)) is None
+    assert proven(blocks(200, fails=(0.05, 0.05), slow=(0.2, 0.3), seed=seed)) is None
+
+
+def upward(rows: Floats) -> Floats:
+    return 1.0 - 0.2 * rows
+
+
+WIDE = replace(LEVELS, values=tuple(10 * value for value in LEVELS.values))
+HIGH = replace(LEVELS, values=tuple(1.0 - 0.2 * share for share in SHARES))
+
+
+def test_rows_that_move_both_models_alike_take_nobody_back() -> None:
+    assert proven(blocks(200, champion=upward, canary=upward)) is None
+
+
+def test_a_difference_that_both_had_offline_takes_nobody_back() -> None:
+    levels = LEVELS, WIDE
+    stream = blocks(200, canary=lambda rows: 10 * rows, levels=levels)
+    assert proven(stream, levels) is None
+    shifted = blocks(60, canary=lambda rows: 10 * upward(rows), levels=levels)
+    found = proven(shifted, levels)
+    assert found is not None and found[1] == {"scores"}
+
+
+def test_a_canary_made_for_the_rows_that_come_now_stays() -> None:
+    """The champion has drifted away from its reference, the new model is at home."""
+    levels = LEVELS, HIGH
+    stream = blocks(200, champion=lambda rows: 0.2 * rows, canary=upward, levels=levels)
+    assert proven(stream, levels) is None
+
+
+def test_a_canary_that_says_what_the_champion_says_stays() -> None:
+    """Though its own reference is another: the rows have drifted back."""
+    levels = LEVELS, HIGH
+    assert proven(blocks(200, levels=levels), levels) is None
+
+
+def test_scores_that_do_not_compare_are_not_watched() -> None:
+    for levels in ((None, LEVELS), (LEVELS, replace(LEVELS, ordered=False))):
+        watch = CanaryWatch(*levels)
+        for champion, canary in blocks(3, canary=upward):
+            watch.take(champion, canary, now_s=1.0)
+        assert set(watch.channels()) == {"failures", "latency"}
+
+
+def test_a_watch_that_is_carried_over_goes_on() -> None:
+    one, other = CanaryWatch(LEVELS, LEVELS), CanaryWatch(LEVELS, LEVELS)
+    for second, (champion, canary) in enumerate(blocks(20, fails=(0.0, 0.1), canary=upward)):
+        one.take(champion, canary, now_s=float(second))
+        again = CanaryWatch(LEVELS, LEVELS)
+        again.restore(json.loads(json.dumps(other.state())))
+        other = again
+        other.take(champion, canary, now_s=float(second))
+    assert one.channels() == other.channels() and one.requests == other.requests
+
+
+def test_before_the_first_request_nothing_is_known() -> None:
+    channels = CanaryWatch(LEVELS, LEVELS).channels()
+    assert {found.evidence for found in channels.values()} == {0.0}
+    decision = judge(CanaryEvidence(1, 2, (0, 0), channels))
+    assert decision.action is Action.WAIT and decision.version is None
+
+
+def test_a_journaled_decision_is_decided_again() -> None:
+    watch = CanaryWatch(LEVELS, LEVELS)
+    for champion, canary in blocks(40, fails=(0.0, 0.5)):
+        watch.take(champion, canary, now_s=1.0)
+    evidence = CanaryEvidence(1, 2, watch.requests, watch.channels())
+    decision = judge(evidence)
+    assert decision.action is Action.ROLLBACK and decision.version == 2
+    assert judge(CanaryEvidence.from_dict(json.loads(json.dumps(evidence.to_dict())))) == decision
+
+
+def test_a_guard_that_is_off_only_tells() -> None:
+    bad = Channel(9.0, 8.0, 0.0, 1.0, "requests that fail")
+    decision = judge(CanaryEvidence(1, 2, (9, 1), {"failures": bad}, enabled=False))
+    assert decision.action is Action.WAIT
+    assert decision.reason == (
+        "canary 2 is worse than champion 1: requests that fail 100.00 % against 0.00 %; "
+        "serve.canary_guard is false"
+    )
