@@ -129,7 +129,14 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
     if live is None:
         return []
     lines = [f"answers: {', '.join(_arm(arm) for arm in live.get('arms', []))}"]
-    for part in ("aliases_trouble", "logs_trouble", "policy_trouble", "shadow_trouble", "refused"):
+    for part in (
+        "aliases_trouble",
+        "logs_trouble",
+        "policy_trouble",
+        "shadow_trouble",
+        "guard_trouble",
+        "refused",
+    ):
         if live.get(part):
             lines.append(f"trouble: {live[part]}")
     models = live.get("monitor", {}).get("models", {})
@@ -144,12 +151,37 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
             for name, found in model["quality"].items()
             if None not in (found["value"], found["lower"], found["upper"])
         ]
+    lines += _guard_lines(live.get("guard"))
     lines += _shadow_lines(live.get("shadow"))
     dropped = live.get("monitor", {}).get("dropped_rows", 0)
     if dropped:
         lines.append(f"trouble: {dropped} rows were answered and not logged: see the keeper's log")
     if live.get("decision"):
         lines.append(f"policy: {live['decision']['action']}: {live['decision']['reason']}")
+    return lines
+
+
+def _guard_lines(guard: dict[str, Any] | None) -> list[str]:
+    """How a canary stands, and why the last one was taken back."""
+    if not guard:
+        return []
+    lines = []
+    evidence = guard.get("evidence")
+    if evidence:
+        champion, canary = evidence["requests"]
+        lines.append(
+            f"canary version {evidence['challenger']} beside {evidence['champion']}: "
+            f"{canary} requests beside {champion}"
+        )
+        lines += [
+            f"  {found['named'].rstrip(',')}: {found['challenger']:.2%} against "
+            f"{found['champion']:.2%} "
+            f"({name}: {found['evidence']:.1f} of {found['level']:.1f} nats)"
+            for name, found in evidence["channels"].items()
+        ]
+    gone = guard.get("withdrawn")
+    if gone:
+        lines.append(f"canary taken back at {gone['at'][:19]}: {gone['reason']}")
     return lines
 
 

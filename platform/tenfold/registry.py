@@ -177,6 +177,18 @@ class Registry:
             _write_alias(connection, project, alias, version)
             _record(connection, project, alias, "set" if version else "clear", before, version)
 
+    def withdraw(self, connection: Connection, project: str, version: int) -> bool:
+        """Clear the challenger alias if it still is that version, within the caller's transaction.
+
+        Returns:
+            Whether it was.
+        """
+        if _alias(connection, project, CHALLENGER) != version:
+            return False
+        _write_alias(connection, project, CHALLENGER, None)
+        _record(connection, project, CHALLENGER, "withdraw", version, None)
+        return True
+
     def rollback(self, project: str) -> Version:
         """Point the champion to the version that the current one replaced.
 

@@ -17,6 +17,8 @@ from tenfold.state import State
 __all__ = [
     "Canary",
     "Shadow",
+    "canary_body",
+    "canary_key",
     "columns_not_asked",
     "read_canary",
     "read_shadow",
@@ -65,7 +67,7 @@ class Shadow:
 
 def read_canary(state: State, project: str) -> Canary | None:
     """The share that was given last; None if none ever was."""
-    body = state.get_checkpoint(_key(project))
+    body = state.get_checkpoint(canary_key(project))
     return None if body is None else Canary(**json.loads(body))
 
 
@@ -77,7 +79,7 @@ def write_canary(state: State, project: str, canary: Canary) -> None:
     """
     if not 0 <= canary.percent <= 100:
         raise ValueError(f"a share is 0 to 100 percent, not {canary.percent}")
-    state.put_checkpoint(_key(project), canonical_json(asdict(canary)))
+    state.put_checkpoint(canary_key(project), canary_body(canary))
 
 
 def read_shadow(state: State, project: str) -> Shadow | None:
@@ -116,5 +118,11 @@ def columns_not_asked(champion: Schema, challenger: Schema) -> str:
     )
 
 
-def _key(project: str) -> str:
+def canary_key(project: str) -> str:
+    """Where a share is kept in the state database."""
     return f"canary/{project}"
+
+
+def canary_body(canary: Canary) -> bytes:
+    """As it is kept; equal shares are equal bytes."""
+    return canonical_json(asdict(canary))

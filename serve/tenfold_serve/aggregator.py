@@ -113,8 +113,8 @@ class Aggregator:
 
         Args:
             project: name of the project.
-            facts: ``arms``, ``decisions``, ``retrains``, ``retrain_running``, ``prepared`` and
-                ``quarantined`` of `ProjectView`.
+            facts: ``arms``, ``decisions``, ``retrains``, ``retrain_running``, ``prepared``,
+                ``quarantined``, ``shadow`` and ``guard`` of `ProjectView`.
         """
         hub = self._hub(project)
         hub.answer_with(int(arm["version"]) for arm in facts.get("arms", ()))
@@ -132,6 +132,8 @@ class Aggregator:
             monitors=list(snapshot["models"].values()),
             requests=snapshot["requests"],
             dropped_rows=snapshot["dropped_rows"],
+            counted=snapshot["arms"],
+            score_ranks=snapshot["score_ranks"],
             **self._facts.get(hub.project, {}),
         )
 

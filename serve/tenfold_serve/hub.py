@@ -12,9 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from tenfold.artifact import Manifest
 from tenfold.errors import DataError
 from tenfold.monitor import (
+    CountsMessage,
     Joined,
     Label,
     LabelJoiner,
@@ -25,6 +29,8 @@ from tenfold.monitor import (
     Predicted,
     Reference,
 )
+from tenfold.monitor.arms import ArmTotals
+from tenfold.monitor.levels import score_ranks
 from tenfold.monitor.messages import SeenMessages
 from tenfold_serve.recorder import Report
 
@@ -100,6 +106,9 @@ class Hub:
         self._latency_sum_s = 0.0
         self._dropped_rows = 0
         self._misfits = 0
+        self._arms: OrderedDict[str, ArmTotals] = OrderedDict()  # the one told last stands last
+        self._life = 0
+        self._score_cells: dict[int, npt.NDArray[np.int64]] = {}
 
     @property
     def has_index(self) -> bool:
@@ -141,6 +150,7 @@ class Hub:
         states = {}
         for old in gone:
             del self._models[old]
+            self._score_cells.pop(old, None)
             states[old] = self._monitors.pop(old).state()
         return states
 
@@ -155,7 +165,8 @@ class Hub:
             if message.version not in self._monitors:
                 raise DataError(f"version {message.version} of {self.project!r} is not watched yet")
         for message in report.counts:
-            self._monitors[message.version].observe(message)
+            if self._monitors[message.version].observe(message):
+                self._rank(message)
         if not self._seen.is_new(report.replica, report.epoch, report.seq):
             return False
         self._dropped_rows += report.dropped_rows
@@ -167,6 +178,8 @@ class Hub:
         pairs = zip(self._latency_cells, cells, strict=True)
         self._latency_cells = [old + new for old, new in pairs]
         self._latency_sum_s += report.requests["latency_sum_s"]
+        for told in report.arms:
+            self._add_arm(ArmTotals.from_dict(told))
         return True
 
     def feed(
@@ -224,6 +237,9 @@ class Hub:
                 "latency_sum_s": self._latency_sum_s,
             },
             "dropped_rows": self._dropped_rows,
+            "arms": [total.to_dict() for total in self._arms.values()],
+            "life": self._life,
+            "score_ranks": self._ranks(),
             "misfit_labels": self._misfits,
             "waiting_labels": self._joiner.n_waiting,
             "indexed_predictions": self._joiner.n_predictions,
@@ -246,6 +262,13 @@ class Hub:
             "latency_cells": self._latency_cells,
             "latency_sum_s": self._latency_sum_s,
             "dropped_rows": self._dropped_rows,
+            "arms": [total.to_dict() for total in self._arms.values()],
+            "life": self._life,
+            "score_cells": {
+                str(version): cells.tolist()
+                for version, cells in self._score_cells.items()
+                if version in self._monitors
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -256,6 +279,38 @@ class Hub:
         self._latency_cells = list(state["latency_cells"])
         self._latency_sum_s = float(state["latency_sum_s"])
         self._dropped_rows = int(state["dropped_rows"])
+        # Older than what was told of it before: whoever takes differences starts again.
+        self._life = int(state.get("life", 0)) + 1
+        for told in state.get("arms", ()):
+            self._add_arm(ArmTotals.from_dict(told))
+        self._score_cells = {
+            int(version): np.array(cells, dtype=np.int64)
+            for version, cells in state.get("score_cells", {}).items()
+        }
+
+    def _rank(self, message: CountsMessage) -> None:
+        bins = self._models[message.version].reference.bins
+        if bins.score is not None:
+            cells = bins.split(message.counts)[-1]
+            before = self._score_cells.get(message.version)
+            fits = before is not None and before.shape == cells.shape
+            self._score_cells[message.version] = before + cells if fits else cells.copy()
+
+    def _ranks(self) -> dict[str, Any]:
+        """By watched version, see `score_ranks`."""
+        found = {
+            str(version): score_ranks(model.reference, self._score_cells[version])
+            for version, model in self._models.items()
+            if version in self._score_cells
+        }
+        return {version: ranks for version, ranks in found.items() if ranks is not None}
+
+    def _add_arm(self, more: ArmTotals) -> None:
+        total = self._arms.setdefault(more.key, ArmTotals(more.arm, more.version))
+        total.add(more)
+        self._arms.move_to_end(more.key)
+        while len(self._arms) > _MAX_MODELS:
+            self._arms.popitem(last=False)
 
     def _predicted(self, row: LoggedPrediction) -> Predicted:
         model = self._models.get(row.version)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ import pyarrow as pa
 
 from tenfold.features.columnpath import Columns
 from tenfold.schema import Column, Kind, Schema
+
+if TYPE_CHECKING:
+    from tenfold_serve.arms import Arm
 
 __all__ = [
     "META_FIELDS",
@@ -84,6 +87,8 @@ class Entry(NamedTuple):
         values: what was answered, one per row: classes as strings, or numbers.
         arm: the model that answered.
         at_ms: milliseconds since 1970.
+        seconds: that the model took to read and score the rows.
+        beside: the champion, where a canary answered.
     """
 
     ids: Sequence[str]
@@ -93,6 +98,8 @@ class Entry(NamedTuple):
     values: Sequence[str | float]
     arm: LoggedArm
     at_ms: int
+    seconds: float = 0.0
+    beside: Arm | None = None
 
 
 def entries_table(entries: Sequence[Entry], *, schema: Schema, replica: str) -> pa.Table:

@@ -33,6 +33,7 @@ import pyarrow as pa
 
 from tenfold.errors import ArtifactError, UserError
 from tenfold.monitor import CountsMessage
+from tenfold_serve.arm_counts import ArmBook
 from tenfold_serve.prediction_log import Entry, LoggedArm, segment_tables, write_segment
 from tenfold_serve.spool import segment_name
 
@@ -91,6 +92,7 @@ class Report:
     counts: tuple[CountsMessage, ...]
     requests: dict[str, Any]
     dropped_rows: int
+    arms: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(slots=True)
@@ -190,6 +192,7 @@ class Recorder:
         self.replica = replica
         self.app = app
         self.stats = RequestStats.empty()
+        self.arms = ArmBook()
         self._folder = folder
         self._sink = sink
         self._ring: deque[Entry] = deque()
@@ -295,6 +298,10 @@ class Recorder:
             self._lost_rows += n_rows
             tables = []
         try:
+            self.arms.take(entries)
+        except Exception:
+            log.exception("%d requests were not counted by arm", len(entries))
+        try:
             found = self._counts(entries)
         except Exception:
             log.exception("%d rows were not counted", n_rows)
@@ -373,6 +380,7 @@ class Recorder:
             counts=counts,
             requests=stats.to_dict(),
             dropped_rows=dropped,
+            arms=tuple(self.arms.tell()),
         )
         self._reports += 1
         self._told_dropped += dropped
@@ -386,6 +394,7 @@ class Recorder:
         self._lost_rows += gone.logged_rows
         self._told_dropped -= gone.report.dropped_rows
         self._told = self._told.minus(gone.stats)
+        self.arms.take_back(gone.report.arms)
 
     def _send(self) -> None:
         while self._pending:

@@ -25,6 +25,7 @@ from tenfold.settings import Settings
 from tenfold.traffic import read_canary, read_shadow
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder, LogReader
+from tenfold_serve.guarding import Guarding
 from tenfold_serve.lineups import Wanted, application, arm_of, arms_of
 from tenfold_serve.retraining import Retraining
 from tenfold_serve.shadowing import Shadowing
@@ -66,6 +67,7 @@ class _Watch:
     feeder: Feeder
     retraining: Retraining
     shadowing: Shadowing
+    guarding: Guarding
     newest: NewestSnapshot
     generation: int = 0
     arms: list[dict[str, Any]] = field(default_factory=list)
@@ -128,6 +130,11 @@ class Supervisor:
                     folder=settings.keeper,
                     journal=self._journal,
                 ),
+                Guarding(
+                    project.name,
+                    registry=self._registry,
+                    enabled=project.serve.canary_guard,
+                ),
                 NewestSnapshot(settings, project.name),
             )
             for project, path in projects
@@ -147,6 +154,7 @@ class Supervisor:
     def step(self) -> None:
         """Do what is due now; never raises for one project's trouble."""
         for watch in self._watches.values():
+            self._guarded(watch, "guard", self._guard)  # first: what it takes back goes at once
             self._unsent |= bool(self._guarded(watch, "aliases", self._follow))
         if self._unsent:
             try:
@@ -272,6 +280,14 @@ class Supervisor:
         )
         watch.status["shadow"] = watch.shadowing.status()
 
+    def _guard(self, watch: _Watch) -> None:
+        if len(watch.arms) < 2:
+            watch.guarding.idle()
+        else:
+            snapshot = self._aggregator.snapshot(watch.project.name)
+            watch.guarding.follow(watch.arms, snapshot, now_s=time.time())
+        watch.status["guard"] = watch.guarding.status()
+
     def _weigh(self, watch: _Watch) -> None:
         name = watch.project.name
         ended = watch.retraining.poll()
@@ -306,6 +322,7 @@ class Supervisor:
                 "prepared": watch.newest.facts(),
                 "quarantined": watch.newest.causes(),
                 "shadow": watch.status.get("shadow") or {},
+                "guard": watch.guarding.status(),
             },
         )
 

@@ -268,3 +268,32 @@ def test_a_damaged_keeper_record_is_no_keeper(
     publish_small(promote=True)
     write_atomic(settings.keeper / "keeper.json", b'{"pid": 1}')
     assert collect_status(settings, project="mixed")["keeper"] == {"running": False, "left_over": 0}
+
+
+def test_a_canary_and_why_the_last_one_was_taken_back(
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns
+) -> None:
+    publish_small("adult", promote=True)
+    keeper_runs("adult")
+    found = {"evidence": 2.0, "level": 8.0, "champion": 0.001, "challenger": 0.02}
+    guard = {
+        "evidence": {
+            "champion": 1,
+            "challenger": 3,
+            "requests": [900, 100],
+            "channels": {"failures": {**found, "named": "requests that fail"}},
+        },
+        "withdrawn": {
+            "version": 2,
+            "at": "2031-05-04T13:30:00.000000Z",
+            "reason": "canary 2 is worse than champion 1: requests that fail 5.00 % against 0.00 %",
+        },
+    }
+    write_atomic(settings.keeper / "status.json", canonical_json({"adult": {"guard": guard}}))
+    lines = status_lines(collect_status(settings, project=None))
+    assert "  canary version 3 beside 1: 100 requests beside 900" in lines
+    assert "    requests that fail: 2.00% against 0.10% (failures: 2.0 of 8.0 nats)" in lines
+    assert (
+        "  canary taken back at 2031-05-04T13:30:00: canary 2 is worse than champion 1: requests "
+        "that fail 5.00 % against 0.00 %" in lines
+    )

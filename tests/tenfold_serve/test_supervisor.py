@@ -21,6 +21,7 @@ from tenfold_serve.spool import frame, segment_name, spool_folder
 from tenfold_serve.supervisor import Supervisor
 from tests.tenfold_serve.support import Publish
 from tests.tenfold_serve.test_recorder import entry
+from tests.tenfold_serve.test_supervisor_killed import harm
 
 
 class Host:
@@ -307,3 +308,33 @@ def test_one_parts_trouble_does_not_stop_the_others(scene: Scene, publish: Publi
     assert "logs_trouble" not in status
     assert status["labels"] == {"accepted": 50}
     assert scene.aggregator.snapshot("mixed")["models"]["1"]["labels"] == 50
+
+
+def test_a_canary_that_fails_is_taken_back_in_the_step_that_proves_it(
+    scene: Scene, publish: Publish
+) -> None:
+    publish(0, promote=True)
+    publish(1)
+    scene.registry.set_alias("mixed", "challenger", 2)
+    write_canary(scene.registry.state, "mixed", Canary(2, 30))
+    scene.supervisor.start()
+    scene.supervisor.step()
+    guard = scene.supervisor.status()["mixed"]["guard"]
+    assert guard["decision"]["action"] == "wait" and guard["evidence"]["requests"] == [0, 0]
+    scene.aggregator.take(harm(1))
+    scene.supervisor.step()
+    assert scene.host.arms() == [("champion", 1, 1.0)]
+    assert scene.kinds()[-2:] == ["canary_withdrawn", "swap"]
+    scene.supervisor.step()
+    guard = scene.supervisor.status()["mixed"]["guard"]
+    assert (
+        set(guard) == {"withdrawn"}
+        and "requests that fail 100.00 %" in guard["withdrawn"]["reason"]
+    )
+    page = scene.aggregator.metrics().decode()
+    arm = 'arm="challenger",project="mixed",reason="error",version="2"'
+    assert f"tenfold_arm_failures_total{{{arm}}} 30.0" in page
+    assert (
+        'tenfold_canary_withdrawn_timestamp_seconds{project="mixed",reason="failures",version="2"}'
+        in page
+    )

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from tenfold.artifact import ProbeResult
+from tenfold.monitor.arms import ArmTotals
 from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
-from tenfold.traffic import Canary, write_canary
+from tenfold.traffic import Canary, read_canary, write_canary
+from tenfold.withdrawal import WITHDRAWN
 from tenfold_serve.aggregator import Aggregator
+from tenfold_serve.recorder import Report, RequestStats
 from tenfold_serve.supervisor import Supervisor
 from tests.killing import Bomb, killing
 from tests.tenfold_serve.support import Publish
@@ -109,3 +112,67 @@ def test_old_or_new_and_the_next_one_goes_on(
         assert step < MAX_STEPS
     assert reached == {False, True}
     assert set(probed) == {registry.require("mixed", version).path for version in (1, 2)}
+
+
+def test_a_canary_is_taken_back_once_whoever_is_killed(
+    settings: Settings, project: Project, project_file: Path, publish: Publish
+) -> None:
+    publish(0, promote=True)
+    publish(1)
+    registry = Registry(settings)
+    old, new = [(1, 0.7), (2, 0.3)], [(1, 1.0)]
+    host, aggregator = Host(), Aggregator(settings)
+
+    def probe(_path: Path) -> ProbeResult:
+        return ProbeResult(ok=True, reason="", n_rows=64, seconds=0.1, peak_bytes=1)
+
+    def supervisor() -> Supervisor:
+        made = Supervisor(
+            [(project, project_file)],
+            settings=settings,
+            host=host,
+            aggregator=aggregator,
+            probe_artifact=probe,
+        )
+        made.start()
+        return made
+
+    def journaled() -> int:
+        return len(registry.state.journal.tail("mixed", 999, kind=WITHDRAWN))
+
+    reached = set()
+    for step in itertools.count(1):
+        registry.set_alias("mixed", "challenger", 2)
+        write_canary(registry.state, "mixed", Canary(2, 30))
+        running = supervisor()
+        running.step()  # from here on its requests count
+        assert host.told[-1] == old
+        aggregator.take(harm(step))
+        n_before = journaled()
+        host.told.clear()
+        with killing(step) as bomb:
+            host.bomb = bomb
+            running.step()
+        host.bomb = None
+        assert all(told in (old, new) for told in host.told), (step, host.told)
+        reached.add(journaled() > n_before)
+        again = supervisor()
+        for _ in range(2):
+            again.step()
+        assert host.told[-1] == new and journaled() == n_before + 1
+        assert read_canary(registry.state, "mixed") == Canary(2, 0)
+        assert registry.alias("mixed", "challenger") is None
+        if not bomb.went_off:
+            break
+        assert step < MAX_STEPS
+    assert reached == {False, True}
+
+
+def harm(number: int) -> Report:
+    """A second in which the canary fails every request."""
+    arms = [
+        ArmTotals("champion", 1, requests=70),
+        ArmTotals("challenger", 2, requests=30, failures={"error": 30}),
+    ]
+    told = tuple(arm.to_dict() for arm in arms)
+    return Report("mixed", "r", 1, number, (), RequestStats.empty().to_dict(), 0, told)

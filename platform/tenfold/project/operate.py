@@ -78,6 +78,10 @@ class Serve(Section):
     """Port of the Open Inference Protocol over gRPC, this project's own; none by default: HTTP
     carries the same protocol, and a port is one more door to watch."""
 
+    canary_guard: bool = True
+    """Whether a canary that is proven worse than the champion (failures, latency, scores) is taken
+    back by itself; without, the evidence is only shown."""
+
 
 class Monitor(Section):
     """How the live stream is judged."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from tenfold.canonical import canonical_json
 from tenfold.state import tables
@@ -32,8 +33,21 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def append(self, project: str, kind: str, body: dict[str, Any]) -> int:
+    def append(
+        self,
+        project: str,
+        kind: str,
+        body: dict[str, Any],
+        *,
+        within: Connection | None = None,
+    ) -> int:
         """Write one row, durable when this returns.
+
+        Args:
+            project: whose.
+            kind: names the decision.
+            body: its evidence.
+            within: the caller's transaction, which then makes it durable.
 
         Raises:
             ValueError: the body holds NaN or an infinity.
@@ -44,7 +58,7 @@ class Journal:
             "kind": kind,
             "body": canonical_json(body).decode(),
         }
-        with self._engine.begin() as connection:
+        with self._engine.begin() if within is None else nullcontext(within) as connection:
             result = connection.execute(insert(tables.journal).values(**row))
             key = result.inserted_primary_key
         return int(key[0]) if key else 0

@@ -179,6 +179,68 @@ PANELS: tuple[PanelSpec, ...] = (
         unit="cps",
     ),
     PanelSpec(
+        "Canary",
+        "Requests by arm",
+        {
+            f"rate({_sel('tenfold_arm_requests_total')}[1m])": "{{project}} v{{version}} {{arm}}",
+        },
+        unit="reqps",
+    ),
+    PanelSpec(
+        "Canary",
+        "Failures by arm and reason",
+        {
+            f"rate({_sel('tenfold_arm_failures_total')}[1m])": (
+                "{{project}} v{{version}} {{arm}} {{reason}}"
+            ),
+        },
+        unit="reqps",
+        description="The model's own: it raised, refused, answered no number or was late. What a "
+        "canary fails the champion answers.",
+    ),
+    PanelSpec(
+        "Canary",
+        "Seconds of the model, 95th percentile",
+        {
+            "histogram_quantile(0.95, sum by (project, version, arm, le) "
+            f"(rate({_sel('tenfold_arm_latency_seconds_bucket')}[5m])))": (
+                "{{project}} v{{version}} {{arm}}"
+            ),
+        },
+        unit="s",
+        description="Reading and scoring, not waiting: arms of a replica wait for each other.",
+    ),
+    PanelSpec(
+        "Canary",
+        "Mean rank of the scores",
+        {
+            f"rate({_sel('tenfold_arm_score_rank_sum')}[5m]) "
+            f"/ rate({_sel('tenfold_arm_score_rank_count')}[5m])": "{{project}} v{{version}}",
+        },
+        unit="percentunit",
+        description="Among the model's own scores at training: one half is no shift.",
+    ),
+    PanelSpec(
+        "Canary",
+        "Evidence that it is worse, in nats",
+        {
+            _sel("tenfold_canary_evidence_log"): "{{project}} v{{version}} {{channel}}",
+            _sel("tenfold_canary_threshold_log"): "{{project}} v{{version}} {{channel}} level",
+        },
+        description="At the level the canary is taken back.",
+    ),
+    PanelSpec(
+        "Canary",
+        "Taken back",
+        {
+            f"1000 * {_sel('tenfold_canary_withdrawn_timestamp_seconds')}": (
+                "{{project}} v{{version}} {{reason}}"
+            ),
+        },
+        unit="dateTimeFromNow",
+        kind="stat",
+    ),
+    PanelSpec(
         "Shadow",
         "Rows in shadow",
         {

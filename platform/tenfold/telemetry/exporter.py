@@ -7,7 +7,7 @@ loses nothing, and no gauge goes stale between two settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tenfold.telemetry.arms import Series, add_arm_histograms, arm_series, guard_series
 from tenfold.telemetry.names import METRICS, MetricType
 
 __all__ = ["CONTENT_TYPE", "MAX_FEATURES", "ProjectView", "TenfoldCollector", "render"]
@@ -31,8 +32,6 @@ MAX_FEATURES = 200
 
 MAX_SOURCES = 20
 """Label sources with a series of their own; a source is a client's word."""
-
-Series = Iterator[tuple[str, tuple[str, ...], float]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,10 @@ class ProjectView:
         shadow: what is known of the challenger in shadow: ``version``, ``state``, ``failures`` and,
             once it runs, ``rows``, ``dropped_rows``, ``refused_rows``, ``disagreement``, ``row_s``
             and ``paired``; empty without one.
+        counted: totals by arm, `tenfold.monitor.arms.ArmTotals.to_dict` each.
+        score_ranks: by version, `tenfold.monitor.levels.score_ranks`.
+        guard: of a canary: ``evidence`` with its ``channels``; of the last that was taken back:
+            ``withdrawn``; empty before the first canary.
     """
 
     project: str
@@ -69,6 +72,9 @@ class ProjectView:
     prepared: Mapping[str, float] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
     shadow: Mapping[str, Any] = field(default_factory=dict)
+    counted: Sequence[Mapping[str, Any]] = ()
+    score_ranks: Mapping[str, Any] = field(default_factory=dict)
+    guard: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TenfoldCollector(Collector):
@@ -88,6 +94,7 @@ class TenfoldCollector(Collector):
             for name, labels, value in _series(view):
                 families[name].add_metric(labels, value)
             _add_latency(families["tenfold_request_latency_seconds"], view)
+            add_arm_histograms(families, view.project, view.counted, view.score_ranks)
         return list(families.values())
 
     def describe(self) -> Iterable[Metric]:
@@ -149,6 +156,8 @@ def _series(view: ProjectView) -> Series:
         yield "tenfold_snapshot_quarantined_by_cause", (project, cause), float(count)
     if view.shadow:
         yield from _shadow_series((project, str(view.shadow["version"])), view.shadow)
+    yield from arm_series(project, view.counted)
+    yield from guard_series(project, view.guard)
     for snapshot in view.monitors:
         yield from _model_series(snapshot)
 

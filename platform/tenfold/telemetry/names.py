@@ -49,6 +49,9 @@ _BY_MODEL = "one per watched version of a project, at most a handful"
 _BY_FEATURE = "at most 200 features per version, the strongest evidence first"
 _BY_SHADOW = "one version per project, while it is in shadow"
 _BY_CHANNEL = "four channels per version"
+_BY_ARM = "at most eight models under one name, those that answered last"
+_BY_CANARY = "three channels of one canary per project"
+_ARM = ("project", "version", "arm")
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...], bounded: str) -> Metric:
@@ -92,6 +95,51 @@ METRICS: tuple[Metric, ...] = (
         "Share of the traffic that an arm gets.",
         ("project", "version", "arm"),
         "one per arm, at most three per project",
+    ),
+    # Arms and the guard of a canary
+    _counter(
+        "tenfold_arm_requests_total",
+        "Requests that a model was asked to answer, those that failed included.",
+        _ARM,
+        _BY_ARM,
+    ),
+    _counter(
+        "tenfold_arm_failures_total",
+        "Requests that a model failed, by reason; of a canary the champion answered most of them.",
+        ("project", "version", "arm", "reason"),
+        "four reasons for each of at most eight models",
+    ),
+    Metric(
+        "tenfold_arm_latency_seconds",
+        MetricType.HISTOGRAM,
+        "Time that a model took to read and score the rows of a request.",
+        _ARM,
+        "one histogram of 13 buckets for each of at most eight models",
+    ),
+    Metric(
+        "tenfold_arm_score_rank",
+        MetricType.HISTOGRAM,
+        "Where scores stand among those that the model gave offline: an even spread is no shift.",
+        ("project", "version"),
+        "one histogram of at most 21 buckets per watched version",
+    ),
+    _gauge(
+        "tenfold_canary_evidence_log",
+        "Evidence that a canary is worse than the champion, in nats.",
+        _CHANNEL,
+        _BY_CANARY,
+    ),
+    _gauge(
+        "tenfold_canary_threshold_log",
+        "Nats at which a canary is taken back; states the bound on false rollbacks.",
+        _CHANNEL,
+        _BY_CANARY,
+    ),
+    _gauge(
+        "tenfold_canary_withdrawn_timestamp_seconds",
+        "When the last canary was taken back, by the channels that proved it worse.",
+        ("project", "version", "reason"),
+        "the last one of a project",
     ),
     # Drift
     _gauge(

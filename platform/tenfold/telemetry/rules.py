@@ -28,6 +28,9 @@ QUARANTINE_RATIO = 0.01
 SHADOW_FAILURES = 2
 """Failures in a quarter of an hour that are no accident."""
 
+WITHDRAWN_S = 3600
+"""So long after a canary was taken back somebody is told: nothing is broken any more."""
+
 LOOP_RETRAINS = 10
 """Retrains in seven days that somebody should know of, well before the policy stops at 20."""
 
@@ -173,6 +176,14 @@ ALERTS: tuple[Alert, ...] = (
         "ticket",
         f"{_WHO}: the challenger in shadow dies or hangs again and again; answers are not touched",
         "do not promote it; the reason is in tenfold status, then: tenfold traffic --shadow off",
+    ),
+    Alert(
+        "TenfoldCanaryTakenBack",
+        f"time() - tenfold_canary_withdrawn_timestamp_seconds < {WITHDRAWN_S}",
+        "ticket",
+        f"{_WHO} was proven worse than the champion by its {{{{ $labels.reason }}}} and "
+        "gets no traffic any more",
+        "read why in tenfold status; mend the model and train again, or roll the share out anew",
     ),
     Alert(
         "TenfoldQuarantineHigh",

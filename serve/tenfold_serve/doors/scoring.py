@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from tenfold.errors import RequestError
 from tenfold.features.codes import Codes
 from tenfold.features.columnpath import Columns
 from tenfold.inference import Prediction
@@ -117,24 +118,62 @@ class Scoring:
         """
         n_rows = payload.n_rows if isinstance(payload, Columns) else len(payload)
         self.check_rows(n_rows)
-        arm = self._choose(self.lineup(), payload, request, version)
+        lineup = self.lineup()
+        arm = self._choose(lineup, payload, request, version)
         if wants.more:
             check_wants(arm.predictor, wants, n_rows)
         if wants.explanation:
             self._explaining.check(arm.predictor)
-        if isinstance(payload, Columns):
-            codes = arm.column_encoder.encode(payload)
-        else:
-            codes = arm.encoder.encode_rows(payload)
-        prediction = arm.predictor.predict_codes(codes)
+        start = time.perf_counter()
+        try:
+            codes, prediction = _score(arm, payload)
+        except Exception as error:  # raised again unless the champion answers
+            seconds = time.perf_counter() - start
+            champion = lineup.arms[0]
+            if arm is champion or version is not None:
+                self._recorder.arms.failed(arm, error, seconds)
+                raise
+            start = time.perf_counter()
+            codes, prediction = self._instead(arm, champion, payload, error, seconds)
+            arm = champion
+        seconds = time.perf_counter() - start
         now_ms = time.time_ns() // 1_000_000
         ids = self._ids.make(n_rows, millis=now_ms)
+        beside = None if arm is lineup.arms[0] else lineup.arms[0]
         self._recorder.offer(
-            Entry(ids, payload, codes, prediction.scores, prediction.values, arm, now_ms)
+            Entry(
+                ids,
+                payload,
+                codes,
+                prediction.scores,
+                prediction.values,
+                arm,
+                now_ms,
+                seconds,
+                beside,
+            )
         )
         told = cautions(arm.schema, codes) if wants.warnings else None
         extras = limits_of(arm.predictor, prediction, wants) if wants.more else None
         return Answered(self.project, arm, prediction, ids, codes, told, extras)
+
+    def _instead(
+        self, canary: Arm, champion: Arm, payload: Payload, error: Exception, seconds: float
+    ) -> tuple[Codes, Prediction]:
+        """What the champion says where a canary fails: nobody is hurt, and the canary is judged.
+
+        Rows that the champion refuses, too, are their sender's fault, and count against nobody.
+        """
+        try:
+            found = _score(champion, payload)
+        except RequestError:
+            raise
+        except Exception as its_own:
+            self._recorder.arms.failed(canary, error, seconds)
+            self._recorder.arms.failed(champion, its_own, 0.0)
+            raise
+        self._recorder.arms.failed(canary, error, seconds, refused=True)
+        return found
 
     async def explained(self, answered: Answered, wants: Wants) -> Answered:
         """The same answer with contributions, if they are asked for.
@@ -225,3 +264,11 @@ class Scoring:
         if isinstance(payload, Columns):
             return (payload.first(self._key_columns),)
         return payload if isinstance(payload[0], Mapping) else ()
+
+
+def _score(arm: Arm, payload: Payload) -> tuple[Codes, Prediction]:
+    if isinstance(payload, Columns):
+        codes = arm.column_encoder.encode(payload)
+    else:
+        codes = arm.encoder.encode_rows(payload)
+    return codes, arm.predictor.predict_codes(codes)

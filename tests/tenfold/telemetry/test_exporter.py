@@ -49,6 +49,25 @@ def test_values_come_from_the_snapshot(views: ModuleType) -> None:
     assert series["tenfold_shadow_row_seconds", (*shadow[:1], ("quantile", "0.99"), *shadow[1:])]
 
 
+def test_arms_and_the_guard_of_a_canary(views: ModuleType) -> None:
+    series = scraped(render([views.full_view()]))
+    canary = (("arm", "challenger"), ("project", "adult"))
+    version = ("version", "4")
+    assert series["tenfold_arm_requests_total", (*canary, version)] == 100
+    failures = "tenfold_arm_failures_total"
+    assert series[failures, (*canary, ("reason", "error"), version)] == 9
+    assert series[failures, (*canary, ("reason", "late"), version)] == 0
+    assert series["tenfold_arm_latency_seconds_count", (*canary, version)] == 100
+    rank, champion = "tenfold_arm_score_rank", (("project", "adult"), ("version", "3"))
+    assert series[f"{rank}_bucket", (("le", "0.5"), *champion)] == 300
+    assert series[f"{rank}_sum", champion] == 300 * 0.25 + 500 * 0.75
+    failing = (("channel", "failures"), ("project", "adult"), version)
+    assert series["tenfold_canary_evidence_log", failing] == 9.0
+    assert series["tenfold_canary_threshold_log", failing] == 8.0
+    gone = (("project", "adult"), ("reason", "failures"), ("version", "2"))
+    assert series["tenfold_canary_withdrawn_timestamp_seconds", gone] == 1.9e9
+
+
 def test_a_shadow_that_never_ran_has_failures_and_no_figures() -> None:
     shadow = {"version": 2, "state": "waiting", "failures": 3}
     series = scraped(render([ProjectView("adult", shadow=shadow)]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tenfold.monitor import (
@@ -14,6 +16,8 @@ from tenfold.monitor import (
     Outcome,
     build_reference,
 )
+from tenfold.monitor.arms import ArmTotals
+from tenfold.monitor.canary import CanaryEvidence, Channel
 from tenfold.telemetry import ProjectView
 
 
@@ -81,4 +85,29 @@ def full_view() -> ProjectView:
             "row_s": {"p50": 0.0001, "p99": 0.0002},
             "paired": {"n_rows": 300, "old": 0.2, "new": 0.1, "lower": 0.02, "upper": 0.18},
         },
+        counted=[counted("champion", 3, failed=0), counted("challenger", 4, failed=9)],
+        score_ranks={"3": {"edges": [0.0, 0.5, 1.0], "cells": [0, 300, 500, 0]}},
+        guard={
+            "evidence": evidence(),
+            "withdrawn": {
+                "version": 2,
+                "at": "2030-03-17T17:46:40.000000Z",
+                "evidence": evidence(),
+            },
+        },
     )
+
+
+def counted(arm: str, version: int, *, failed: int) -> dict[str, Any]:
+    total = ArmTotals(arm, version, requests=100, latency_sum_s=0.5)
+    total.failures = {"error": failed}
+    total.latency_cells[3] = 100
+    return total.to_dict()
+
+
+def evidence() -> dict[str, Any]:
+    channels = {
+        name: Channel(nats, 8.0, 0.0, 0.1, "requests that fail")
+        for name, nats in (("failures", 9.0), ("latency", 1.0), ("scores", -3.0))
+    }
+    return CanaryEvidence(3, 4, (900, 100), channels).to_dict()

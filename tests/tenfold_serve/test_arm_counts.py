@@ -1,0 +1,202 @@
+"""What a replica counts by arm, and who answers when a canary does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenfold.errors import RequestError
+from tenfold.features.columnpath import Columns
+from tenfold.monitor.arms import ArmTotals
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.arm_counts import LATE_S, PAIRS_PER_S, ArmBook
+from tenfold_serve.arms import Arm, ArmBoard, Lineup
+from tenfold_serve.prediction_log import Entry
+from tests.tenfold_serve.doors.test_v2 import inputs
+from tests.tenfold_serve.support import Publish, Rig, board_with, rows
+from tests.tenfold_serve.test_recorder import Ear, entry, make
+
+
+class Broken:
+    """An engine that raises, or answers what is no number."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def predict(self, matrix: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return np.full((len(matrix), 2), np.nan)
+
+
+def broken(arm: Arm, error: Exception | None = None) -> Arm:
+    predictor = type(arm.predictor)(
+        arm.predictor.manifest, preprocessor=arm.predictor.preprocessor, engine=Broken(error)
+    )
+    return dataclasses.replace(arm, predictor=predictor)
+
+
+def canary_board(publish: Publish, *, canary_weight: float = 1.0) -> ArmBoard:
+    one, other = publish(0), publish(1)
+    return board_with(one, other, weights=(1.0 - canary_weight, canary_weight))
+
+
+def replace_arm(board: ArmBoard, place: int, arm: Arm) -> None:
+    arms = list(board.lineup.arms)
+    arms[place] = arm
+    board.lineup = Lineup(tuple(arms), 1, "", board.lineup.weights)
+
+
+def told(rig: Rig) -> dict[str, ArmTotals]:
+    rig.recorder.flush()
+    found = [ArmTotals.from_dict(each) for each in rig.reports[-1].arms]
+    return {total.key: total for total in found}
+
+
+BODY = {"rows": rows(3)}
+
+
+def test_answers_are_counted_by_arm(tmp_path: Path, publish: Publish) -> None:
+    board = canary_board(publish, canary_weight=0.5)
+    rig = Rig(tmp_path / "rig", board)
+    for k in range(40):
+        key = f"k{k}".encode()
+        assert rig.ask("POST", "/predict", BODY, headers=[(b"x-tenfold-key", key)]).status == 200
+    found = told(rig)
+    assert set(found) == {"champion/1", "challenger/2"}
+    assert sum(total.requests for total in found.values()) == 40
+    for total in found.values():
+        assert sum(total.latency_cells) == total.requests and total.failed == 0
+        assert 0 < total.latency_sum_s < 40
+    assert found["champion/1"].pairs.rows == 0
+    canary = found["challenger/2"]
+    assert canary.pairs.rows == min(canary.requests, PAIRS_PER_S)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/mixed/infer"])
+def test_the_champion_answers_what_a_canary_fails(
+    tmp_path: Path, publish: Publish, path: str
+) -> None:
+    board = canary_board(publish)
+    replace_arm(board, 1, broken(board.lineup.arms[1], RuntimeError("no such leaf")))
+    rig = Rig(tmp_path / "rig", board)
+    reply = rig.ask("POST", path, BODY if path == "/predict" else {"inputs": inputs()})
+    assert reply.status == 200, reply.body
+    found = told(rig)
+    assert found["challenger/2"].failures == {"error": 1}
+    assert found["challenger/2"].requests == found["champion/1"].requests == 1
+    assert b"champion" in reply.body and b"challenger" not in reply.body
+
+
+def test_rows_that_only_the_canary_refuses_count_against_it(
+    tmp_path: Path, publish: Publish
+) -> None:
+    board = canary_board(publish)
+    refuse = RequestError("row 0, column 'age': no")
+    replace_arm(board, 1, broken(board.lineup.arms[1], refuse))
+    rig = Rig(tmp_path / "rig", board)
+    assert rig.ask("POST", "/predict", BODY).status == 200
+    assert told(rig)["challenger/2"].failures == {"refused": 1}
+
+
+def test_rows_that_both_refuse_count_against_nobody(tmp_path: Path, publish: Publish) -> None:
+    rig = Rig(tmp_path / "rig", canary_board(publish))
+    assert rig.ask("POST", "/predict", {"rows": [{"age": "old"}]}).status == 400
+    assert told(rig) == {}
+
+
+def test_a_request_that_both_fail_counts_against_both(tmp_path: Path, publish: Publish) -> None:
+    board = canary_board(publish)
+    for place in (0, 1):
+        replace_arm(board, place, broken(board.lineup.arms[place], RuntimeError("no")))
+    rig = Rig(tmp_path / "rig", board)
+    assert rig.ask("POST", "/predict", BODY).status == 500
+    assert {key: total.failures for key, total in told(rig).items()} == {
+        "champion/1": {"error": 1},
+        "challenger/2": {"error": 1},
+    }
+
+
+def test_a_champion_alone_fails_for_itself(tmp_path: Path, publish: Publish) -> None:
+    board = board_with(publish(0))
+    replace_arm(board, 0, broken(board.lineup.arms[0], RuntimeError("no")))
+    rig = Rig(tmp_path / "rig", board)
+    assert rig.ask("POST", "/predict", BODY).status == 500
+    assert told(rig)["champion/1"].failures == {"error": 1}
+
+
+def test_a_version_that_was_asked_for_by_number_is_not_replaced(
+    tmp_path: Path, publish: Publish
+) -> None:
+    board = canary_board(publish, canary_weight=0.1)
+    replace_arm(board, 1, broken(board.lineup.arms[1], RuntimeError("no")))
+    rig = Rig(tmp_path / "rig", board)
+    body = {"inputs": inputs()}
+    assert rig.ask("POST", "/v2/models/mixed/versions/2/infer", body).status == 500
+    assert told(rig)["challenger/2"].failures == {"error": 1}
+
+
+def test_answers_that_are_no_numbers_are_failures(publish: Publish) -> None:
+    book, one = ArmBook(), entry(publish)
+    odd = one._replace(scores=np.full((len(one.ids), 2), np.nan))
+    book.take([one, odd, one])
+    (total,) = book.tell()
+    assert total["requests"] == 3 and total["failures"] == {"not_finite": 1}
+
+
+def test_late_and_slow_answers_by_what_a_row_costs(publish: Publish) -> None:
+    book, one = ArmBook(), entry(publish, 9)
+    book.take([one._replace(seconds=s) for s in (0.0001, 0.018, LATE_S + 1.0)])
+    (total,) = book.tell()
+    assert total["failures"] == {"late": 1}
+    # nine rows may take twice as long as one: 9 ms a row
+    assert total["slow"] == [2, 1, 1, 1, 1, 1, 1]
+    assert sum(total["latency_cells"]) == 3 and total["latency_cells"][0] == 1
+    assert book.tell() == []
+
+
+def paired(publish: Publish, rows_of: Any) -> dict[str, Any]:
+    champion = board_with(publish(0)).lineup.arms[0]
+    canary = dataclasses.replace(board_with(publish(1)).lineup.arms[0], name="challenger")
+    table = json_rows(mixed_schema(), mixed_table(60))
+    entries = []
+    for k, row in enumerate(table):
+        codes = canary.encoder.encode_rows([row])
+        scores = canary.predictor.score_codes(codes)
+        kept = rows_of(row)
+        entries.append(Entry([f"i{k}"], kept, codes, scores, ["yes"], canary, 1, 0.001, champion))
+    book = ArmBook()
+    book.take(entries)
+    (total,) = book.tell()
+    assert total["requests"] == 60
+    return dict(total["pairs"])
+
+
+def test_a_canary_is_compared_with_the_champion_on_the_same_rows(publish: Publish) -> None:
+    pairs = paired(publish, lambda row: [row])
+    assert pairs["rows"] == PAIRS_PER_S  # a second's share, however many there are
+    by_column = paired(publish, lambda row: Columns({k: [v] for k, v in row.items()}, 1))
+    assert by_column == pairs
+    assert any(pairs["theirs_up"]) or any(pairs["theirs_down"])
+
+
+def test_what_the_champion_cannot_read_is_not_compared(publish: Publish) -> None:
+    pairs = paired(publish, lambda row: [{"age": row["age"]}])
+    assert pairs["rows"] == 0
+
+
+def test_what_is_never_heard_is_told_again(tmp_path: Path, publish: Publish) -> None:
+    ear = Ear()
+    recorder = make(tmp_path / "spool", ear)
+    recorder.offer(entry(publish))
+    ear.refuses = [RequestError("not that one")]
+    recorder.flush()
+    assert ear.heard == []
+    recorder.offer(entry(publish))
+    recorder.flush()
+    (report,) = ear.heard
+    assert [total["requests"] for total in report.arms] == [2]
