@@ -43,11 +43,21 @@ Publish = Callable[..., Version]
 
 
 def make_artifact(
-    folder: Path, *, family: str = "boosting", seed: int = 0, wide: bool = False
+    folder: Path,
+    *,
+    family: str = "boosting",
+    seed: int = 0,
+    wide: bool = False,
+    graph: Callable[[bytes], bytes] | None = None,
 ) -> None:
-    """An artifact folder as training leaves it: model, golden rows, reference."""
+    """An artifact folder as training leaves it: model, golden rows, reference.
+
+    ``graph`` changes the model's ONNX graph first, see `tests.tenfold_serve.bad_models`.
+    """
     made_of = wide_table if wide else mixed_table
     files, draft = small_files(family, seed=seed, wide=wide)
+    if graph is not None:
+        files["model.onnx"] = graph(files["model.onnx"])
     draft = dataclasses.replace(draft, project=PROJECT)
     predictor = draft_predictor(files, draft)
     table = made_of(3000, seed=99)

@@ -1,0 +1,196 @@
+"""A canary that is good on its golden rows and bad on live ones is taken back by itself (F12).
+
+At some thirty requests a second, a fifth of them the canary's: taken back within a minute of its
+first answer, no more than its share hurt, and no request failed. Read from the clients' journals.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold.withdrawal import last_withdrawal
+from tests.command import tenfold
+from tests.faults.served import Served, served
+from tests.tenfold_serve.bad_models import TRAP, failing, shifting, slowing
+from tests.tenfold_serve.support import make_artifact
+from tests.tenfold_serve.test_keeper_e2e import eventually
+
+pytestmark = pytest.mark.slow
+
+ROWS = json_rows(mixed_schema(), mixed_table(300, seed=5))
+SHARE = 20
+"""Percent of the requests that the canary answers."""
+N_CLIENTS, PAUSE_S = 4, 0.1
+SLOW_S = 0.02
+
+
+class Told(NamedTuple):
+    sent_s: float
+    seconds: float
+    status: int
+    arm: str
+    score: float
+
+
+@dataclass
+class Caller:
+    """Clients that ask one row after the other; every second row springs the trap."""
+
+    port: int
+    trapped: bool
+    journals: list[list[Told]] = field(default_factory=list)
+
+    @contextmanager
+    def asking(self) -> Iterator[Caller]:
+        stop = threading.Event()
+        self.journals = [[] for _ in range(N_CLIENTS)]
+        threads = [
+            threading.Thread(target=self._ask, args=(k, journal, stop))
+            for k, journal in enumerate(self.journals)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, first: int, journal: list[Told], stop: threading.Event) -> None:
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        number = first
+        while not stop.wait(PAUSE_S):
+            number += 1
+            row = ROWS[(number * 7) % len(ROWS)]
+            if self.trapped and number % 2:
+                row = {**row, "amount": TRAP}
+            body = json.dumps({"rows": [row]}).encode()
+            began = time.monotonic()
+            try:
+                line.request("POST", "/mixed/predict", body, {"content-type": "application/json"})
+                reply = line.getresponse()
+                status, said = reply.status, json.loads(reply.read())
+            except (OSError, ValueError, http.client.HTTPException):
+                status, said = 0, {}
+                line.close()
+            seconds = time.monotonic() - began
+            arm, score = "", 0.0
+            if status == 200:
+                arm = said["arm"]
+                score = said["predictions"][0]["probabilities"]["yes"]
+            journal.append(Told(began, seconds, status, arm, score))
+        line.close()
+
+    @property
+    def all(self) -> list[Told]:
+        return sorted(one for journal in self.journals for one in list(journal))
+
+    def of(self, arm: str) -> list[Told]:
+        return [one for one in self.all if one.arm == arm]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("canaries")) as found:
+        yield found
+
+
+def publish(up: Served, folder: Path, **model: Any) -> int:
+    make_artifact(folder, **model)
+    return up.registry.publish("mixed", folder).version
+
+
+def give_traffic(up: Served, version: int, percent: int = SHARE) -> None:
+    up.registry.set_alias("mixed", "challenger", version)
+    project = up.settings.home.parent / "project.yaml"
+    tenfold("traffic", str(project), "--canary", str(percent), home=up.settings.home)
+
+
+def hurt_by_time(one: Told) -> bool:
+    return one.seconds > SLOW_S
+
+
+def hurt_by_score(one: Told) -> bool:
+    return one.score > 0.97
+
+
+def no_harm(_one: Told) -> bool:
+    return False  # the champion answers what the canary fails
+
+
+@pytest.mark.parametrize(
+    ("graph", "channel", "hurt"),
+    [
+        (failing, "failures", no_harm),
+        (slowing, "latency", hurt_by_time),
+        (shifting, "scores", hurt_by_score),
+    ],
+    ids=["fails", "slow", "shifted"],
+)
+def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
+    up: Served,
+    tmp_path: Path,
+    graph: Callable[[bytes], bytes],
+    channel: str,
+    hurt: Callable[[Told], bool],
+) -> None:
+    version = publish(up, tmp_path / "model", seed=10 + len(channel), graph=graph)
+    with Caller(up.port, trapped=True).asking() as caller:
+        give_traffic(up, version)
+        began = time.monotonic()
+
+        def back() -> bool:
+            found = last_withdrawal(up.registry, "mixed")
+            return found is not None and found["version"] == version
+
+        eventually(back, within_s=75)
+        lines = tenfold("status", home=up.settings.home).stdout
+        eventually(lambda: quiet(caller), within_s=15)
+    of_canary = caller.of("challenger")
+    assert {one.status for one in caller.all} == {200}
+    if of_canary:
+        assert of_canary[-1].sent_s - of_canary[0].sent_s <= 60
+    during = [one for one in caller.all if one.sent_s >= began]
+    n_hurt = sum(map(hurt, of_canary))
+    assert n_hurt <= len(of_canary) <= 2 * SHARE / 100 * len(during)
+    found = last_withdrawal(up.registry, "mixed")
+    assert found is not None
+    proven = {
+        name
+        for name, one in found["evidence"]["channels"].items()
+        if one["evidence"] >= one["level"]
+    }
+    assert channel in proven
+    assert f"canary {version} is worse than champion 1" in lines
+    assert up.registry.alias("mixed", "challenger") is None
+    assert up.metric("tenfold_canary_withdrawn_timestamp_seconds") > 0
+
+
+def quiet(caller: Caller, for_s: float = 5.0) -> bool:
+    """Whether the champion alone has answered for a while."""
+    newest = [one for one in caller.all if one.sent_s > time.monotonic() - for_s]
+    return len(newest) > 20 and all(one.arm == "champion" for one in newest)
+
+
+def test_a_good_canary_stays(up: Served, tmp_path: Path) -> None:
+    version = publish(up, tmp_path / "model", seed=1)
+    before = last_withdrawal(up.registry, "mixed")
+    with Caller(up.port, trapped=False).asking() as caller:
+        give_traffic(up, version)
+        eventually(lambda: len(caller.of("challenger")) > 300, within_s=120)
+    assert {one.status for one in caller.all} == {200}
+    assert last_withdrawal(up.registry, "mixed") == before
+    assert up.registry.alias("mixed", "challenger") == version
+    give_traffic(up, version, percent=0)
