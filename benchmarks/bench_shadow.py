@@ -1,0 +1,214 @@
+"""What a shadow costs those who are answered: healthy, hung, a hundred times too slow, dying.
+
+``make bench-shadow``; three to four minutes. One endpoint, one row at a constant pace (open loop,
+`serving.paced`), in turns: without a shadow, then with one in each state, again and again. Each
+turn with a shadow is compared with the turn without one just before it, and the median of the
+ratios is told, so what the machine does in the meantime weighs on both. A shadow may add 5 % to the
+99th percentile, and no request may fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _form import Form
+from serving.load import paced
+from serving.ours import Ours, tenfold_up
+from serving.processes import Target
+from serving.reference import N_NUMBERS, PROJECT, make_reference, rows_of
+from tenfold.cluster.keeper import read_keeper
+from tenfold.cluster.sessions import SessionRecord, members
+from tenfold.registry import CHALLENGER, Registry
+from tenfold.traffic import Shadow, write_shadow
+
+MAY_ADD = 1.05
+_WAIT_S = 60.0
+_HELD_S, _FREE_S = 0.099, 0.001
+"""It runs for a hundredth of the time."""
+
+
+class Shadowed:
+    """The endpoint and its shadow, which is version 2.
+
+    Args:
+        ours: the endpoint; version 1 answers.
+    """
+
+    def __init__(self, ours: Ours) -> None:
+        self._settings = ours.settings
+        self._registry = Registry(ours.settings)
+
+    def switch(self, *, on: bool) -> None:
+        """Start the shadow or end it, and wait until that is done."""
+        self._registry.set_alias(PROJECT, CHALLENGER, 2)
+        wish = Shadow(2, time.time_ns() // 1_000_000) if on else None
+        write_shadow(self._registry.state, PROJECT, wish)
+        until(lambda: self.status().get("state") == "scoring" if on else not self.status())
+
+    def status(self) -> dict[str, Any]:
+        found = json.loads((self._settings.keeper / "status.json").read_bytes())
+        return dict(found[PROJECT].get("shadow") or {})
+
+    def pids(self) -> list[int]:
+        record = read_keeper(self._settings)
+        assert record is not None
+        found = []
+        for pid in members(SessionRecord.from_dict(record)):
+            with suppress(OSError):
+                if b"tenfold_serve.shadow" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
+    def signal(self, what: int) -> None:
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, what)
+
+
+def until(holds: Callable[[], object]) -> None:
+    ends = time.monotonic() + _WAIT_S
+    while not holds():
+        assert time.monotonic() < ends, "the shadow does not follow"
+        time.sleep(0.1)
+
+
+@contextmanager
+def hung(shadow: Shadowed) -> Iterator[None]:
+    """It does nothing at all."""
+    shadow.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        shadow.signal(signal.SIGCONT)
+
+
+@contextmanager
+def slow(shadow: Shadowed) -> Iterator[None]:
+    """It has a hundredth of its time."""
+    with _beside(lambda ended: _hold_back(shadow, ended)):
+        yield
+    shadow.signal(signal.SIGCONT)
+
+
+@contextmanager
+def dying(shadow: Shadowed) -> Iterator[None]:
+    """It is killed whenever it scores."""
+    with _beside(lambda ended: _kill(shadow, ended)):
+        yield
+
+
+def _hold_back(shadow: Shadowed, ended: threading.Event) -> None:
+    pids = shadow.pids()
+    while not ended.wait(_FREE_S):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        ended.wait(_HELD_S)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _kill(shadow: Shadowed, ended: threading.Event) -> None:
+    while not ended.wait(1.0):
+        shadow.signal(signal.SIGKILL)
+
+
+@contextmanager
+def _beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,))
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+STATES: dict[str, Callable[[Shadowed], Any]] = {
+    "healthy": lambda _shadow: nullcontext(),
+    "hung": hung,
+    "slow": slow,
+    "dying": dying,
+}
+
+
+def main() -> None:
+    """Measure and write the file."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rate", type=float, default=300.0, help="requests a second")
+    options.add_argument("--seconds", type=float, default=8.0, help="of one turn")
+    options.add_argument("--rounds", type=int, default=3)
+    asked = options.parse_args()
+    form = Form("shadow")
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        artifacts = [make_reference(work / f"model-{seed}", seed=seed) for seed in (0, 1)]
+        row = rows_of(np.random.default_rng(4).normal(size=(1, N_NUMBERS)))
+        with tenfold_up({PROJECT: artifacts[0]}, {PROJECT: "y"}, work=work) as ours:
+            ours.publish(PROJECT, artifacts[1])
+            target = Target("tenfold", ours.url(PROJECT), orjson.dumps({"rows": row}))
+            measure(form, Shadowed(ours), target, work, asked)
+    form.add("rate", asked.rate)
+    form.add("may_add", MAY_ADD)
+    form.finish(libraries=["ray", "onnxruntime"])
+
+
+def measure(
+    form: Form, shadow: Shadowed, target: Target, work: Path, asked: argparse.Namespace
+) -> None:
+    """All states in turns."""
+
+    def turn() -> dict[str, Any]:
+        return paced(target, work, rate=asked.rate, seconds=asked.seconds)
+
+    turn()  # the first is for warming up
+    ratios: dict[str, list[float]] = {state: [] for state in STATES}
+    p99_ms: dict[str, list[float]] = {state: [] for state in ("without", *STATES)}
+    failed = n_requests = 0
+    for _ in range(asked.rounds):
+        for state, made in STATES.items():
+            without = turn()
+            shadow.switch(on=True)
+            with made(shadow):
+                beside = turn()
+            shadow.switch(on=False)
+            ratios[state].append(beside["p99_ms"] / without["p99_ms"])
+            p99_ms["without"].append(without["p99_ms"])
+            p99_ms[state].append(beside["p99_ms"])
+            failed += without["failed"] + beside["failed"]
+            n_requests += without["n"] + beside["n"]
+    form.add("failed_requests", failed)
+    form.add("requests", n_requests)
+    form.add("without.p99_ms", statistics.median(p99_ms["without"]))
+    rows = [["without", f"{statistics.median(p99_ms['without']):.2f}", ""]]
+    for state, found in ratios.items():
+        ratio = statistics.median(found)
+        form.add(f"{state}.p99_ms", statistics.median(p99_ms[state]))
+        form.add(f"{state}.p99_ratio", ratio)
+        form.add(f"{state}.within", ratio <= MAY_ADD)
+        rows.append([state, f"{statistics.median(p99_ms[state]):.2f}", f"{ratio:.2f}"])
+    form.table(
+        f"{asked.rate:.0f} requests/s of one row; {failed} of {n_requests} failed",
+        ["shadow", "p99 ms", "to without"],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
