@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tenfold.features.columnpath import ColumnEncoder
 from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
 from tenfold.schema import Schema
+from tenfold_serve.batching import batching_pays
 
 __all__ = ["Arm", "ArmBoard", "Lineup", "arm_config", "load_arm"]
 
@@ -48,6 +49,8 @@ class Arm:
         weight: its part of the traffic.
         predictor: the one data plane.
         reference: the frozen bins that live rows are counted into.
+        batched: whether requests that wait together are scored together, see
+            `tenfold_serve.batching`.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Arm:
     weight: float
     predictor: Predictor
     reference: Reference
+    batched: bool = False
 
     @property
     def encoder(self) -> RowEncoder:
@@ -152,6 +156,7 @@ def load_arm(config: Mapping[str, Any]) -> Arm:
         weight=float(config["weight"]),
         predictor=predictor,
         reference=Reference.from_bytes(reference),
+        batched=batching_pays(predictor, np.full((1, len(predictor.columns)), np.nan)),
     )
 
 
@@ -195,13 +200,7 @@ class ArmBoard:
         """A model that only changes its name (a promoted challenger) is not loaded again."""
         for arm in self.lineup.arms:
             if arm.digest == entry["digest"] and arm.version == int(entry["version"]):
-                return Arm(
-                    name=str(entry["arm"]),
-                    version=arm.version,
-                    weight=float(entry["weight"]),
-                    predictor=arm.predictor,
-                    reference=arm.reference,
-                )
+                return replace(arm, name=str(entry["arm"]), weight=float(entry["weight"]))
         return load_arm(entry)
 
 

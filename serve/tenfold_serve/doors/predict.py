@@ -49,7 +49,7 @@ class PredictDoor:
             payload = read_payload(read_json(body, max_keys=scoring.max_keys()))
         else:
             payload = read_stream(body, max_rows=scoring.max_rows)
-        answered = scoring.answer(payload, request, wants=wants)
+        answered = await scoring.answer(payload, request, wants=wants)
         if wants.explanation:
             answered = await scoring.explained(answered, wants)
         if form == ARROW:

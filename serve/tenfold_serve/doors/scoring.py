@@ -22,6 +22,7 @@ from tenfold.features.codes import Codes
 from tenfold.features.columnpath import Columns
 from tenfold.inference import Prediction
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
+from tenfold_serve.batching import Batcher
 from tenfold_serve.doors.cautions import Caution, cautions
 from tenfold_serve.doors.extras import Explaining, Extras, check_wants, limits_of
 from tenfold_serve.doors.wants import NOTHING, Wants
@@ -94,8 +95,9 @@ class Scoring:
         self._key_columns = key_columns
         self._measured: tuple[Lineup | None, int] = (None, 0)
         self._explaining = Explaining()
+        self._batcher = Batcher()
 
-    def answer(
+    async def answer(
         self,
         payload: Payload,
         request: Request,
@@ -126,7 +128,7 @@ class Scoring:
             self._explaining.check(arm.predictor)
         start = time.perf_counter()
         try:
-            codes, prediction = _score(arm, payload)
+            codes, prediction = await self._score(arm, payload)
         except Exception as error:  # raised again unless the champion answers
             seconds = time.perf_counter() - start
             champion = lineup.arms[0]
@@ -134,7 +136,7 @@ class Scoring:
                 self._recorder.arms.failed(arm, error, seconds)
                 raise
             start = time.perf_counter()
-            codes, prediction = self._instead(arm, champion, payload, error, seconds)
+            codes, prediction = await self._instead(arm, champion, payload, error, seconds)
             arm = champion
         seconds = time.perf_counter() - start
         now_ms = time.time_ns() // 1_000_000
@@ -157,7 +159,7 @@ class Scoring:
         extras = limits_of(arm.predictor, prediction, wants) if wants.more else None
         return Answered(self.project, arm, prediction, ids, codes, told, extras)
 
-    def _instead(
+    async def _instead(
         self, canary: Arm, champion: Arm, payload: Payload, error: Exception, seconds: float
     ) -> tuple[Codes, Prediction]:
         """What the champion says where a canary fails: nobody is hurt, and the canary is judged.
@@ -165,7 +167,7 @@ class Scoring:
         Rows that the champion refuses, too, are their sender's fault, and count against nobody.
         """
         try:
-            found = _score(champion, payload)
+            found = await self._score(champion, payload)
         except RequestError:
             raise
         except Exception as its_own:
@@ -174,6 +176,15 @@ class Scoring:
             raise
         self._recorder.arms.failed(canary, error, seconds, refused=True)
         return found
+
+    async def _score(self, arm: Arm, payload: Payload) -> tuple[Codes, Prediction]:
+        if isinstance(payload, Columns):
+            codes = arm.column_encoder.encode(payload)
+        else:
+            codes = arm.encoder.encode_rows(payload)
+        if arm.batched:
+            return codes, await self._batcher.predict(arm.predictor, codes)
+        return codes, arm.predictor.predict_codes(codes)
 
     async def explained(self, answered: Answered, wants: Wants) -> Answered:
         """The same answer with contributions, if they are asked for.
@@ -264,11 +275,3 @@ class Scoring:
         if isinstance(payload, Columns):
             return (payload.first(self._key_columns),)
         return payload if isinstance(payload[0], Mapping) else ()
-
-
-def _score(arm: Arm, payload: Payload) -> tuple[Codes, Prediction]:
-    if isinstance(payload, Columns):
-        codes = arm.column_encoder.encode(payload)
-    else:
-        codes = arm.encoder.encode_rows(payload)
-    return codes, arm.predictor.predict_codes(codes)

@@ -71,7 +71,7 @@ async def answer_infer(
         wants = replace(wants, level=asked.level)
     if "explanation_base" in named:
         wants = wants.and_also(["explanation"])
-    answered = scoring.answer(asked.columns, request, wants=wants, version=version)
+    answered = await scoring.answer(asked.columns, request, wants=wants, version=version)
     return await scoring.explained(answered, wants)
 
 

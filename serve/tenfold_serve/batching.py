@@ -1,0 +1,138 @@
+"""Micro-batches: requests that wait at the same moment are scored in one call, where that pays.
+
+Nobody waits for a batch. A request that is ready asks for the loop's next turn; whoever else is
+ready by then is scored with it, and alone in the loop it is scored alone, 2 us later. A row has the
+same bits alone and in a batch (`tenfold.inference.engines`), so nobody can tell.
+
+Where it pays is measured when a model is loaded (`batching_pays`). One row, and a row of eight, us:
+
+======================  =====  ========
+engine                  alone  in eight
+======================  =====  ========
+ONNX, 200 trees            20         6
+ONNX, a network            36        15
+the booster's own call    296        43
+======================  =====  ========
+
+A turn of the loop and the cut of the answers cost some 10 us, so ONNX is asked row by row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from tenfold.features.codes import Codes
+from tenfold.inference import Prediction
+
+__all__ = ["Batcher", "Predicts", "batching_pays"]
+
+_MAX_ROWS: Final = 256
+"""Rows of one call: the loop does nothing else meanwhile. A larger request goes alone."""
+_SAVES_US: Final = 40.0
+_TOGETHER: Final = 8
+_TIMES: Final = 5
+
+
+class Predicts(Protocol):
+    """What batching asks of a model; `tenfold.inference.Predictor` is one."""
+
+    def predict_codes(self, codes: Codes) -> Prediction:
+        """Answers for encoded rows."""
+
+
+class _Waiting(NamedTuple):
+    codes: Codes
+    answer: asyncio.Future[Prediction]
+
+
+class Batcher:
+    """Gathers the requests of one turn of the loop. One event loop calls it."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Predicts, list[_Waiting]] = {}
+
+    async def predict(self, predictor: Predicts, codes: Codes) -> Prediction:
+        """What ``predictor.predict_codes(codes)`` answers, asked together with others.
+
+        Args:
+            predictor: the model.
+            codes: float64 (n_rows, n_columns), at least one row.
+
+        Raises:
+            Exception: what the model raises for these rows; never for those of others.
+        """
+        loop = asyncio.get_running_loop()
+        if len(codes) > _MAX_ROWS:
+            return predictor.predict_codes(codes)
+        waiting = self._waiting.get(predictor)
+        if waiting is None:
+            waiting = self._waiting[predictor] = []
+            loop.call_soon(self._answer, predictor)
+        mine = _Waiting(codes, loop.create_future())
+        waiting.append(mine)
+        return await mine.answer
+
+    def _answer(self, predictor: Predicts) -> None:
+        """Answer all that wait for a model, in as few calls as the bound allows."""
+        group: list[_Waiting] = []
+        n_rows = 0
+        for each in self._waiting.pop(predictor):
+            if each.answer.done():  # its client is gone
+                continue
+            if n_rows + len(each.codes) > _MAX_ROWS:
+                _answer_together(predictor, group)
+                group, n_rows = [], 0
+            group.append(each)
+            n_rows += len(each.codes)
+        _answer_together(predictor, group)
+
+
+def _answer_together(predictor: Predicts, group: list[_Waiting]) -> None:
+    if len(group) > 1 and _answer_in_one_call(predictor, group):
+        return
+    for each in group:
+        try:
+            each.answer.set_result(predictor.predict_codes(each.codes))
+        except Exception as error:  # noqa: BLE001  (its own request raises it)
+            each.answer.set_exception(error)
+
+
+def _answer_in_one_call(predictor: Predicts, group: list[_Waiting]) -> bool:
+    """Whether it went well; if not, whose rows are to blame is found one by one."""
+    try:
+        whole = predictor.predict_codes(np.concatenate([each.codes for each in group]))
+    except Exception:  # noqa: BLE001  (whatever a model raises)
+        return False
+    start = 0
+    for each in group:
+        end = start + len(each.codes)
+        each.answer.set_result(Prediction(whole.scores[start:end], whole.values[start:end]))
+        start = end
+    return True
+
+
+def batching_pays(predictor: Predicts, row: Codes) -> bool:
+    """Whether rows of a batch cost enough less than rows alone, by this machine's clock.
+
+    Only speed hangs on it, never an answer.
+
+    Args:
+        predictor: the model.
+        row: float64 (1, n_columns).
+    """
+    together = np.repeat(row, _TOGETHER, axis=0)
+    alone_us = _least_us(predictor, row)
+    return alone_us - _least_us(predictor, together) / _TOGETHER >= _SAVES_US
+
+
+def _least_us(predictor: Predicts, codes: Codes) -> float:
+    least = float("inf")
+    for _ in range(_TIMES):
+        start = time.perf_counter()
+        predictor.predict_codes(codes)
+        least = min(least, time.perf_counter() - start)
+    return least * 1e6
