@@ -34,7 +34,7 @@ _AUTOGLUON = ("torch==2.13.0", "autogluon.tabular[lightgbm,catboost,xgboost,fast
 SYSTEMS = (
     System("tenfold", "run_tenfold.py"),
     System("xgboost", "run_xgboost.py"),
-    System("flaml", "run_flaml.py", ("flaml[automl]==2.6.0", "xgboost==3.2.0")),
+    System("flaml", "run_flaml.py", ("flaml[automl]==2.6.0", "xgboost==2.1.4")),
     System("autogluon-medium", "run_autogluon.py", _AUTOGLUON, "medium_quality"),
     System("autogluon-good", "run_autogluon.py", _AUTOGLUON, "good_quality"),
     System("autogluon-high", "run_autogluon.py", _AUTOGLUON, "high_quality"),
