@@ -27,6 +27,7 @@ from tenfold_serve.aggregator import start_aggregator
 from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.exposure import keys_required, listens_on
+from tenfold_serve.flight import Flight, flights_folder
 from tenfold_serve.grpc_server import GrpcPort
 from tenfold_serve.http import Receive, Scope, Send
 from tenfold_serve.ids import IdMaker, load_secret
@@ -126,7 +127,15 @@ class EndpointReplica:
         if args.get("standalone"):
             self._change(_champion_config(settings, project))
         recorder = Recorder(
-            project=project, replica=replica, app=app, folder=folder, sink=link.send
+            project=project,
+            replica=replica,
+            app=app,
+            folder=folder,
+            sink=link.send,
+            # Without a keeper nobody guards canaries.
+            flight=None
+            if args.get("standalone")
+            else Flight(flights_folder(settings.keeper, project) / app),
         )
         recorder.start()
         self._recorder = recorder

@@ -25,6 +25,7 @@ from tenfold.monitor.canary import CanaryEvidence, CanaryWatch, judge
 from tenfold.monitor.levels import ScoreLevels
 from tenfold.registry import Registry
 from tenfold.withdrawal import guard_key, last_withdrawal, withdraw_canary
+from tenfold_serve.flight import ended_flights
 
 __all__ = ["Guarding"]
 
@@ -51,12 +52,16 @@ class Guarding:
     Args:
         project: its name.
         registry: where shares, aliases and the journal are.
+        flights: folder where replicas tell what their canaries do, see `tenfold_serve.flight`.
         enabled: whether it acts; else it only tells.
     """
 
-    def __init__(self, project: str, *, registry: Registry, enabled: bool = True) -> None:
+    def __init__(
+        self, project: str, *, registry: Registry, flights: Path, enabled: bool = True
+    ) -> None:
         self._project = project
         self._registry = registry
+        self._flights = flights
         self._enabled = enabled
         self._pair: _Pair | None = None
         self._idle = False  # not known to be: an earlier keeper may have left a checkpoint
@@ -65,6 +70,7 @@ class Guarding:
 
     def idle(self) -> None:
         """No canary answers."""
+        ended_flights(self._flights)  # who died before a canary began says nothing of it
         if not self._idle:
             self._registry.state.drop_checkpoint(guard_key(self._project))
         self._idle, self._pair, self._told = True, None, {}
@@ -83,6 +89,10 @@ class Guarding:
             Whether the canary was taken back just now.
         """
         pair = self._of(arms)
+        for death in ended_flights(self._flights):
+            if death.version == arms[1]["version"]:
+                pair.watch.take_death(in_flight=death.in_flight, busy_ratio=death.busy_ratio)
+                pair.saved_s = -math.inf  # told once: kept at once
         new = self._difference(pair, arms, snapshot)
         if new is not None:
             pair.watch.take(*new, now_s=now_s)

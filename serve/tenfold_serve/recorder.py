@@ -34,6 +34,7 @@ import pyarrow as pa
 from tenfold.errors import ArtifactError, UserError
 from tenfold.monitor import CountsMessage
 from tenfold_serve.arm_counts import ArmBook
+from tenfold_serve.flight import Flight
 from tenfold_serve.prediction_log import Entry, LoggedArm, segment_tables, write_segment
 from tenfold_serve.spool import segment_name
 
@@ -185,14 +186,25 @@ class Recorder:
         app: this writer's name, new for every process; the epoch of its messages.
         folder: the project's spool folder.
         sink: where messages go.
+        flight: tells what a canary is doing when the process dies.
     """
 
-    def __init__(self, *, project: str, replica: str, app: str, folder: Path, sink: Sink) -> None:
+    def __init__(
+        self,
+        *,
+        project: str,
+        replica: str,
+        app: str,
+        folder: Path,
+        sink: Sink,
+        flight: Flight | None = None,
+    ) -> None:
         self.project = project
         self.replica = replica
         self.app = app
         self.stats = RequestStats.empty()
         self.arms = ArmBook()
+        self.flight = flight or Flight()
         self._folder = folder
         self._sink = sink
         self._ring: deque[Entry] = deque()
@@ -243,6 +255,7 @@ class Recorder:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        self.flight.close()
         self._tick()
 
     def _run(self) -> None:

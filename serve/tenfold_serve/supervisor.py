@@ -25,6 +25,7 @@ from tenfold.settings import Settings
 from tenfold.traffic import read_canary, read_shadow
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder, LogReader
+from tenfold_serve.flight import flights_folder
 from tenfold_serve.guarding import Guarding
 from tenfold_serve.lineups import Wanted, application, arm_of, arms_of
 from tenfold_serve.retraining import Retraining
@@ -133,6 +134,7 @@ class Supervisor:
                 Guarding(
                     project.name,
                     registry=self._registry,
+                    flights=flights_folder(settings.keeper, project.name),
                     enabled=project.serve.canary_guard,
                 ),
                 NewestSnapshot(settings, project.name),

@@ -90,6 +90,7 @@ def test_the_champion_answers_what_a_canary_fails(
     assert found["challenger/2"].failures == {"error": 1}
     assert found["challenger/2"].requests == found["champion/1"].requests == 1
     assert b"champion" in reply.body and b"challenger" not in reply.body
+    assert not rig.recorder.flight.in_flight
 
 
 def test_rows_that_only_the_canary_refuses_count_against_it(

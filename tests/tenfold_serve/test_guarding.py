@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +17,7 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.traffic import Canary, read_canary, write_canary
 from tenfold.withdrawal import WITHDRAWN, last_withdrawal, withdraw_canary
+from tenfold_serve.flight import flights_folder
 from tenfold_serve.guarding import Guarding
 from tenfold_serve.lineups import Wanted, arms_of
 from tests.killing import killing
@@ -47,12 +51,13 @@ class Scene:
         )
         self.registry.set_alias("mixed", "challenger", 2)
         write_canary(self.registry.state, "mixed", Canary(2, 20))
+        self.flights = flights_folder(settings.keeper, "mixed")
         self.traffic = Traffic()
         self.enabled = enabled
         self.guard = self.again()
 
     def again(self) -> Guarding:
-        return Guarding("mixed", registry=self.registry, enabled=self.enabled)
+        return Guarding("mixed", registry=self.registry, flights=self.flights, enabled=self.enabled)
 
     def look(self, guard: Guarding | None = None, *, at_s: float = 1.0) -> bool:
         used = guard or self.guard
@@ -214,3 +219,32 @@ def test_a_withdrawal_that_is_killed_anywhere_is_whole_or_nothing(scene: Scene) 
         raise AssertionError("the withdrawal has no end")
     found = last_withdrawal(scene.registry, "mixed")
     assert found is not None and found["reason"] == "r"
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from tenfold_serve.flight import Flight
+flight = Flight(Path(sys.argv[1]))
+flight.begin(2)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_replicas_that_die_while_the_canary_scores(scene: Scene) -> None:
+    scene.look()
+    for number in range(2):
+        command = [sys.executable, "-c", DIES, str(scene.flights / f"r.{number}")]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        scene.guard = scene.again()  # evidence about deaths is kept at once
+        assert scene.look() == (number == 1)
+    (row,) = scene.rows()
+    assert "deaths of replicas while it scored 100.00 %" in row["reason"]
+    assert list(scene.flights.iterdir()) == []
+
+
+def test_deaths_before_the_canary_say_nothing_of_it(scene: Scene) -> None:
+    command = [sys.executable, "-c", DIES, str(scene.flights / "r.1")]
+    subprocess.run(command, check=False)
+    scene.guard.idle()
+    assert list(scene.flights.iterdir()) == []

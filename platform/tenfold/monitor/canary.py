@@ -1,6 +1,6 @@
 """The guard of a canary: evidence that it is worse than the champion, and what to do about it.
 
-Three channels, each with a third of the allowed chance of a false alarm, which holds for the whole
+Four channels, each with a quarter of the allowed chance of a false alarm, which holds for the whole
 life of a canary however often one looks (`ChangeMixture`, `tenfold.monitor.rivals`):
 
 ``failures``
@@ -14,6 +14,9 @@ life of a canary however often one looks (`ChangeMixture`, `tenfold.monitor.riva
     within its reference as the champion has within its own, on the same rows (*the rows moved*). So
     neither drift, which moves both, nor a difference that both had offline takes a canary back. As
     one of the three is true of a good canary, the chance that all fall is at most that of one.
+``crashes``
+    replicas that died while the canary scored. Were it innocent, a death would meet it as often as
+    it is busy; a bet of a half on each death says that it meets it always. Two deaths prove it.
 
 `CanaryWatch` accumulates, `judge` decides; both are pure, and a journaled `CanaryEvidence` can be
 judged again.
@@ -21,6 +24,7 @@ judged again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,7 +40,7 @@ from tenfold.monitor.rivals import ALTERNATIVES, LAMBDA_SHARES, mean_bets, rival
 
 __all__ = ["CANARY_CHANNELS", "CanaryEvidence", "CanaryWatch", "Channel", "judge"]
 
-CANARY_CHANNELS = ("failures", "latency", "scores")
+CANARY_CHANNELS = ("failures", "latency", "scores", "crashes")
 
 FALSE_ROLLBACK = 0.01
 """Chance that a canary that is no worse is ever taken back, over all channels together."""
@@ -53,6 +57,9 @@ SHIFT_SLACK = 0.1
 REFERENCE_DEVIATIONS = 1.5
 """Over the root of a reference's rows: how far its shares may be off (Hoeffding: 1 in 45)."""
 
+LEAST_BUSY = 0.02
+"""A death is never less likely to meet a canary than so: how busy it is is only measured."""
+
 _EXPLANATIONS = ("own", "theirs", "rank")
 
 Floats = npt.NDArray[np.float64]
@@ -66,7 +73,7 @@ class Channel:
     Attributes:
         evidence: nats, at most a little above the level.
         level: nats at which it is proven.
-        champion: the champion's rate since the canary began.
+        champion: the champion's rate since the canary began, or what would be expected.
         challenger: the canary's.
         named: what the rates are of.
     """
@@ -163,6 +170,9 @@ class CanaryWatch:
             for name in _EXPLANATIONS
         }
         self._totals = ArmTotals("champion", 0), ArmTotals("challenger", 0)
+        self._crash_level = -math.log(alpha)
+        self._crash_nats = 0.0
+        self._deaths, self._met, self._expected = 0, 0, 0.0
 
     @property
     def requests(self) -> tuple[int, int]:
@@ -203,6 +213,19 @@ class CanaryWatch:
             self._compare(challenger, *self._levels, now_s=now_s)
         for total, new in zip(self._totals, (champion, challenger), strict=True):
             total.add(new)
+
+    def take_death(self, *, in_flight: bool, busy_ratio: float) -> None:
+        """Take a replica that died.
+
+        Args:
+            in_flight: whether the canary was scoring.
+            busy_ratio: share of the time that it was, in [0, 1].
+        """
+        innocent = min(1.0, max(busy_ratio, LEAST_BUSY))
+        self._crash_nats += math.log(0.5 + 0.5 * in_flight / innocent)
+        self._deaths += 1
+        self._met += in_flight
+        self._expected += innocent
 
     def _compare(
         self, arm: ArmTotals, champion: ScoreLevels, challenger: ScoreLevels, *, now_s: float
@@ -251,6 +274,13 @@ class CanaryWatch:
                 f"requests slower than {1000 * SLOW_EDGES_S[slow]:g} ms a row",
             ),
         }
+        found["crashes"] = Channel(
+            self._crash_nats,
+            self._crash_level,
+            self._expected / max(1, self._deaths),
+            _share(self._met, self._deaths),
+            "deaths of replicas while it scored",
+        )
         if self._levels is not None:
             found["scores"] = self._score_channel(*self._levels)
         return found
@@ -274,6 +304,7 @@ class CanaryWatch:
             "failures": self._failures.state(),
             "latency": self._latency.state(),
             "scores": {name: found.state() for name, found in self._scores.items()},
+            "crashes": [self._crash_nats, self._deaths, self._met, self._expected],
             "totals": [total.to_dict() for total in self._totals],
         }
 
@@ -283,6 +314,8 @@ class CanaryWatch:
         self._latency.restore(state["latency"])
         for name, found in self._scores.items():
             found.restore(state["scores"][name])
+        self._crash_nats, self._expected = float(state["crashes"][0]), float(state["crashes"][3])
+        self._deaths, self._met = int(state["crashes"][1]), int(state["crashes"][2])
         one, other = (ArmTotals.from_dict(total) for total in state["totals"])
         self._totals = one, other
 

@@ -50,7 +50,7 @@ _BY_FEATURE = "at most 200 features per version, the strongest evidence first"
 _BY_SHADOW = "one version per project, while it is in shadow"
 _BY_CHANNEL = "four channels per version"
 _BY_ARM = "at most eight models under one name, those that answered last"
-_BY_CANARY = "three channels of one canary per project"
+_BY_CANARY = "four channels of one canary per project"
 _ARM = ("project", "version", "arm")
 
 

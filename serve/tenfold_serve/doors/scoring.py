@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from tenfold.errors import RequestError
 from tenfold.features.codes import Codes
@@ -30,6 +31,7 @@ from tenfold_serve.http import HttpError, Request
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.prediction_log import Entry
 from tenfold_serve.recorder import Recorder
+from tenfold_serve.timed import Timed
 from tenfold_serve.traffic import KEY_HEADER, choose_arm, request_key
 
 __all__ = ["RETRY", "Answered", "Payload", "Scoring"]
@@ -96,6 +98,7 @@ class Scoring:
         self._measured: tuple[Lineup | None, int] = (None, 0)
         self._explaining = Explaining()
         self._batcher = Batcher()
+        self._timed: WeakKeyDictionary[Arm, Timed] = WeakKeyDictionary()
 
     async def answer(
         self,
@@ -128,17 +131,15 @@ class Scoring:
             self._explaining.check(arm.predictor)
         start = time.perf_counter()
         try:
-            codes, prediction = await self._score(arm, payload)
+            codes, prediction, seconds = await self._score(arm, payload, lineup.arms[0])
         except Exception as error:  # raised again unless the champion answers
             seconds = time.perf_counter() - start
             champion = lineup.arms[0]
             if arm is champion or version is not None:
                 self._recorder.arms.failed(arm, error, seconds)
                 raise
-            start = time.perf_counter()
-            codes, prediction = await self._instead(arm, champion, payload, error, seconds)
+            codes, prediction, seconds = await self._instead(arm, champion, payload, error, seconds)
             arm = champion
-        seconds = time.perf_counter() - start
         now_ms = time.time_ns() // 1_000_000
         ids = self._ids.make(n_rows, millis=now_ms)
         beside = None if arm is lineup.arms[0] else lineup.arms[0]
@@ -161,13 +162,13 @@ class Scoring:
 
     async def _instead(
         self, canary: Arm, champion: Arm, payload: Payload, error: Exception, seconds: float
-    ) -> tuple[Codes, Prediction]:
+    ) -> tuple[Codes, Prediction, float]:
         """What the champion says where a canary fails: nobody is hurt, and the canary is judged.
 
         Rows that the champion refuses, too, are their sender's fault, and count against nobody.
         """
         try:
-            found = await self._score(champion, payload)
+            found = await self._score(champion, payload, champion)
         except RequestError:
             raise
         except Exception as its_own:
@@ -177,14 +178,29 @@ class Scoring:
         self._recorder.arms.failed(canary, error, seconds, refused=True)
         return found
 
-    async def _score(self, arm: Arm, payload: Payload) -> tuple[Codes, Prediction]:
+    async def _score(
+        self, arm: Arm, payload: Payload, champion: Arm
+    ) -> tuple[Codes, Prediction, float]:
+        """Codes, answers, and the seconds that reading and scoring took, waiting left out."""
+        start = time.perf_counter()
         if isinstance(payload, Columns):
             codes = arm.column_encoder.encode(payload)
         else:
             codes = arm.encoder.encode_rows(payload)
+        if arm is champion and not arm.batched:
+            prediction = arm.predictor.predict_codes(codes)
+            return codes, prediction, time.perf_counter() - start
+        reading_s = time.perf_counter() - start
+        timed = self._timed.get(arm)
+        if timed is None:
+            flight = None if arm is champion else self._recorder.flight
+            timed = Timed(arm.predictor, flight=flight, version=arm.version)
+            self._timed[arm] = timed
         if arm.batched:
-            return codes, await self._batcher.predict(arm.predictor, codes)
-        return codes, arm.predictor.predict_codes(codes)
+            prediction = await self._batcher.predict(timed, codes)
+        else:
+            prediction = timed.predict_codes(codes)
+        return codes, prediction, reading_s + timed.seconds
 
     async def explained(self, answered: Answered, wants: Wants) -> Answered:
         """The same answer with contributions, if they are asked for.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenfold.monitor import Action
 from tenfold.monitor.arms import SLOW_EDGES_S, ArmTotals, Pairs
@@ -148,11 +151,37 @@ def test_scores_that_do_not_compare_are_not_watched() -> None:
         watch = CanaryWatch(*levels)
         for champion, canary in blocks(3, canary=upward):
             watch.take(champion, canary, now_s=1.0)
-        assert set(watch.channels()) == {"failures", "latency"}
+        assert set(watch.channels()) == {"failures", "latency", "crashes"}
+
+
+def test_two_deaths_while_it_scored_prove_it_and_deaths_at_random_do_not() -> None:
+    watch = CanaryWatch(LEVELS, LEVELS)
+    watch.take_death(in_flight=True, busy_ratio=0.001)
+    assert not watch.channels()["crashes"].proven
+    watch.take_death(in_flight=True, busy_ratio=0.001)
+    found = watch.channels()["crashes"]
+    assert found.proven and found.challenger == 1.0 and found.champion == 0.02
+    busy = CanaryWatch(LEVELS, LEVELS)
+    for _ in range(20):
+        busy.take_death(in_flight=True, busy_ratio=1.0)
+    assert not busy.channels()["crashes"].proven
+
+
+@given(st.floats(0.0, 1.0))
+def test_the_bet_on_a_death_is_fair(busy_ratio: float) -> None:
+    def factor(*, in_flight: bool) -> float:
+        watch = CanaryWatch(None, None)
+        watch.take_death(in_flight=in_flight, busy_ratio=busy_ratio)
+        return math.exp(watch.channels()["crashes"].evidence)
+
+    expected = busy_ratio * factor(in_flight=True) + (1 - busy_ratio) * factor(in_flight=False)
+    assert expected <= 1.0 + 1e-9
 
 
 def test_a_watch_that_is_carried_over_goes_on() -> None:
     one, other = CanaryWatch(LEVELS, LEVELS), CanaryWatch(LEVELS, LEVELS)
+    for watch in (one, other):
+        watch.take_death(in_flight=True, busy_ratio=0.1)
     for second, (champion, canary) in enumerate(blocks(20, fails=(0.0, 0.1), canary=upward)):
         one.take(champion, canary, now_s=float(second))
         again = CanaryWatch(LEVELS, LEVELS)

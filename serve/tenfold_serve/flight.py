@@ -1,0 +1,128 @@
+"""Which model a replica was busy with when it died: a page of memory that outlives the process.
+
+A replica writes into a mapped file that a canary scores, and that it does not any more: 0.4 us for
+a canary's request, nothing for a champion's. A lock on the file tells whether its process lives. So
+when a native crash ends a replica, the supervisor finds the file without its lock, and what was
+going on in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+__all__ = ["Ended", "Flight", "ended_flights", "flights_folder"]
+
+_FORM: Final = struct.Struct("<qqdd")  # canary, in flight or 0, seconds of flight, since when
+_PACK: Final = _FORM.pack_into
+_PAGE: Final = mmap.PAGESIZE
+
+
+def flights_folder(keeper: Path, project: str) -> Path:
+    """Where a project's replicas tell what their canaries do.
+
+    Args:
+        keeper: folder of the keeper: of this machine, as its processes are.
+        project: its name.
+    """
+    return keeper / "flights" / project
+
+
+class Ended(NamedTuple):
+    """A process that ended while it had a canary, without saying so.
+
+    Attributes:
+        version: of the canary.
+        in_flight: whether the canary was scoring.
+        busy_ratio: share of the time that the canary scored, until then.
+    """
+
+    version: int
+    in_flight: bool
+    busy_ratio: float
+
+
+class Flight:
+    """What one replica's canary does now. Its event loop calls it.
+
+    Args:
+        path: of the file; None keeps it in memory only.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._version = 0
+        self._busy_s = 0.0
+        self._since_s = 0.0
+        self._begun_s = 0.0
+        self._file: int | None = None
+        if path is None:
+            self._page = mmap.mmap(-1, _PAGE)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Locked under another name first: whoever looks finds no file that is not locked yet.
+        temporary = path.with_name(f".{path.name}")
+        self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        os.ftruncate(self._file, _PAGE)
+        temporary.replace(path)
+        self._page = mmap.mmap(self._file, _PAGE)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a canary is scoring."""
+        return bool(_FORM.unpack_from(self._page)[1])
+
+    def begin(self, version: int) -> None:
+        """Whatever happens from now on is that canary's doing."""
+        now = time.monotonic()
+        if version != self._version:
+            self._version, self._busy_s, self._since_s = version, 0.0, now
+        self._begun_s = now
+        _PACK(self._page, 0, version, version, self._busy_s, now - self._since_s)
+
+    def end(self) -> None:
+        """Until now; call it also where the canary failed."""
+        now = time.monotonic()
+        self._busy_s += now - self._begun_s
+        _PACK(self._page, 0, self._version, 0, self._busy_s, now - self._since_s)
+
+    def close(self) -> None:
+        """End without having died."""
+        if self._file is not None and self._path is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+
+
+def ended_flights(folder: Path) -> list[Ended]:
+    """Processes that ended since the last call; their files are removed.
+
+    Args:
+        folder: of the files; it need not be there.
+    """
+    found = []
+    for path in sorted(folder.glob("[!.]*")) if folder.is_dir() else []:
+        with contextlib.suppress(OSError):
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                told = os.pread(file, _FORM.size, 0)
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(file)
+            if len(told) == _FORM.size:
+                version, in_flight, busy_s, lived_s = _FORM.unpack(told)
+                if version:
+                    found.append(Ended(version, bool(in_flight), _ratio(busy_s, lived_s)))
+    return found
+
+
+def _ratio(busy_s: float, lived_s: float) -> float:
+    return min(1.0, busy_s / lived_s) if lived_s > 0.0 else 0.0

@@ -1,0 +1,74 @@
+"""What a process was doing when it died, read by another one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tenfold_serve.flight import Flight, ended_flights, flights_folder
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from tenfold_serve.flight import Flight
+flight = Flight(Path(sys.argv[1]))
+flight.begin(3)
+time.sleep(0.05)
+if sys.argv[2] == "inside":
+    print("ready", flush=True)
+    time.sleep(60)
+flight.end()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def dead(path: Path, where: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(path), where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        assert ended_flights(path.parent) == []  # it lives
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_process_that_died_while_its_canary_scored(tmp_path: Path) -> None:
+    dead(tmp_path / "r.1", "inside")
+    (found,) = ended_flights(tmp_path)
+    assert found.version == 3 and found.in_flight and 0.0 <= found.busy_ratio <= 1.0
+    assert ended_flights(tmp_path) == []  # told once
+
+
+def test_a_process_that_died_later(tmp_path: Path) -> None:
+    dead(tmp_path / "r.1", "behind")
+    (found,) = ended_flights(tmp_path)
+    assert found.version == 3 and not found.in_flight and found.busy_ratio > 0.5
+
+
+def test_one_that_ended_or_never_had_a_canary_says_nothing(tmp_path: Path) -> None:
+    folder = flights_folder(tmp_path, "adult")
+    assert ended_flights(folder) == []
+    closed = Flight(folder / "r.1")
+    closed.begin(2)
+    closed.end()
+    closed.close()
+    closed.close()
+    idle = Flight(folder / "r.2")
+    assert [path.name for path in folder.iterdir()] == ["r.2"]
+    assert ended_flights(folder) == []
+    del idle
+
+
+def test_a_broken_file_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "r.1").write_bytes(b"short")
+    assert ended_flights(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_also_works_without_a_file() -> None:
+    flight = Flight()
+    flight.begin(2)
+    flight.end()
+    flight.close()
