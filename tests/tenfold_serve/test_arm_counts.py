@@ -93,6 +93,30 @@ def test_the_champion_answers_what_a_canary_fails(
     assert not rig.recorder.flight.in_flight
 
 
+@pytest.mark.parametrize("place", [0, 1], ids=["champion", "canary"])
+def test_seconds_are_those_of_the_call_also_where_calls_are_shared(
+    tmp_path: Path, publish: Publish, place: int
+) -> None:
+    board = canary_board(publish, canary_weight=float(place))
+    replace_arm(board, place, dataclasses.replace(board.lineup.arms[place], batched=True))
+    rig = Rig(tmp_path / "rig", board)
+    assert rig.ask("POST", "/predict", BODY).status == 200
+    (total,) = told(rig).values()
+    assert total.requests == 1 and 0 < total.latency_sum_s < 10
+    assert not rig.recorder.flight.in_flight
+
+
+def test_the_champion_answers_what_a_shared_call_of_a_canary_fails(
+    tmp_path: Path, publish: Publish
+) -> None:
+    board = canary_board(publish)
+    bad = broken(board.lineup.arms[1], RuntimeError("no"))
+    replace_arm(board, 1, dataclasses.replace(bad, batched=True))
+    rig = Rig(tmp_path / "rig", board)
+    assert rig.ask("POST", "/predict", BODY).status == 200
+    assert told(rig)["challenger/2"].failures == {"error": 1}
+
+
 def test_rows_that_only_the_canary_refuses_count_against_it(
     tmp_path: Path, publish: Publish
 ) -> None:
