@@ -26,7 +26,7 @@ from tenfold.project import Project, load_project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 
-__all__ = ["keeper_command", "start_keeper", "startup_line", "stop_keeper"]
+__all__ = ["keeper_command", "ready_lines", "start_keeper", "startup_line", "stop_keeper"]
 
 START_TIMEOUT_S = 180.0
 """A cold Ray, Serve and the models take 15-30 s on two cores; on a loaded machine far more."""
@@ -77,8 +77,9 @@ def start_keeper(
         progress: told about the steps.
 
     Returns:
-        ``port``, ``pid``, ``urls`` (by project), ``mlflow_url`` (or None), ``log`` and
-        ``startup_s``, the seconds of each step until requests were answered.
+        ``port``, ``pid``, ``urls`` (by project), ``grpc`` (addresses of the projects that have
+        one), ``mlflow_url`` (or None), ``log`` and ``startup_s``, the seconds of each step until
+        requests were answered.
 
     Raises:
         UserError: something runs already, a project has no champion, or a port is taken.
@@ -99,10 +100,29 @@ def start_keeper(
             record = _start(command, settings, stream, log)
         steps = dict(record["startup_s"])
         python = time.monotonic() - began - sum(steps.values())
-    return {name: record[name] for name in ("port", "pid", "urls", "mlflow_url")} | {
+    return {name: record[name] for name in ("port", "pid", "urls", "grpc", "mlflow_url")} | {
         "log": str(log),
         "startup_s": {"Python": round(python, 2), **steps},
     }
+
+
+def ready_lines(record: Mapping[str, Any]) -> list[str]:
+    """What people are told of an endpoint that answers.
+
+    >>> url, steps = "http://127.0.0.1:8000/adult", {"Ray": 4.5}
+    >>> made = {"urls": {"adult": url}, "grpc": {"adult": "127.0.0.1:9001"}, "startup_s": steps}
+    >>> print("\\n".join(ready_lines(made)))
+    adult: http://127.0.0.1:8000/adult/predict  (docs: http://127.0.0.1:8000/adult/docs)
+    adult: gRPC at 127.0.0.1:9001
+    ready after 4.5 s: Ray 4.5
+    stop with: tenfold down
+    """
+    return [
+        *(f"{name}: {url}/predict  (docs: {url}/docs)" for name, url in record["urls"].items()),
+        *(f"{name}: gRPC at {address}" for name, address in record["grpc"].items()),
+        startup_line(record["startup_s"]),
+        "stop with: tenfold down",
+    ]
 
 
 def startup_line(steps_s: Mapping[str, float]) -> str:

@@ -124,6 +124,11 @@ class Keeper:
             "port": self._port,
             "projects": [project.name for project, _ in self._projects],
             "urls": {p.name: f"http://{near}:{self._port}/{p.name}" for p, _ in self._projects},
+            "grpc": {
+                p.name: f"{near}:{p.serve.grpc_port}"
+                for p, _ in self._projects
+                if p.serve.grpc_port is not None
+            },
             "folder": str(folder),
             "ray_address": None,
             "dashboard_url": None,

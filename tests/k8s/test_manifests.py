@@ -21,6 +21,7 @@ UNCHECKED = {
     "PersistentVolumeClaim",
     "PodMonitor",
     "PrometheusRule",
+    "Service",
 }
 """Kinds without a schema here; README.md names them."""
 
@@ -204,10 +205,34 @@ def test_pod_monitors_find_ports_that_pods_declare(built: list[Manifest]) -> Non
         assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
+def test_grpc_is_reached_where_the_project_asks_for_it(
+    built: list[Manifest], k8s_folder: Path
+) -> None:
+    port = load_project(k8s_folder / "base" / "project.yaml").serve.grpc_port
+    config = yaml.safe_load(_one(built, "RayService")["spec"]["serveConfigV2"])
+    assert config["applications"][0]["args"]["grpc_port"] == port
+    service = next(m for m in built if m["kind"] == "Service")["spec"]
+    (asked,) = service["ports"]
+    assert asked["port"] == port
+    cluster = next(spec for kind, spec in _specs(built) if kind == "RayService")
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for template in (group["template"] for group in groups):
+        labels = template["metadata"]["labels"] | {"ray.io/serve": "true"}
+        assert service["selector"].items() <= labels.items()
+        (container,) = template["spec"]["containers"]
+        assert {"name": asked["targetPort"], "containerPort": port} in container["ports"]
+        assert {"name": "TENFOLD_LISTENS_ON", "value": "0.0.0.0"} in container["env"]
+    clients = [
+        rule for rule in _one(built, "NetworkPolicy")["spec"]["ingress"]
+        if "namespaceSelector" in rule["from"][0] and rule["from"][0]["namespaceSelector"]
+    ]  # fmt: skip
+    assert [port in {one["port"] for one in rule["ports"]} for rule in clients] == [True]
+
+
 def test_the_policy_lets_only_the_named_in(built: list[Manifest]) -> None:
     spec = _one(built, "NetworkPolicy")["spec"]
     assert spec["podSelector"]["matchLabels"] == {"ray.io/is-ray-node": "yes"}
     strangers = [rule for rule in spec["ingress"] if rule["from"] != [{"podSelector": {}}]]
     for rule in strangers:
         assert rule["from"] and rule["ports"]
-        assert {port["port"] for port in rule["ports"]} <= {8000, 8080, 8265, 44217, 44227}
+        assert {port["port"] for port in rule["ports"]} <= {8000, 8080, 8265, 9001, 44217, 44227}

@@ -213,7 +213,9 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
     ]
     reply = httpx.post(f"{running.url}/v2/models/mixed/infer", json={"inputs": inputs})
     assert reply.json()["outputs"][1]["data"] == expected
-    answered = ask(f"127.0.0.1:{running.grpc_port}", "ModelInfer", infer_request(schema, ROWS))
+    address = running.record["grpc"]["mixed"]
+    assert address == f"127.0.0.1:{running.grpc_port}"
+    answered = ask(address, "ModelInfer", infer_request(schema, ROWS))
     assert found(answered)["value"] == expected
     told = httpx.post(
         f"{running.url}/predict?with=set,explanation&level=0.95",

@@ -59,7 +59,7 @@ def up(
 ) -> None:
     """Start endpoint, monitor and supervisor, on loopback unless told otherwise."""
     with running(as_json=json, verbose=verbose) as out:
-        from tenfold_jobs.up import start_keeper, startup_line
+        from tenfold_jobs.up import ready_lines, start_keeper
 
         record = start_keeper(
             projects,
@@ -69,11 +69,7 @@ def up(
             host=host,
             progress=out.progress,
         )
-        out.result(
-            record,
-            [f"{name}: {url}/predict  (docs: {url}/docs)" for name, url in record["urls"].items()]
-            + [startup_line(record["startup_s"]), "stop with: tenfold down"],
-        )
+        out.result(record, ready_lines(record))
 
 
 def down(json: AsJson = False, verbose: Verbose = False) -> None:
