@@ -155,7 +155,9 @@ class EndpointReplica:
             access=self._access,
             grpc=grpc_port_from(args.get("grpc_port")),
         )
-        open_shortcut(f"/{project}", self._endpoint)
+        open_shortcut(
+            f"/{project}", self._endpoint, max_running=MAX_ONGOING, max_waiting=_MAX_QUEUED
+        )
 
     def __serve_build_asgi_app__(self) -> Callable[..., Awaitable[None]]:
         """What Serve calls for the requests that come through its proxy, see `shortcut`."""

@@ -6,9 +6,10 @@ none. Serve lets middlewares be put around all that (`CALLBACK`, a documented fl
 what is for the project to its `Endpoint` and leaves everything else, such as the health checks of
 HAProxy, to Serve.
 
-What the wrapper did for us, and who does it now: waiting requests are bounded by HAProxy
-(`tenfold_serve.ray_rim`), ids made and echoed by the endpoint, and when a replica goes, uvicorn
-finishes what it began before its server ends, within the same time.
+What the wrapper did for us, and who does it now: requests are bounded by HAProxy
+(`tenfold_serve.ray_rim`) and here, where another proxy stands before; ids are made and echoed by
+the endpoint; when a replica goes, uvicorn finishes what it began before its server ends, within the
+same time.
 
 uvicorn writes the head of an answer and its body apart, each with a system call, and each wakes
 HAProxy; `_OnePacket` holds the head until its body is there. The connection is found where uvicorn
@@ -20,30 +21,46 @@ whom they are for; hence the one name of this module that is set while it runs.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tenfold_serve.http import Receive, Scope, Send
+from tenfold_serve.http import HttpError, Receive, Scope, Send, error_answer, send_answer
 
 __all__ = ["CALLBACK", "Application", "Shortcut", "middlewares", "open_shortcut"]
 
 CALLBACK: Final = "tenfold_serve.shortcut:middlewares"
 """What Serve imports and calls in every process that has an HTTP server."""
 
+log = logging.getLogger("tenfold.serve")
+
+_BUSY: Final = HttpError(
+    429,
+    "busy",
+    "more requests wait than are answered in time; ask again in a second",
+    headers=((b"retry-after", b"1"), (b"connection", b"close")),  # its body stays unread
+)
+
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _endpoint: tuple[str, Application] | None = None
 
 
-def open_shortcut(prefix: str, application: Application) -> None:
+def open_shortcut(
+    prefix: str, application: Application, *, max_running: int, max_waiting: int
+) -> None:
     """Answer what is below a path in this process from now on.
 
     Args:
         prefix: ``"/adult"``: this path and all below it.
         application: gets these requests as Serve's server has them.
+        max_running: requests at a time, whose bodies may be in memory.
+        max_waiting: requests that wait for one of these to end, their bodies unread; to more it
+            says 429.
     """
     global _endpoint
-    _endpoint = (prefix, application)
+    _endpoint = (prefix, _Bounded(application, max_running, max_waiting))
 
 
 def middlewares() -> list[Any]:
@@ -69,9 +86,14 @@ class Shortcut:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entrance."""
         application = self._application(scope)
-        if application is not self._serve:
-            send = _in_one_packet(scope, send)
-        await application(scope, receive, send)
+        if application is self._serve:
+            await application(scope, receive, send)
+            return
+        try:
+            await application(scope, receive, _in_one_packet(scope, send))
+        except Exception:
+            log.exception("a request ended in an error that its endpoint did not foresee")
+            raise  # uvicorn answers 500, and Serve keeps its words quiet
 
     def _application(self, scope: Scope) -> Application:
         if _endpoint is None or scope["type"] != "http":
@@ -81,6 +103,34 @@ class Shortcut:
         if path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/"):
             return application
         return self._serve
+
+
+class _Bounded:
+    """An application with so many requests at a time, and so many that wait; 1 us a request."""
+
+    def __init__(self, application: Application, max_running: int, max_waiting: int) -> None:
+        self._application = application
+        self._running = asyncio.Semaphore(max_running)
+        self._max_waiting = max_waiting
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._running.locked():
+            if self._waiting >= self._max_waiting:
+                as_text = "/v2/" in scope["path"]
+                await send_answer(error_answer(_BUSY, as_text=as_text), receive, send)
+                return
+            self._waiting += 1
+            try:
+                await self._running.acquire()
+            finally:
+                self._waiting -= 1
+        else:
+            await self._running.acquire()  # at once
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self._running.release()
 
 
 def _in_one_packet(scope: Scope, send: Send) -> Send:

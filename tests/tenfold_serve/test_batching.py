@@ -81,7 +81,7 @@ def test_a_request_alone_does_not_wait() -> None:
             await asyncio.sleep(0)
         return turns
 
-    assert asyncio.run(alone()) <= 3
+    assert asyncio.run(alone()) <= 4
 
 
 def test_a_large_request_goes_alone() -> None:
@@ -100,6 +100,29 @@ def test_rows_that_a_model_fails_on_fail_alone() -> None:
     )
     assert (good.values, last.values) == ([2.0], [6.0])
     assert isinstance(bad, ValueError)
+
+
+def test_a_panic_in_native_code_leaves_nobody_waiting() -> None:
+    class Panic(BaseException):
+        """As PyO3 raises it."""
+
+    class Panics(Doubles):
+        def predict_codes(self, codes: Codes) -> Prediction:
+            if (codes[:, 0] == 13).any():
+                raise Panic
+            return super().predict_codes(codes)
+
+    batcher, model = Batcher(), Panics()
+
+    async def ask() -> list[Any]:
+        values = (1.0, 2.0, 13.0, 4.0, 5.0)
+        tasks = [asyncio.ensure_future(batcher.predict(model, rows(value))) for value in values]
+        await asyncio.wait(tasks, timeout=10)
+        return [task.exception() or task.result().values for task in tasks]
+
+    found = asyncio.run(ask())
+    assert isinstance(found.pop(2), Panic)
+    assert found == [[2.0], [4.0], [8.0], [10.0]]
 
 
 def test_a_client_that_goes_takes_nobody_along() -> None:

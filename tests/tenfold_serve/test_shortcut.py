@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,9 +37,9 @@ class Echo:
         await send_answer(answer, receive, send, head=scope["method"] == "HEAD")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def port() -> Iterator[int]:
-    open_shortcut("/adult", Echo())
+    open_shortcut("/adult", Echo(), max_running=4, max_waiting=2)
     with serving(Shortcut(serves_own)) as found:
         yield found
 
@@ -90,6 +92,82 @@ def test_a_refusal_is_seen_before_the_rest_of_the_body_was_read(port: int) -> No
     line.close()
 
 
+def test_so_many_run_so_many_wait_and_more_are_told_to_come_back() -> None:
+    """Their bodies are not read before they run, so no more than those are in memory."""
+
+    async def crowd() -> None:
+        go, begun = asyncio.Event(), 0
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal begun
+            begun += 1
+            await go.wait()
+            await send_answer(Answer(200, b"done"), receive, send)
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("nobody reads a body that must wait")
+
+        async def ask(path: str) -> tuple[int, dict[bytes, bytes], bytes]:
+            sent: list[dict[str, Any]] = []
+
+            async def send(message: dict[str, Any]) -> None:
+                sent.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+            await Shortcut(serves_own)(scope, receive, send)
+            return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+        open_shortcut("/adult", slow, max_running=4, max_waiting=2)
+        first = [asyncio.ensure_future(ask("/adult/p")) for _ in range(6)]
+        await asyncio.sleep(0)
+        assert begun == 4
+        gone = first.pop()  # one that waits, and whose client leaves: another may wait instead
+        gone.cancel()
+        await asyncio.wait([gone])
+        first.append(asyncio.ensure_future(ask("/adult/p")))
+        await asyncio.sleep(0)
+        for path, told in (("/adult/p", b'"law":"busy"'), ("/adult/v2/models", b'"error":"more')):
+            status, headers, body = await ask(path)
+            assert (status, headers[b"retry-after"], headers[b"connection"]) == (
+                429,
+                b"1",
+                b"close",
+            )
+            assert told in body
+        go.set()
+        assert [status for status, _, _ in await asyncio.gather(*first)] == [200] * 6
+        assert begun == 6
+        assert (await ask("/adult/p"))[0] == 200
+
+    asyncio.run(crowd())
+
+
+def test_what_an_endpoint_did_not_foresee_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("unforeseen")
+
+    open_shortcut("/adult", breaks, max_running=4, max_waiting=2)
+    scope = {"type": "http", "method": "POST", "path": "/adult/p", "headers": []}
+
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {}
+
+    for _ in range(9):  # and no slot is lost
+        with pytest.raises(RuntimeError):
+            asyncio.run(Shortcut(serves_own)(scope, nothing, nothing))  # type: ignore[arg-type]
+    assert "did not foresee" in caplog.text
+    assert "unforeseen" in caplog.text
+
+
+def test_the_image_and_the_manifests_name_the_shortcut() -> None:
+    root = Path(__file__).resolve().parents[2]
+    named = f"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH={shortcut.CALLBACK} "
+    assert named in (root / "Dockerfile").read_text()
+    manifest = (root / "k8s/base/rayservice.yaml").read_text()
+    wanted = f'RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: "{shortcut.CALLBACK}"'
+    assert manifest.count(wanted) == manifest.count("RAY_SERVE_ENABLE_HA_PROXY") == 2
+
+
 def test_requests_sent_ahead_are_answered_in_their_order(port: int) -> None:
     requests = [
         b"POST /adult/p HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n%d#" % n for n in range(5)
@@ -131,7 +209,7 @@ def test_head_and_body_are_written_at_once() -> None:
         await application(scope, receive, send)
         written.append(kept.pieces)
 
-    open_shortcut("/adult", Echo())
+    open_shortcut("/adult", Echo(), max_running=4, max_waiting=2)
     through = Shortcut(serves_own)
     with serving(watched) as port:
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -153,7 +231,7 @@ def test_a_server_that_keeps_its_connection_elsewhere_is_answered_all_the_same()
         return {"type": "http.request", "body": b"hello"}
 
     scope = {"type": "http", "method": "POST", "path": "/adult/p", "headers": []}
-    open_shortcut("/adult", Echo())
+    open_shortcut("/adult", Echo(), max_running=4, max_waiting=2)
     running = Shortcut(serves_own)(scope, receive, send).__await__()
     with pytest.raises(StopIteration):
         next(running)
