@@ -46,7 +46,7 @@ def wrong(journal: Sequence[Told], right: list[list[float]]) -> list[Told]:
 
 
 def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
-    """F1: the other answers meanwhile, and there are two again in ten seconds or so."""
+    """F1: the other answers meanwhile, and there are two again in ten seconds."""
     right, clients = right_scores(two), Clients(two.port, ASKED, n_clients=8)
     with clients.asking():
         victim = two.replicas()[0]
@@ -60,6 +60,7 @@ def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
     assert {one.status for one in failures} <= {0, 502}  # 0: a kept connection, closed unanswered
     assert all(one.sent_s - 0.5 < killed < one.until_s + 0.5 for one in failures), failures
     print(f"{len(failures)} failed, two again after {within:.1f} s")
+    assert within <= 10
 
 
 def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
@@ -153,4 +154,4 @@ def test_the_only_replica_killed_keeps_nobody_hanging_and_is_soon_back(lone: Ser
     assert {one.status for one in failures} <= {0, 502, 503, 504}, clients.statuses()
     assert all("unavailable" in one.said for one in failures if one.status)
     assert slowest < 20  # ten, and what a request lost on the killed one before
-    assert back - ended <= 20  # 15 on quiet cores
+    assert back - ended <= 15
