@@ -15,8 +15,9 @@ __all__ = ["Timed"]
 class Timed:
     """Calls a model and takes the time. One event loop calls it.
 
-    So a request that was scored together with others is charged with the call that scored it, and
-    not with the turns of the loop that it waited for.
+    So a request that was scored together with others is charged with a call, and not with the turns
+    of the loop that it waited for: with the call that scored it, or, where more waited than fit one
+    call, with the newest.
 
     Args:
         predictor: the model.
