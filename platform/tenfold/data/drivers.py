@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import tenfold.errors
+from tenfold.data.heap import kept_heap
 from tenfold.errors import ClusterError, OurError, TenfoldError
 from tenfold.settings import stays_local
 
@@ -60,7 +61,7 @@ class InProcess:
                 job(piece)
                 yield piece
             return
-        with ThreadPoolExecutor(self._n_threads) as pool:
+        with kept_heap(), ThreadPoolExecutor(self._n_threads) as pool:
             futures = [pool.submit(job, piece) for piece in pieces]
             try:
                 for piece, future in zip(pieces, futures, strict=True):
@@ -138,7 +139,8 @@ def _guarded(job: Job) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
     def call(row: dict[str, Any]) -> dict[str, Any]:
         try:
-            job(row["piece"])
+            with kept_heap():
+                job(row["piece"])
         except TenfoldError as error:
             return {"piece": row["piece"], "error": type(error).__name__, "message": str(error)}
         return {"piece": row["piece"], "error": "", "message": ""}

@@ -13,11 +13,12 @@ from tenfold.profile.grid import Floats, cell_middles, snap
 from tenfold.profile.numbers import Moments, NumberProfile
 from tenfold.profile.target import TargetStats
 
-__all__ = ["Counted", "GridTable", "PlaceTable"]
+__all__ = ["MOST_PLACES", "Counted", "GridTable", "PlaceTable"]
 
 Places = npt.NDArray[np.intp]
 
-_MOST_PLACES = 2**18
+MOST_PLACES = 2**18
+"""Most cells of a table, those of both signs."""
 _MOST_FINE = 2**20
 _MOST_LEFT = 1 / 128
 """A grid that would leave more of the known rows aside is not worth its table."""
@@ -53,7 +54,7 @@ class GridTable:
     """
 
     def __init__(self, level: int, lowest: int, n_magnitudes: int) -> None:
-        self._level = level
+        self.level = level
         self._lowest = lowest
         self._n = n_magnitudes
         upper = cell_middles(np.arange(lowest, lowest + n_magnitudes), level=level)
@@ -75,7 +76,7 @@ class GridTable:
         order = np.argsort(found, kind="stable")
         found, rows = found[order].astype(np.int64), counts[inner][order]
         ends = np.cumsum(rows)
-        reach = np.searchsorted(found, found + _MOST_PLACES // 2)  # first beyond a table from here
+        reach = np.searchsorted(found, found + MOST_PLACES // 2)  # first beyond a table from here
         covered = ends[reach - 1] - ends + rows
         first = int(np.argmax(covered))
         if covered[first] < (1.0 - _MOST_LEFT) * ends[-1]:
@@ -85,7 +86,7 @@ class GridTable:
 
     def places(self, values: Floats) -> tuple[Places, npt.NDArray[np.bool_]]:
         """See `PlaceTable`."""
-        above = _magnitudes(values, self._level) - np.uint64(self._lowest)  # below wraps to a large
+        above = _magnitudes(values, self.level) - np.uint64(self._lowest)  # below wraps to a large
         known = above < np.uint64(self._n)
         places = above.view(np.int64) + 1
         np.negative(places, out=places, where=np.signbit(values))

@@ -16,6 +16,7 @@ from tenfold.profile.grid import Floats
 
 __all__ = [
     "KEPT_HASHES",
+    "DistinctMarks",
     "estimate_distinct",
     "fewest_distinct",
     "hash_numbers",
@@ -80,17 +81,39 @@ def _distinct(hashes: Hashes) -> Hashes:
     return ranked[np.append(True, ranked[1:] != ranked[:-1])] if len(ranked) else ranked
 
 
-def fewest_distinct(hashes: Hashes) -> int:
+class DistinctMarks:
     """A number of distinct values that there are at least: each hash sets one of 2 ** 24 marks.
 
-    A third of the time of a sort, and at a million hashes 3 % short.
+    A third of the time of a sort, and at a million hashes 3 % short. Mutable, for one thread.
+
+    >>> marks = DistinctMarks()
+    >>> marks.add(hash_numbers(np.array([1.0, 2.0])))
+    >>> marks.add(hash_numbers(np.array([1.0])))
+    >>> marks.count()
+    2
+    """
+
+    def __init__(self) -> None:
+        self._marks = np.zeros(1 << 24, dtype=np.bool_)
+
+    def add(self, hashes: Hashes) -> None:
+        """Mark the hashes of some values, shape (n,)."""
+        self._marks[hashes >> np.uint64(40)] = True
+
+    def count(self) -> int:
+        """The number of marks so far."""
+        return int(np.count_nonzero(self._marks))
+
+
+def fewest_distinct(hashes: Hashes) -> int:
+    """A number of distinct values that there are at least, see `DistinctMarks`.
 
     >>> fewest_distinct(hash_numbers(np.array([1.0, 2.0, 1.0])))
     2
     """
-    marks = np.zeros(1 << 24, dtype=np.bool_)
-    marks[hashes >> np.uint64(40)] = True
-    return int(np.count_nonzero(marks))
+    marks = DistinctMarks()
+    marks.add(hashes)
+    return marks.count()
 
 
 def estimate_distinct(hashes: Hashes) -> int:

@@ -136,7 +136,8 @@ def grid_counts(values: Floats, *, cap: int) -> tuple[Floats, Ints, int] | None:
     if n_zero == len(values):
         return None
     high = int(magnitudes.max())
-    low = int(magnitudes.min(where=magnitudes > 0, initial=high))
+    # Zero wraps to the largest: a minimum with a mask takes ten times as long.
+    low = int((magnitudes - np.uint64(1)).min()) + 1
     level = max(1, (high - low).bit_length() - _COUNT_BITS)
     # Begin and width are whole on every level up to the last, so that neighbors stay neighbors.
     step = 1 << _COUNT_BITS

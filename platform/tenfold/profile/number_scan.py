@@ -16,6 +16,7 @@ import numpy as np
 from tenfold.profile.association import NumberAssociation, Target
 from tenfold.profile.counted import Counted, GridTable
 from tenfold.profile.grid import Floats
+from tenfold.profile.grid_scan import scan_on_grid
 from tenfold.profile.numbers import MAX_EXACT, NumberProfile
 from tenfold.profile.value_table import ValueTable
 
@@ -77,26 +78,31 @@ class NumberScan:
 
     def _settle(self) -> None:
         """Find how the next blocks are counted; without a way they wait for a sort."""
+        first = None
         if self._number is None and self._n_waiting < MAX_EXACT:
             first = NumberProfile.from_values(self._waiting[0][0])
             if len(first.values) > _MOST_KNOWN:  # sorted again with what comes
                 self._patience = MAX_EXACT + self._spare
                 return
-        known = self._close()
+        known = self._close(first)
         self._counted = self._next(known)
         # Fewer rows cannot make a column too long to be kept exact, and after each sort there is
         # a merge with all known values.
         self._patience = self._spare + (MAX_EXACT - len(known.values) if known.is_exact else 0)
 
-    def _close(self) -> NumberProfile:
-        """Merge what was counted by a table and what waited."""
+    def _close(self, first: NumberProfile | None = None) -> NumberProfile:
+        """Merge what was counted by a table and what waited; ``first``: of the first block."""
         if self._counted is not None:
             self._put(*self._counted.results())
             self._counted = None
-        values = np.concatenate([np.empty(0), *(values for values, _ in self._waiting)])
-        targets = [target for _, target in self._waiting if target is not None]
+        waiting, n_waiting = self._waiting, self._n_waiting
         self._waiting, self._n_waiting = [], 0
-        number = NumberProfile.from_values(values)
+        if n_waiting > MAX_EXACT and (found := scan_on_grid(waiting)) is not None:
+            return self._put(*found)
+        values = np.concatenate([np.empty(0), *(values for values, _ in waiting)])
+        targets = [target for _, target in waiting if target is not None]
+        known = first if len(waiting) == 1 else None
+        number = known or NumberProfile.from_values(values)
         association = None
         if targets:
             cells = (number.values, number.level)

@@ -29,6 +29,7 @@ from tenfold.profile.category_scan import CategoryScan
 from tenfold.profile.counted import GridTable
 from tenfold.profile.distinct import fewest_distinct, hash_numbers
 from tenfold.profile.grid import fitting_level, grid_counts, snap, weighted_unique
+from tenfold.profile.grid_scan import scan_on_grid
 from tenfold.profile.number_scan import NumberScan
 from tenfold.profile.value_table import ValueTable
 from tenfold.schema import Schema
@@ -110,6 +111,32 @@ def test_a_numeric_target_with_gaps_is_summed_in_the_same_cells(shape: str) -> N
     assert np.array_equal(association.stats.n, wanted.stats.n)
     assert association.stats.mean == pytest.approx(wanted.stats.mean, rel=1e-9)
     assert association.stats.m2 == pytest.approx(wanted.stats.m2, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", ["measured", "positive", "of huge range", "close together"])
+@pytest.mark.parametrize("numeric", [False, True])
+def test_blocks_on_a_grid_are_the_rows_in_one_piece(shape: str, numeric: bool) -> None:
+    parts = blocks(shape, numeric=numeric)
+    parts[3][0][:9] = 0.0
+    found = scan_on_grid(parts)
+    values = np.concatenate([values for values, _ in parts])
+    wanted = NumberProfile.from_values(values)
+    assert found is not None
+    number, association = found
+    same_number(number, wanted)
+    target = Target.concat([target for _, target in parts])
+    whole = NumberAssociation.from_values(values, target, cells=(wanted.values, wanted.level))
+    assert association is not None
+    assert association.level == whole.level
+    assert np.array_equal(association.cells, whole.cells)
+    assert np.array_equal(association.stats.n, whole.stats.n)
+
+
+@pytest.mark.parametrize(
+    "shape", ["of few values", "of many integers", "mostly zero", "in order", "all missing"]
+)
+def test_blocks_that_may_be_kept_exact_or_fit_no_table_are_left_to_a_sort(shape: str) -> None:
+    assert scan_on_grid(blocks(shape)) is None
 
 
 def test_rows_without_a_class_are_left_out_of_the_target_alone() -> None:
