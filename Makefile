@@ -1,10 +1,13 @@
-# `make demo` and `make test` each do their own complete set-up. Everything lives in .venv.
+# `make demo` and `make test` each do their own complete set-up. Everything lives in .venv, and
+# one server for tests, of npm, in .npm.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+AZURITE_VERSION := 3.37.0
+AZURITE := .npm/azurite-$(AZURITE_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock docs test-faults test-gpu clean
+.PHONY: help setup demo azurite test check format lock docs test-faults test-gpu clean
 
 help: ## Show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,7 +25,14 @@ $(READY): pyproject.toml constraints.lock
 demo: $(READY) ## Walk the whole loop on real data, under two minutes after the install
 	@$(BIN)/tenfold demo
 
-test: $(READY) ## The default test suite, under 15 minutes on two cores
+# A server of the protocol of Azure's blobs, for tests; by npm alone, and nowhere but here.
+$(AZURITE):
+	npm install --prefix .npm --no-audit --no-fund --ignore-scripts --silent azurite@$(AZURITE_VERSION)
+	@touch $@
+
+azurite: $(AZURITE) ## The server that tests of Azure's store talk to
+
+test: $(READY) $(AZURITE) ## The default test suite, under 15 minutes on two cores
 	@$(BIN)/python -m pytest --numprocesses 2
 
 check: $(READY) ## Formatter, linter, strict types, import contracts, doctests
@@ -52,5 +62,5 @@ lock: ## Write constraints.lock from what .venv holds
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable --exclude tenfold | sed -E 's/\+cpu$$//' > constraints.lock
 	@! grep -n ' @ ' constraints.lock || { echo "a package came from a file: install it by name"; exit 1; }
 
-clean: ## Remove .venv and caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site
+clean: ## Remove .venv, .npm and caches
+	rm -rf .venv .npm .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache site

@@ -47,7 +47,9 @@ class StorePlace:
         options, self._hide = address.resolved()
         endpoint = options.get("endpoint_override")
         if endpoint and not spec.allow_private:
-            check_endpoint(endpoint, source=spec.name)
+            # Of Azure, an authority that begins with a dot follows the account's name.
+            account = options.get("account", "") if endpoint.startswith(".") else ""
+            check_endpoint(account + endpoint, source=spec.name)
         with self._telling():
             self._files = _file_system(address.scheme, options)
         self._base, _, self._last = address.path.rpartition("/")
@@ -166,7 +168,14 @@ def _file_system(scheme: str, options: dict[str, str]) -> pafs.FileSystem:
     account = given.pop("account", "")
     if not account:
         raise ValueError("az:// needs '?account=NAME'")
-    endpoint, blob_scheme = given.pop("endpoint_override", None), given.pop("scheme", None)
+    endpoint, web = given.pop("endpoint_override", None), given.pop("scheme", None)
+    # Arrow asks a second service of the account for folders. Left to itself it would ask the
+    # public cloud's, with the account's key, whatever store the endpoint is of.
     return pafs.AzureFileSystem(
-        account, blob_storage_authority=endpoint, blob_storage_scheme=blob_scheme, **given
+        account,
+        blob_storage_authority=endpoint,
+        dfs_storage_authority=endpoint and endpoint.replace(".blob.", ".dfs."),
+        blob_storage_scheme=web,
+        dfs_storage_scheme=web,
+        **given,
     )
