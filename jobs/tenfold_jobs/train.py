@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from tenfold.canonical import canonical_json, finite_or_none, sha256_hex
 from tenfold.cluster import Plan, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
-from tenfold.cluster.placement import Placement
 from tenfold.data import RayData, Snapshot
 from tenfold.errors import DataError
 from tenfold.models import FAMILIES, Model
@@ -34,7 +34,7 @@ from tenfold.training.gate import leakage_gate
 from tenfold.training.group import INGEST_ROWS
 from tenfold.training.lloyd import move_centers
 from tenfold.training.making import Making, fit_stages, is_due
-from tenfold.training.placed import fit_placed
+from tenfold.training.placed import call_placed, fit_placed, plan_placed
 from tenfold.training.question import Question, question_of, rarer_class, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Material, SearchResult
@@ -239,14 +239,17 @@ def _material(
     if not is_due(schema, question, making):
         return plain
     with progress.step("columns"):
-        stages = fit_stages(
-            rows,
+        side_by_side = 1 if plan.nodes else plan.trials_at_once
+        fit = partial(
+            fit_stages,
             profiles=profiles,
             schema=schema,
             question=question,
             making=making,
-            threads=plan.trials_at_once * plan.threads_per_trial,
+            threads=side_by_side * plan.threads_per_trial,
         )
+        on_cpu = replace(plan.placement, gpus=0.0)
+        stages = call_placed(fit, rows, placement=on_cpu, what="the choice of columns")
     return replace(plain, stages=stages)
 
 
@@ -359,7 +362,7 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
         told = [plan.family, plan.params, plan.question.seed, served, n_workers]
         folder = storage / "fits" / sha256_hex(canonical_json(told))[:16]
         if not _is_distributed(job, plan.family):
-            model = fit_placed(_placed(plan, job.plan.placement), rows, job.plan.placement)
+            model = fit_placed(plan, rows, job.plan.placement)
             if job.plan.mode != "ray-data" or plan.family != KMEANS.name:
                 return model
             return move_centers(
@@ -370,9 +373,8 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
                 folder=folder,
                 tell=tell,
             )
-        plan = _placed(plan, job.plan.last_placement)
         return fit_distributed(
-            plan,
+            plan_placed(plan, job.plan.last_placement),
             job.snapshot,
             rows,
             n_workers=n_workers,
@@ -384,11 +386,6 @@ def _last_fit(job: _Job, storage: Path, notes: list[str]) -> LastFit:
         )
 
     return fit
-
-
-def _placed(plan: FitPlan, placement: Placement) -> FitPlan:
-    family = plan.family
-    return replace(plan, device=placement.device(family), precision=placement.precision_of(family))
 
 
 def _is_distributed(job: _Job, family: str) -> bool:

@@ -1,20 +1,16 @@
 """What the plan says of GPUs is what runs: on a Ray that counts a GPU which is none.
 
-A family of an installed package writes down, in every fit, which device it was told and what Ray
-had given its process. So this needs no GPU, and nothing of ours stands in for anything.
+A family of an installed package notes where its fits ran (`tests.tenfold_jobs.probing`), so nothing
+of ours stands in for anything.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tenfold.data import prepare
@@ -22,49 +18,8 @@ from tenfold.errors import ProjectError
 from tenfold.project import Project
 from tenfold.settings import Settings
 from tenfold_jobs.train import run_train
+from tests.tenfold_jobs.probing import body, install_probe, prepared, run_probed, write_table
 
-FAMILY = '''
-    """A linear model that notes where each of its fits ran."""
-
-    import json
-    import os
-    from dataclasses import replace
-
-    from tenfold.models import FAMILIES, Family
-
-
-    def fit(fit):
-        import ray
-
-        context = ray.get_runtime_context()
-        in_worker = context.get_task_id() is not None or context.get_actor_id() is not None
-        note = {
-            "device": fit.device,
-            "precision": fit.precision,
-            "given": context.get_assigned_resources() if in_worker else {},
-            "gpus": ray.get_gpu_ids(),
-            "session": context.get_actor_id() is not None,
-            "rows": len(fit.matrix),
-        }
-        with open(os.environ["PROBE_NOTES"], "a") as file:
-            file.write(json.dumps(note) + "\\n")
-        params = {"c": fit.params["strength"]}
-        model = FAMILIES["linear"].fit(replace(fit, params=params, device="cpu"))
-        return replace(model, family="probe")
-
-
-    PROBE = Family(
-        name="probe",
-        tasks=frozenset({"binary"}),
-        recipe=lambda params: FAMILIES["linear"].recipe({"c": 1.0}),
-        defaults=lambda task: ({"strength": 1.0}, {"strength": 0.1}),
-        space=None,
-        fit=fit,
-        load=FAMILIES["linear"].load,
-        freeze=lambda params, rounds: dict(params),
-        devices=frozenset({"cpu", "cuda"}),
-    )
-'''
 TRAIN = """
     import json
     import os
@@ -91,50 +46,16 @@ TRAIN = """
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A table, and a package with the family as an installer leaves it."""
-    facts = tmp_path / "site" / "probe_family-1.0.dist-info"
-    facts.mkdir(parents=True)
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: probe-family\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[tenfold.families]\nprobe = probe_family:PROBE\n")
-    (tmp_path / "site" / "probe_family.py").write_text(textwrap.dedent(FAMILY).lstrip())
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 2))
-    left = np.where(x[:, 0] + 0.7 * rng.normal(size=400) > 0, "yes", "no")
-    lines = [f"{a:.6f},{b:.6f},{c}" for (a, b), c in zip(x, left, strict=True)]
-    (tmp_path / "churn.csv").write_text("x,z,left\n" + "\n".join(lines) + "\n")
+    install_probe(tmp_path)
+    write_table(tmp_path)
     return tmp_path
-
-
-def body(*families: str, device: str) -> dict[str, Any]:
-    return {
-        "problem": {"task": "binary", "target": "left"},
-        "data": {"sources": [{"path": "churn.csv"}]},
-        "train": {"trials": 3, "folds": 2, "families": list(families), "device": device},
-    }
 
 
 def train(folder: Path, *, device: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What a training in a process of its own reports, and the notes of its fits."""
-    notes, home = folder / "notes.jsonl", folder / "home"
-    project = Project.from_dict(body("linear", device="cpu")).at(folder)
-    prepare(project, settings=Settings.from_env({"TENFOLD_HOME": str(home)}))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    path = [str(folder / "site"), *sys.path]
-    env |= {"TENFOLD_HOME": str(home), "PYTHONPATH": os.pathsep.join(path)}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", textwrap.dedent(TRAIN)),
-            *(json.dumps(body("probe", "linear", device=device)), str(folder)),
-        ],
-        env=env | {"PROBE_NOTES": str(notes)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    return told, [json.loads(line) for line in notes.read_text().splitlines()]
+    prepared(folder)
+    asked = json.dumps(body("probe", "linear", device=device))
+    return run_probed(folder, ["-c", textwrap.dedent(TRAIN), asked, str(folder)])
 
 
 @pytest.mark.timeout(300)

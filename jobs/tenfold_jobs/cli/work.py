@@ -11,6 +11,7 @@ import typer
 
 from tenfold.errors import UserError
 from tenfold.project import Project, load_project, read_budget
+from tenfold.project.labels import in_selector_words
 from tenfold_jobs.cli.options import FORMATS, AsJson, Budget, ProjectFile, Verbose
 from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
@@ -87,6 +88,7 @@ def plan(project: ProjectFile, json: AsJson = False, verbose: Verbose = False) -
         loaded = load_project(project)
         made = run_plan(loaded, out.settings)
         facts = {key: value for key, value in made.to_dict().items() if key != "reasons"}
+        facts["nodes"] = in_selector_words(made.nodes) or "any"
         out.result(
             {"project": loaded.name, **made.to_dict()},
             [f"{key}: {_in_a_line(value)}" for key, value in facts.items()]

@@ -162,7 +162,9 @@ def _must_be_possible(project: Project, inventory: Inventory, able: tuple[str, .
             f"found {in_list(families_of(project))}; name one in train.families, or {remedy}"
         )
     if not gpu_places(inventory):
-        there = f"; found {in_numbers(inventory)}" if inventory.accelerators else "; found none"
+        where = " on the nodes that train.nodes means" if project.train.nodes else ""
+        found = in_numbers(inventory) if inventory.accelerators else "none"
+        there = f"{where}; found {found}"
         raise ProjectError(
             f"train.device: gpu needs a GPU that runs CUDA{there}; "
             f"start a node that has one, or {remedy}"

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,14 @@ class Node:
         cpus: cores that may be used, at least 1.
         memory_bytes: memory that may be used.
         accelerators: its GPUs and other accelerators, one entry each.
+        labels: what it is called by, Ray's own (``ray.io/…``) among them.
     """
 
     name: str
     cpus: int
     memory_bytes: int
     accelerators: tuple[Accelerator, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def cuda(self) -> tuple[Accelerator, ...]:
@@ -258,7 +260,8 @@ def inventory_from_nodes(nodes: Sequence[Mapping[str, Any]]) -> Inventory:
             continue
         memory = int(resources.get("memory", 0) + resources.get("object_store_memory", 0))
         name = str(row.get("NodeManagerAddress", "node"))
-        found.append(Node(name, cpus, memory, _ray_accelerators(resources)))
+        labels = {str(key): str(value) for key, value in (row.get("Labels") or {}).items()}
+        found.append(Node(name, cpus, memory, _ray_accelerators(resources), labels))
     if not found:
         raise ClusterError("the Ray cluster has no live node with a CPU; start a worker node")
     return Inventory(tuple(sorted(found, key=lambda node: node.name)))

@@ -27,6 +27,7 @@ class Placement:
         cpus: logical CPUs.
         gpus: of a GPU, from 0: below 1 a share of one.
         gpu_type: Ray's name of the type that it must be, None where any will do.
+        nodes: labels that the node must have, as a selector of Ray's; empty where any will do.
 
     >>> Placement().device("boosting"), Placement().resources()
     ('cpu', {'CPU': 1.0})
@@ -39,6 +40,12 @@ class Placement:
     cpus: float = 1.0
     gpus: float = 0.0
     gpu_type: str | None = None
+    nodes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether only Ray can give it: a part of a GPU, or a node of some kind."""
+        return bool(self.gpus or self.nodes)
 
     def device(self, family: str) -> str:
         """Where a family is fitted."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tenfold.cluster.devices import Precision
 from tenfold.cluster.efficiency import search_efficiency
 from tenfold.cluster.inventory import Inventory
+from tenfold.cluster.nodes import nodes_for_fits
 from tenfold.cluster.placement import Placement
 from tenfold.cluster.trials import Trials, plan_trials
 from tenfold.cluster.work import SEARCH_ROWS, Work, config_seconds, in_words
@@ -42,6 +43,7 @@ class Plan:
 
     Attributes:
         mode: where tables are prepared: ``"in-process"`` or ``"ray-data"``.
+        nodes: labels of the nodes that fits run on, as a selector of Ray's; empty for any node.
         trial_devices: ``"cpu"`` or ``"cuda"`` for each family of the search.
         trials_at_once: trials side by side while nothing is served.
         retrain_trials_at_once: trials side by side beside the running replicas.
@@ -63,6 +65,7 @@ class Plan:
     """
 
     mode: Literal["in-process", "ray-data"]
+    nodes: Mapping[str, str]
     trial_devices: Mapping[str, str]
     trials_at_once: int
     retrain_trials_at_once: int
@@ -91,6 +94,7 @@ class Plan:
             self.trial_cpus,
             self.trial_gpus,
             self.trial_gpu_type,
+            self.nodes,
         )
 
     @property
@@ -102,6 +106,7 @@ class Plan:
             self.worker_cpus,
             self.worker_gpus,
             self.worker_gpu_type,
+            self.nodes,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,20 +137,31 @@ def make_plan(
         The plan with its reasons.
 
     Raises:
-        ProjectError: the project asks for more workers than the cluster can give, or for a GPU
-            that is not there or too small.
+        ProjectError: the project asks for nodes that are not there, for more workers than the
+            cluster can give, or for a GPU that is not there or too small.
     """
     work = Work(n_rows=n_rows, n_columns=n_columns, size_bytes=size_bytes)
     mode, why_mode = _mode(work, local_bytes)
     serving_cpus, why_serving = _left_to_serving(project, inventory)
     searched = work.at_most(SEARCH_ROWS) if mode == "ray-data" else work
-    trials = plan_trials(project, inventory, searched, free_cpus=inventory.cpus - serving_cpus)
+    meant, why_nodes = nodes_for_fits(project, inventory)
+    # Replicas and the tasks that feed a group find room on the other nodes first.
+    elsewhere = inventory.cpus - meant.cpus
+    free_cpus = meant.cpus - max(0.0, serving_cpus - elsewhere)
+    trials = plan_trials(project, meant, searched, free_cpus=free_cpus)
     group = plan_group(
-        project, inventory, work, mode=mode, serving_cpus=serving_cpus, trials=trials
+        project,
+        meant,
+        work,
+        mode=mode,
+        serving_cpus=serving_cpus,
+        cpus_elsewhere=elsewhere,
+        trials=trials,
     )
     fed = _why_fed(project, trials, searched)
     return Plan(
         mode=mode,
+        nodes=dict(project.train.nodes or {}),
         trial_devices=trials.devices,
         trials_at_once=trials.at_once,
         retrain_trials_at_once=trials.at_once_beside_serving,
@@ -163,7 +179,10 @@ def make_plan(
         external_memory=group.external_memory,
         precision=trials.precision if trials.gpus else group.precision,
         replica_device="cpu",
-        reasons=(why_mode, *trials.reasons, *fed, *group.reasons, why_serving, WHY_REPLICAS_ON_CPU),
+        reasons=(
+            *(why_mode, *why_nodes, *trials.reasons, *fed, *group.reasons),
+            *(why_serving, WHY_REPLICAS_ON_CPU),
+        ),
     )
 
 

@@ -72,22 +72,25 @@ def plan_group(
     mode: str,
     serving_cpus: float,
     trials: Trials,
+    cpus_elsewhere: float = 0.0,
 ) -> Group:
     """The last fit of a project.
 
     Args:
         project: its workers and its device are obeyed.
-        inventory: what there is.
+        inventory: the nodes that fits run on.
         work: the whole table.
         mode: ``"in-process"`` or ``"ray-data"``.
         serving_cpus: logical CPUs that are left to replicas.
         trials: how the search runs; a fit in one process runs where its trials did.
+        cpus_elsewhere: logical CPUs of nodes without fits, which replicas and Ray Data take first.
 
     Raises:
         ProjectError: the project asks for more workers or GPUs than there are.
     """
+    reserve = max(0.0, serving_cpus + DATA_CPUS - cpus_elsewhere)
     if mode == "in-process":
-        return _single(project, inventory, work, serving_cpus=serving_cpus, trials=trials)
+        return _single(project, inventory, work, reserve=reserve, trials=trials)
     families = _choose(project, inventory, work)
     on_gpus = _workers_on_gpus(project, inventory, work) if families.families else None
     if families.families and on_gpus is None:
@@ -99,7 +102,7 @@ def plan_group(
     else:
         place, n_workers = on_gpus
         told = (_why_on_gpus(project, place, n_workers, families),)
-    share = size_workers(inventory, n_workers, serving_cpus=serving_cpus, place=place)
+    share = size_workers(inventory, n_workers, reserve=reserve, place=place)
     alone = n_workers == 1 and place is None
     memory = _worker_bytes(inventory, n_workers, share, place=place)
     batch_rows = None if alone else _batch_rows(work, memory)
@@ -137,14 +140,14 @@ def _devices(trials: Trials, families: Choice) -> dict[str, str]:
 
 
 def _single(
-    project: Project, inventory: Inventory, work: Work, *, serving_cpus: float, trials: Trials
+    project: Project, inventory: Inventory, work: Work, *, reserve: float, trials: Trials
 ) -> Group:
     """In one process, on the devices of the trials: they held the same rows."""
     n_workers, why = count_workers(project, inventory, work, mode="in-process")
     return Group(
         fit="single",
         n_workers=n_workers,
-        worker_cpus=size_workers(inventory, n_workers, serving_cpus=serving_cpus),
+        worker_cpus=size_workers(inventory, n_workers, reserve=reserve),
         worker_gpus=trials.gpus,
         gpu_type=trials.gpu_type,
         devices=trials.devices,
@@ -167,8 +170,9 @@ def count_workers(
     asked = project.train.workers
     if asked is not None:
         if asked > most:
+            where = "the nodes that train.nodes means" if project.train.nodes else "this cluster"
             raise ProjectError(
-                f"train.workers: must be at most the {most} cores of this cluster; found {asked}; "
+                f"train.workers: must be at most the {most} cores of {where}; found {asked}; "
                 "lower it or remove it, and the plan chooses"
             )
         return asked, f"{asked} training workers, as the project says"
@@ -237,17 +241,16 @@ def _why_on_gpus(project: Project, place: Place, n_workers: int, families: Choic
 
 
 def size_workers(
-    inventory: Inventory, n_workers: int, *, serving_cpus: float, place: Place | None = None
+    inventory: Inventory, n_workers: int, *, reserve: float, place: Place | None = None
 ) -> float:
     """Logical CPUs of one worker: the most that leaves Ray Data and the replicas theirs.
 
     Args:
         inventory: what there is.
         n_workers: of the group, from 1.
-        serving_cpus: logical CPUs that are left to replicas.
+        reserve: logical CPUs that are left to replicas and Ray Data; at most half of all is.
         place: whose GPUs the workers have, one each; None for workers on CPUs.
     """
-    reserve = serving_cpus + DATA_CPUS
     if reserve >= inventory.cpus:
         reserve = inventory.cpus / 2
     room = _room(inventory, reserve, place)

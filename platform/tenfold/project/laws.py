@@ -187,6 +187,9 @@ def _prepare(data: Data, prepare: Prepare) -> Iterator[Violation]:
 
 
 def _train(problem: Problem, train: Train) -> Iterator[Violation]:
+    if train.nodes is not None and not problem.task.supervised:
+        law = "must be absent for clustering, whose segments are chosen where the command runs"
+        yield Violation(("train", "nodes"), law, "remove it, and run the command on such a node")
     families = family_tasks(train.families)
     fitting = [name for name, tasks in families.items() if problem.task in tasks]
     for index, name in enumerate(train.families):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tenfold.errors import UserError
 from tenfold.project.fields import Duration, Flag, Section, Text, Whole
+from tenfold.project.labels import NodeSelector
 from tenfold.project.measures import Objective, Task
 
 __all__ = [
@@ -211,6 +212,11 @@ class Train(Section):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where boosting and networks are fitted. auto: on GPUs that run CUDA where the table is large
     enough to gain, else on CPU; gpu: on GPUs, or the plan refuses and says what is missing."""
+
+    nodes: NodeSelector | None = None
+    """Nodes of a cluster that fits run on, by their labels: ``{pool: training}``. A value is a
+    label's, ``in(a, b)`` for one of several, or either behind ``!`` (in quotes) for none of them.
+    Absent: any node."""
 
     construct_columns: Literal["auto", "off"] = "off"
     """auto: ratios, differences, group statistics and crosses of columns are tried on training rows

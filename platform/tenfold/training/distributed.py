@@ -26,6 +26,7 @@ from tenfold.models.arrays import ArrayModel
 from tenfold.models.boosting import BoostedModel, map_of
 from tenfold.models.net import START_ROWS
 from tenfold.models.network import network_params
+from tenfold.project.labels import selects
 from tenfold.training.fitter import Plan
 from tenfold.training.group import INGEST_ROWS, GroupConfig, fit_booster, fit_network
 from tenfold.training.rows import TrainingRows, encode_rows
@@ -184,6 +185,7 @@ def scaling_of(n_workers: int, placement: Placement) -> Any:
 
     each = placement.resources()
     return train.ScalingConfig(
+        label_selector=dict(placement.nodes) or None,
         num_workers=n_workers,
         use_gpu="GPU" in each,
         resources_per_worker={name: each[name] for name in ("CPU", "GPU") if name in each},
@@ -234,7 +236,12 @@ class _Run:
         import ray
 
         asked = self._placement.resources()
-        living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        meant = self._placement.nodes
+        living = [
+            node["Resources"]
+            for node in ray.nodes()
+            if node["Alive"] and selects(meant, node.get("Labels") or {})
+        ]
         return sum(
             min(int(has.get(name, 0.0) / amount) for name, amount in asked.items())
             for has in living

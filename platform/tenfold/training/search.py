@@ -2,9 +2,9 @@
 
 The baseline is judged in this process, within seconds of the start; then long-lived sessions on Ray
 (`tenfold.training.sessions`) ask one board for configurations. A search that is shorter than
-sessions take to start runs in this process alone, unless it is meant for GPUs, which only sessions
-hold. Everything goes through the journal in
-``storage``: the same search with the same storage goes on where it was killed.
+sessions take to start runs in this process alone, unless it is meant for GPUs or for some nodes,
+which only sessions have. Everything goes through the journal in ``storage``: the same search with
+the same storage goes on where it was killed.
 """
 
 from __future__ import annotations
@@ -232,14 +232,15 @@ def search(
     work = material.workspace()
     _run(board, work, clock, on_tried=heard, only_baseline=True)
     left = clock.left_s
-    if left is not None and left < INLINE_S and not material.placement.gpus:
+    if left is not None and left < INLINE_S and not material.placement.is_asked_for:
         _run(board, work, clock, on_tried=heard)
         return _result(material.question, board.tried, journal, n_resumed=n_resumed)
     del work
     tried = run_sessions(
         material, limits, left_s=left, storage=storage, journal=journal, on_tried=heard
     )
-    if len(tried) < N_FIRST:  # no session came to life in time, as on a cluster that is full
+    if len(tried) < N_FIRST and not material.placement.nodes:
+        # No session came to life in time, as on a cluster that is full.
         board = limits.board(material.question, journal)
         _run(board, material.workspace(), clock, on_tried=heard)
         tried = board.tried

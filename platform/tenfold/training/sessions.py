@@ -86,7 +86,15 @@ def run_sessions(
     _HEARING[listener] = on_tried
     try:
         asked = {**material.placement.resources(), "CPU": limits.cpus}
-        _tune([shared], limits, asked, storage=storage, board=board, listener=listener)
+        _tune(
+            [shared],
+            limits,
+            asked,
+            nodes=material.placement.nodes,
+            storage=storage,
+            board=board,
+            listener=listener,
+        )
         tried, fault = ray.get(board.state.remote(), timeout=BOARD_CALL_TIMEOUT_S)
         if fault is not None:
             raise StoreError(fault)
@@ -102,6 +110,7 @@ def _tune(
     limits: Limits,
     asked: dict[str, float],
     *,
+    nodes: Mapping[str, str],
     storage: Path,
     board: Any,
     listener: str,
@@ -111,7 +120,7 @@ def _tune(
     sessions = max(1, limits.sessions if limits.seconds is not None else min(limits.sessions, LAG))
     trainable = tune.with_resources(
         tune.with_parameters(_session, shared=shared, board=board),
-        tune.PlacementGroupFactory([asked]),
+        tune.PlacementGroupFactory([asked], bundle_label_selector=[dict(nodes)]),
     )
     tuner = tune.Tuner(
         trainable,

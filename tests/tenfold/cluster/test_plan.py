@@ -247,6 +247,7 @@ def test_a_plan_says_only_what_something_obeys() -> None:
     assert made.pop("replica_device") == "cpu"
     assert set(made) == {
         "mode",
+        "nodes",
         "trial_devices",
         "trials_at_once",
         "retrain_trials_at_once",

@@ -21,4 +21,4 @@ def test_shares_are_what_nodes_can_hold(
     nodes: tuple[int, ...], n_workers: int, share: float
 ) -> None:
     inventory = Inventory(tuple(Node(f"n{i}", cpus, GIB) for i, cpus in enumerate(nodes)))
-    assert size_workers(inventory, n_workers, serving_cpus=0.5) == share
+    assert size_workers(inventory, n_workers, reserve=1.5) == share

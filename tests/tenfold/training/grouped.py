@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Grouped:
         *,
         n_workers: int = 2,
         cpus: float = 0.5,
+        nodes: Mapping[str, str] | None = None,
         checkpoint_s: float = 0.0,
         external_memory: bool = False,
         tell: Callable[[str], object] = print,
@@ -54,7 +55,7 @@ class Grouped:
             self.snapshot,
             self.rows,
             n_workers=n_workers,
-            placement=Placement(cpus=cpus),
+            placement=Placement(cpus=cpus, nodes=nodes or {}),
             storage=storage,
             tell=tell,
             checkpoint_s=checkpoint_s,

@@ -142,6 +142,18 @@ def test_a_lost_node_leaves_a_smaller_group_that_goes_on(tmp_path: Path) -> None
     assert told["roc_auc"] > 0.8
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_workers_run_on_the_nodes_that_are_meant(tmp_path: Path) -> None:
+    """In a process of its own: its Ray has three nodes, two of them with labels."""
+    command = [sys.executable, "-m", "tests.tenfold.training.label_a_node", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=250, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"seen": 2, "there": 2}
+
+
 @pytest.mark.parametrize("file", ["state", "checkpoint.json"])
 def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path, file: str) -> None:
     held = Held(7, b"some trees")

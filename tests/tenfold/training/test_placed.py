@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tenfold.cluster import Placement
 from tenfold.training.distributed import scaling_of
+from tenfold.training.placed import call_placed
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,16 @@ def test_workers_of_a_group_get_what_the_plan_names(
     assert (scaling.num_workers, scaling.use_gpu) == (3, placement.gpus > 0)
     assert scaling.resources_per_worker == each
     assert scaling.accelerator_type == kind
+    assert scaling.label_selector is None
+
+
+def test_workers_of_a_group_go_to_the_nodes_that_are_meant() -> None:
+    assert scaling_of(2, Placement(nodes={"pool": "x"})).label_selector == {"pool": "x"}
+
+
+def test_what_nothing_is_asked_for_runs_here() -> None:
+    """And starts no Ray: a retrain may run where there is none."""
+    assert call_placed(os.getpid, placement=Placement({"boosting": "cuda"}), what="") == os.getpid()
 
 
 def test_a_device_without_its_share_of_a_gpu_is_the_cpu() -> None:
