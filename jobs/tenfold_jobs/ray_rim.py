@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK, auth_environment
 from tenfold.errors import ClusterError
 from tenfold.settings import Settings
 
-__all__ = ["QUIET_ENVIRONMENT", "RAY_ENVIRONMENT", "start_ray"]
+__all__ = ["QUIET_ENVIRONMENT", "RAY_ENVIRONMENT", "is_connected", "start_ray"]
 
 RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
@@ -117,6 +118,12 @@ def start_ray(
         yield _address(ray)
     finally:
         ray.shutdown()
+
+
+def is_connected() -> bool:
+    """Whether this process is in a Ray already; imports none."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _refresh_authentication() -> None:

@@ -1,16 +1,21 @@
-"""A version's own recipe fitted on another snapshot: no Ray, and no search unless a gate is missed.
+"""A version's own recipe fitted on another snapshot, with no search unless a gate is missed.
 
-The search, in this process, starts from the version's own configurations. Its answer takes the
-place of the refit's where it is better on out-of-fold rows; the sealed rows choose nothing.
+Fits run in this process and need no Ray, unless a plan puts them elsewhere (see
+`tenfold_jobs.placing`). The search starts from the version's own configurations. Its answer takes
+the place of the refit's where it is better on out-of-fold rows; the sealed rows choose nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from tenfold.canonical import read_json
+from tenfold.cluster import Placement
 from tenfold.data import Snapshot
 from tenfold.evaluation import evaluate_gates
 from tenfold.progress import SILENT, Progress
@@ -23,12 +28,14 @@ from tenfold.training.ensemble import PREFERENCES, choose_answer, recalibrated
 from tenfold.training.finish import Finished, finish
 from tenfold.training.fitter import Fitter
 from tenfold.training.making import Making, fit_stages
+from tenfold.training.placed import call_placed, fit_placed
 from tenfold.training.portfolio import Entry
 from tenfold.training.question import Question, question_of, traits_of
 from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
-from tenfold.training.search import Limits, Material, SearchResult, search_inline
+from tenfold.training.search import Limits, Material, search, search_inline
 from tenfold_jobs.packing import Origin, Packed, pack
-from tenfold_jobs.searching import MAX_LAST_SHARE, N_LAST_FITS
+from tenfold_jobs.placing import HERE, Where
+from tenfold_jobs.searching import MAX_LAST_SHARE, N_LAST_FITS, search_folder, search_key
 
 __all__ = ["refit_artifact"]
 
@@ -40,6 +47,7 @@ def refit_artifact(
     settings: Settings,
     parent: Version,
     threads: int = 1,
+    where: Where = HERE,
     progress: Progress = SILENT,
 ) -> tuple[Version, Packed, Finished]:
     """Fit a version's own recipe on another snapshot and publish it; if that misses a gate of
@@ -57,10 +65,12 @@ def refit_artifact(
             is chosen anew.
         threads: of the fit; one by default, because a refit runs beside replicas that answer, and
             on two cores one thread leaves them theirs.
+        where: fits run; anything but this process needs a connected Ray.
         progress: is told of steps.
 
     Raises:
         StoreError: the snapshot is damaged, or the store cannot be written.
+        ClusterError: a fit's process died each time that Ray tried.
         ArtifactError: the probe does not reproduce the golden rows.
     """
     began = time.monotonic()
@@ -70,17 +80,26 @@ def refit_artifact(
     rows = load_rows(snapshot, question, max_rows=SEARCH_ROWS)
     given = Answer.from_lineage(manifest["lineage"]["family"], manifest["lineage"]["params"])
     with progress.step("refit"):
-        material = _material(project, snapshot, question, rows.training, threads=threads)
+        material = _material(
+            project, snapshot, question, rows.training, threads=threads, placement=where.placement
+        )
         answer, oof = recalibrated(material, given)
-        block_rows = project.monitor.block_rows
-        finished = finish(material, rows.test, answer, oof=oof, block_rows=block_rows)
+        finished = finish(
+            material,
+            rows.test,
+            answer,
+            oof=oof,
+            block_rows=project.monitor.block_rows,
+            fitter=_fitter(material),
+        )
     tried: Sequence[Tried] = ()
-    notes: list[str] = []
+    notes: list[str] = [*where.notes]
     missed = _missed(project, finished)
     if missed and project.retrain.search_budget_s > 0:
         with progress.step("search"):
-            found, other = _search(project, material, rows.test, given)
-        tried = found.tried
+            limits = _limits(project, material, given, sessions=where.sessions)
+            with _storage(project, snapshot, material, settings) as storage:
+                tried, other = _search(project, material, rows.test, limits, storage=storage)
         taken = _is_better(question, other, finished)
         finished = other if taken else finished
         notes.append(
@@ -102,17 +121,25 @@ def _material(
     training: TrainingRows,
     *,
     threads: int,
+    placement: Placement,
 ) -> Material:
     profiles = snapshot.profiles()
-    stages = fit_stages(
-        training,
+    fit = partial(
+        fit_stages,
         profiles=profiles,
         schema=snapshot.schema,
         question=question,
         making=Making(construct=project.train.construct_columns),
         threads=threads,
     )
-    return Material(training, profiles, snapshot.schema, question, threads, stages)
+    on_cpu = replace(placement, gpus=0.0)
+    stages = call_placed(fit, training, placement=on_cpu, what="the choice of columns")
+    return Material(training, profiles, snapshot.schema, question, threads, stages, placement)
+
+
+def _fitter(material: Material) -> Fitter:
+    """Last fits where the material's placement wants them."""
+    return Fitter(material, last_fit=lambda plan, rows: fit_placed(plan, rows, material.placement))
 
 
 def _missed(project: Project, finished: Finished) -> list[str]:
@@ -122,17 +149,14 @@ def _missed(project: Project, finished: Finished) -> list[str]:
     return [result.text for result in evaluate_gates(gates, values) if not result.holds]
 
 
-def _search(
-    project: Project, material: Material, test: TrainingRows, given: Answer
-) -> tuple[SearchResult, Finished]:
-    """What a search from the given configurations finds, and the model of its answer."""
+def _limits(project: Project, material: Material, given: Answer, *, sessions: int) -> Limits:
+    """Of a search from the given configurations."""
     budget = project.retrain.search_budget_s
-    end = time.monotonic() + budget
-    traits = traits_of(material.schema, material.profiles)
-    material = replace(material, question=replace(material.question, traits=traits))
-    limits = Limits(
+    return Limits(
         trials=project.train.trials,
         seconds=budget,
+        sessions=sessions,
+        cpus=material.placement.cpus,
         last_fits=LastFits(material.last_fit_share, N_LAST_FITS, MAX_LAST_SHARE * budget),
         warm=tuple(
             Entry(part.family, dict(part.params), first=True)
@@ -140,8 +164,37 @@ def _search(
             if part.family != "dummy"
         ),
     )
-    found = search_inline(material, limits)
-    fitter = Fitter(material)
+
+
+def _storage(
+    project: Project, snapshot: Snapshot, material: Material, settings: Settings
+) -> AbstractContextManager[Path | None]:
+    """The folder of a search in sessions, apart from those of trainings; None where the search
+    stays in this process."""
+    if not material.placement.is_asked_for:
+        return nullcontext()
+    key = search_key(project, snapshot, material, timed=True)
+    return search_folder(settings, f"{project.name}.refit", key)
+
+
+def _search(
+    project: Project,
+    material: Material,
+    test: TrainingRows,
+    limits: Limits,
+    *,
+    storage: Path | None,
+) -> tuple[Sequence[Tried], Finished]:
+    """What a search finds, and the model of its answer: in sessions on Ray with a storage, else in
+    this process."""
+    end = time.monotonic() + project.retrain.search_budget_s
+    traits = traits_of(material.schema, material.profiles)
+    material = replace(material, question=replace(material.question, traits=traits))
+    if storage is None:
+        found = search_inline(material, limits)
+    else:
+        found = search(material, limits, storage=storage)
+    fitter = _fitter(material)
     chosen = choose_answer(
         material,
         found.best,
@@ -160,7 +213,7 @@ def _search(
         fitter=fitter,
         chosen=chosen,
     )
-    return found, finished
+    return found.tried, finished
 
 
 def _is_better(question: Question, one: Finished, other: Finished) -> bool:

@@ -40,6 +40,7 @@ from tenfold.training.making import Making
 from tenfold.training.question import make_question
 from tenfold_jobs.mirror import tell_mlflow
 from tenfold_jobs.packing import Packed
+from tenfold_jobs.placing import Where, place_retrain
 from tenfold_jobs.refit import refit_artifact
 from tenfold_jobs.windows import (
     CHOOSE,
@@ -108,8 +109,8 @@ class RetrainRecord:
 def run_retrain(
     project: Project, settings: Settings, *, progress: Progress = SILENT
 ) -> RetrainRecord:
-    """Refit on newer rows, compare, decide. Starts no Ray: where the refit misses a
-    gate, the search runs in this process.
+    """Refit on newer rows, compare, decide. Needs no Ray unless the plan puts its fits on a GPU or
+    on some nodes: where the refit misses a gate, the search runs in this process, too.
 
     Args:
         project: gates, metric and the rules of the loop.
@@ -119,6 +120,8 @@ def run_retrain(
     Raises:
         UserError: there is no champion yet.
         DataError: too few labeled live rows.
+        ProjectError: the project wants a GPU or nodes that are not there.
+        ClusterError: the cluster does not answer, or others hold what the project insists on.
     """
     began = time.monotonic()
     registry = Registry(settings)
@@ -126,24 +129,33 @@ def run_retrain(
     predictor = Predictor.load(champion.path)
     with progress.step("labeled live rows"):
         live = _live(project, settings, predictor.schema, registry)
-    window, scores = _choose(project, settings, predictor, live, progress)
-    learned = window.rows(live, LEARN, CHOOSE)
-    with progress.step("snapshot"):
-        snapshot = snapshot_from_table(
-            pa.concat_tables([learned, live.judges]),
-            predictor.schema,
-            project=project,
-            settings=settings,
-            sealed_after=learned.num_rows,
-        )
-    version, packed, _finished = refit_artifact(
+    newest = Snapshot.latest(settings, project)
+    with place_retrain(
         project,
-        snapshot,
-        settings=settings,
-        parent=champion,
-        threads=REFIT_THREADS,
+        settings,
+        n_rows=min(newest.n_rows, MAX_BASE_ROWS) + live.table.num_rows,
+        n_columns=len(predictor.schema.features),
         progress=progress,
-    )
+    ) as where:
+        window, scores = _choose(project, newest, predictor, live, where, progress)
+        learned = window.rows(live, LEARN, CHOOSE)
+        with progress.step("snapshot"):
+            snapshot = snapshot_from_table(
+                pa.concat_tables([learned, live.judges]),
+                predictor.schema,
+                project=project,
+                settings=settings,
+                sealed_after=learned.num_rows,
+            )
+        version, packed, _finished = refit_artifact(
+            project,
+            snapshot,
+            settings=settings,
+            parent=champion,
+            threads=REFIT_THREADS,
+            where=where,
+            progress=progress,
+        )
     compared = _compare(predictor, Predictor.load(version.path), snapshot)
     gates_hold = all(gate.holds for gate in packed.gates)
     broken = _broken(settings, champion)
@@ -234,13 +246,13 @@ def _live(project: Project, settings: Settings, schema: Schema, registry: Regist
 
 def _choose(
     project: Project,
-    settings: Settings,
+    snapshot: Snapshot,
     predictor: Predictor,
     live: LiveRows,
+    where: Where,
     progress: Progress,
 ) -> tuple[Window, dict[str, float]]:
     schema, manifest = predictor.schema, predictor.manifest
-    snapshot = Snapshot.latest(settings, project)
     rules = project.prepare
     base, _ = clean_table(
         _thinned(snapshot), schema, markers=rules.missing_markers, trim=rules.trim
@@ -260,6 +272,7 @@ def _choose(
             params=heaviest.params,
             threads=REFIT_THREADS,
             making=Making(construct=project.train.construct_columns),
+            placement=where.placement,
         )
 
 

@@ -13,13 +13,16 @@ since the change decide by the project's metric.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tenfold.cluster import Placement
+from tenfold.cluster.placement import ON_CPU
 from tenfold.data.hashing import mix, row_hashes
 from tenfold.evaluation import measure
 from tenfold.features import Recipe
@@ -27,8 +30,9 @@ from tenfold.features.codes import encode_table
 from tenfold.models import FAMILIES
 from tenfold.profile import Profile
 from tenfold.schema import Schema
-from tenfold.training.fitter import Plan, fit_in_process
+from tenfold.training.fitter import Plan
 from tenfold.training.making import Making, fit_stage
+from tenfold.training.placed import call_placed, fit_placed
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows, truth_of
 
@@ -137,10 +141,12 @@ def choose_window(
     params: Mapping[str, Any],
     threads: int,
     making: Making | None = None,
+    placement: Placement = ON_CPU,
 ) -> tuple[Window, dict[str, float]]:
     """Fit the recipe on each window's learning rows; the choosing rows decide.
 
-    The first window wins a tie: more rows, all else equal. One window needs no contest.
+    The first window wins a tie: more rows, all else equal. One window needs no contest. Fits run
+    where the placement says, in this process by default.
 
     Returns:
         The window, and the score of each (NaN where the recipe could not be fitted or judged).
@@ -160,8 +166,9 @@ def choose_window(
             params=params,
             threads=threads,
             making=making or Making(),
+            placement=placement,
         )
-        scores[window.name] = _score(plan, rows, choosers, schema)
+        scores[window.name] = _score(plan, rows, choosers, schema, placement=placement)
         if window is not best and question.better(scores[window.name], scores[best.name]):
             best = window
     return best, scores
@@ -176,11 +183,12 @@ def _plan(
     params: Mapping[str, Any],
     threads: int,
     making: Making,
+    placement: Placement,
 ) -> Plan:
     rows = _rows(question, schema, table)
     folds = _folds(question, schema, table)
-    stage = fit_stage(
-        rows,
+    fit = partial(
+        fit_stage,
         profiles={
             int(fold): Profile.from_table(table.filter(pa.array(folds == fold)), schema)
             for fold in np.unique(folds)
@@ -190,6 +198,8 @@ def _plan(
         making=making,
         threads=threads,
     )
+    on_cpu = replace(placement, gpus=0.0)
+    stage = call_placed(fit, rows, placement=on_cpu, what="the choice of columns")
     recipe = Recipe(**FAMILIES[family].recipe(params))
     fitted = stage.crossfit(recipe, ordered=question.ordered)
     return Plan(family, params, fitted, question, threads)
@@ -208,11 +218,13 @@ def _folds(question: Question, schema: Schema, table: pa.Table) -> NDArray[np.in
     return np.asarray(places, dtype=np.int8)
 
 
-def _score(plan: Plan, table: pa.Table, choosers: pa.Table, schema: Schema) -> float:
+def _score(
+    plan: Plan, table: pa.Table, choosers: pa.Table, schema: Schema, *, placement: Placement
+) -> float:
     question, prepared = plan.question, plan.prepared.served
     rows, judges = (_rows(question, schema, one) for one in (table, choosers))
     try:
-        model = fit_in_process(plan, rows)
+        model = fit_placed(plan, rows, placement)
     except (ValueError, ArithmeticError):  # a window with one class cannot be learned from
         return float("nan")
     own = model.predict(plan.prepared.transform_training(rows.codes, rows.fold))

@@ -20,6 +20,7 @@ from tenfold.settings import Settings
 from tenfold_jobs.train import run_train
 from tests.tenfold_jobs.probing import body, install_probe, prepared, run_probed, write_table
 
+Notes = list[dict[str, Any]]
 TRAIN = """
     import json
     import os
@@ -58,21 +59,53 @@ def train(folder: Path, *, device: str) -> tuple[dict[str, Any], list[dict[str, 
     return run_probed(folder, ["-c", textwrap.dedent(TRAIN), asked, str(folder)])
 
 
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Notes, Notes]:
+    """What a training and a retrain of its champion tell, and the notes of the fits of each."""
+    folder = tmp_path_factory.mktemp("walked")
+    install_probe(folder)
+    write_table(folder)
+    prepared(folder)
+    asked = body("probe", device="gpu", prefer="latency")
+    asked["retrain"] = {"search_budget": "45s"}
+    told, notes = run_probed(
+        folder, ["-m", "tests.tenfold_jobs.retrain_on_gpus", json.dumps(asked), str(folder)]
+    )
+    return told, notes[: told["n_trained"]], notes[told["n_trained"] :]
+
+
 @pytest.mark.timeout(300)
-def test_sessions_and_last_fits_have_the_share_that_the_plan_names(folder: Path) -> None:
-    told, notes = train(folder, device="gpu")
-    assert told["n_tried"] == 4
+def test_sessions_and_last_fits_have_the_share_that_the_plan_names(
+    walked: tuple[dict[str, Any], Notes, Notes],
+) -> None:
+    told, notes, _ = walked
     in_sessions = [note for note in notes if note["session"]]
     last = [note for note in notes if not note["session"]]
     assert len(in_sessions) >= 2
     assert last, "no last fit of the family ran in a task of its own"
     for note in notes:
+        assert note["pid"] != told["pid"]
         assert note["device"] == "cuda"
         assert note["gpus"] == [0]
         assert note["given"]["GPU"] == 0.5, "two sessions to one GPU on two cores"
         assert note["given"]["CPU"] == 1.0
     most = max(note["rows"] for note in in_sessions)
     assert all(note["rows"] > most for note in last), "a last fit sees all folds"
+
+
+@pytest.mark.timeout(300)
+def test_a_retrain_has_it_too(walked: tuple[dict[str, Any], Notes, Notes]) -> None:
+    """The contest of the windows, the folds of the recipe, the search where it misses a gate, and
+    every last fit."""
+    told, _, notes = walked
+    assert told["family"] == "probe"
+    assert told["windows"] == ["everything", "live"]
+    assert told["searched"]
+    assert {note["session"] for note in notes} == {True, False}
+    for note in notes:
+        assert note["pid"] != told["pid"]
+        assert (note["device"], note["gpus"]) == ("cuda", [0])
+        assert note["given"]["GPU"] == 0.5
 
 
 @pytest.mark.slow

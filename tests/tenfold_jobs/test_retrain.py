@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
 
 from tenfold.canonical import canonical_json, write_atomic
 from tenfold.cluster.keeper import keeper_file, status_file
@@ -16,7 +15,6 @@ from tenfold.cluster.sessions import SessionRecord
 from tenfold.data import Snapshot, prepare
 from tenfold.errors import DataError, UserError
 from tenfold.inference import Predictor
-from tenfold.live import log_tables
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry
 from tenfold.settings import Settings
@@ -28,9 +26,7 @@ from tenfold.training.rows import load_rows
 from tenfold.training.search import Material
 from tenfold_jobs.packing import Origin, pack
 from tenfold_jobs.retrain import live_table, run_retrain
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-TIME = pa.timestamp("us", tz="UTC")
+from tests.tenfold_jobs.live_logs import START, log
 
 
 def rows(n_rows: int, *, flipped: bool, seed: int) -> pa.Table:
@@ -70,20 +66,6 @@ def project(tmp_path: Path, settings: Settings) -> Project:
     lines = [f"{r['x']},{r['z']},{r['y']}" for r in table.to_pylist()]
     (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *lines, ""]))
     return made_project(tmp_path, settings, data={"sources": [{"path": "t.csv"}]})
-
-
-def log(settings: Settings, table: pa.Table, *, first: int = 0) -> None:
-    """What the endpoint's committer leaves: answered rows, and their labels in another order."""
-    n_rows = table.num_rows
-    ids = [f"id-{first + n}" for n in range(n_rows)]
-    at = pa.array([START + timedelta(seconds=first + n) for n in range(n_rows)], TIME)
-    predictions, labels = log_tables(settings.live, "flip")
-    answered = table.drop_columns(["y"]).append_column("__id", pa.array(ids))
-    write_deltalake(str(predictions), answered.append_column("__at", at), mode="append")
-    order = np.random.default_rng(0).permutation(n_rows)
-    times = {"observed_at": at, "received_at": at}
-    truths = pa.table({"id": ids, "label": table.column("y"), **times, "source": [""] * n_rows})
-    write_deltalake(str(labels), truths.take(pa.array(order)), mode="append")
 
 
 def test_a_changed_world_is_learned_and_promoted(project: Project, settings: Settings) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "families_of",
     "gpu_places",
     "in_numbers",
+    "may_use_gpu",
     "too_small",
 ]
 
@@ -195,6 +196,19 @@ def _why_not(
         f"{inventory.cpus} cores are expected to do more than the GPUs, each worth about "
         f"{GPU_WORTH_CPUS} (not measured yet) {found}"
     )
+
+
+def may_use_gpu(project: Project, work: Work) -> bool:
+    """Whether a cluster could have GPUs for which a plan would put a family of a project on them.
+
+    Args:
+        project: its device is obeyed.
+        work: what is fitted.
+    """
+    if project.train.device != "auto":
+        return project.train.device == "gpu"
+    able = (name for name in families_of(project) if CUDA in family_devices(name))
+    return any(work.cells >= _from_cells(name) for name in able)
 
 
 def _from_cells(family: str) -> int:

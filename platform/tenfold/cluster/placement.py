@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tenfold.cluster.devices import CPU, Precision
 
@@ -54,6 +54,14 @@ class Placement:
     def precision_of(self, family: str) -> Precision:
         """What the products of a family are computed with; fp32 on CPU."""
         return self.precision if self.device(family) != CPU else "fp32"
+
+    def of_family(self, family: str) -> Placement:
+        """What a fit of one family asks for: no GPU where it runs on CPU.
+
+        >>> Placement({"boosting": "cuda"}, gpus=0.5).of_family("linear").gpus
+        0.0
+        """
+        return self if self.device(family) != CPU else replace(self, gpus=0.0)
 
     def resources(self) -> dict[str, float]:
         """A bundle of Ray's resources."""

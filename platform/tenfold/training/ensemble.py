@@ -33,6 +33,7 @@ from tenfold.training.calibrate import choose_calibration
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.fitter import Fitter
 from tenfold.training.front import Point, behind_of, choose_point
+from tenfold.training.placed import evaluate_placed
 from tenfold.training.search import Material
 
 __all__ = ["PREFERENCES", "Chosen", "Preference", "choose_answer", "recalibrated"]
@@ -268,7 +269,7 @@ def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np
     """The same parts on other rows: out-of-fold scores of each, mixed, and a calibration for them.
 
     Args:
-        material: the other rows.
+        material: the other rows, and where they are fitted.
         answer: its parts and weights stay.
 
     Returns:
@@ -279,7 +280,8 @@ def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np
     scores: dict[int, Scores] = {}
     for number, part in enumerate(answer.parts):
         config = Config(number, part.family, part.params, must=True)
-        oof = evaluate(work, config).oof
+        placed = material.placement.of_family(part.family).is_asked_for
+        oof = (evaluate_placed(material, config) if placed else evaluate(work, config)).oof
         if oof is None:
             return replace(answer, calibration=NO_CALIBRATION), None
         scores[number] = oof.astype(np.float64)

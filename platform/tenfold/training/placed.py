@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from tenfold.cluster.devices import CPU
 from tenfold.cluster.placement import Placement
 from tenfold.errors import ClusterError
 from tenfold.models import Model, load_model
 from tenfold.project.labels import in_selector_words
+from tenfold.training.evaluate import Config, Outcome, evaluate
 from tenfold.training.fitter import Plan, fit_in_process
 from tenfold.training.rows import TrainingRows
+from tenfold.training.search import Material
 
-__all__ = ["call_placed", "fit_placed", "plan_placed"]
+__all__ = ["call_placed", "evaluate_placed", "fit_placed", "plan_placed"]
 
 T = TypeVar("T")
 
@@ -42,14 +43,28 @@ def fit_placed(plan: Plan, rows: TrainingRows, placement: Placement) -> Model:
     Raises:
         ClusterError: the task's process died each time that Ray tried.
     """
-    plan = plan_placed(plan, placement)
-    if plan.device == CPU:
-        placement = replace(placement, gpus=0.0)
+    plan, placement = plan_placed(plan, placement), placement.of_family(plan.family)
     if not placement.is_asked_for:
         return fit_in_process(plan, rows)
     what = f"a last fit of {plan.family}"
     files = call_placed(_files, plan, rows, placement=placement, what=what)
     return load_model(plan.family, files)
+
+
+def evaluate_placed(material: Material, config: Config) -> Outcome:
+    """Judge a configuration over all folds where the material's placement wants its family.
+
+    Args:
+        material: rows and question; they travel to the task.
+        config: what to judge.
+
+    Raises:
+        ClusterError: the task's process died each time that Ray tried.
+    """
+    placement = material.placement.of_family(config.family)
+    return call_placed(
+        _outcome, material, config, placement, placement=placement, what=f"a fit of {config.family}"
+    )
 
 
 def call_placed(work: Callable[..., T], *args: Any, placement: Placement, what: str) -> T:
@@ -96,6 +111,10 @@ def _where(placement: Placement) -> str:
     gpu = f" with a GPU ({placement.gpus:g} of one)" if placement.gpus else ""
     kind = f" ({in_selector_words(placement.nodes)})" if placement.nodes else ""
     return f"a node{gpu}{kind}"
+
+
+def _outcome(material: Material, config: Config, placement: Placement) -> Outcome:
+    return evaluate(material.workspace(placement=placement), config)
 
 
 def _files(plan: Plan, rows: TrainingRows) -> dict[str, bytes]:
