@@ -330,13 +330,15 @@ class Board:
         for number in self.owed_by(session):
             self._fail(number, session)
 
-    def give_up(self, number: int) -> None:
+    def give_up(self, number: int) -> Outcome:
         """Counts a configuration that hangs as failed: whoever has it will be killed. One that
         only outlasted the clock is counted as stopped."""
         fate, reason = Fate.HUNG, "it took far longer than was predicted"
         if self._is_late(number):
             fate, reason = Fate.STOPPED, "the time was up"
-        self.tell(Outcome.failure(number, reason, fate))
+        outcome = Outcome.failure(number, reason, fate)
+        self.tell(outcome)
+        return outcome
 
     def tell(self, outcome: Outcome) -> None:
         """Takes an outcome; a second one of the same configuration is ignored."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from tenfold.features.second import Stage
 from tenfold.profile import Profile
 from tenfold.schema import Schema
 from tenfold.training.board import Board, LastFits, Patience, Tried, best_of
-from tenfold.training.evaluate import Config, Workspace, evaluate
+from tenfold.training.evaluate import Config, Workspace
 from tenfold.training.journal import FolderJournal, Journal, MemoryJournal
 from tenfold.training.portfolio import Entry
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
+from tenfold.training.watched import LEAVE_AFTER_S, Watched
 
 __all__ = ["Limits", "Material", "OnTried", "SearchResult", "search", "search_inline"]
 
@@ -202,7 +204,8 @@ def search_inline(
     board = limits.board(material.question, kept)
     n_resumed = len(board.tried)
     clock = _Clock(_seconds_left(board, limits))
-    _run(board, material.workspace(), clock, on_tried=on_tried)
+    with closing(Watched(material.workspace)) as session:
+        _run(board, session, clock, on_tried=on_tried)
     return _result(material.question, board.tried, kept, n_resumed=n_resumed)
 
 
@@ -229,20 +232,20 @@ def search(
     n_resumed = len(board.tried)
     clock = _Clock(_seconds_left(board, limits))
     heard = on_tried or (lambda _tried: None)
-    work = material.workspace()
-    _run(board, work, clock, on_tried=heard, only_baseline=True)
-    left = clock.left_s
-    if left is not None and left < INLINE_S and not material.placement.is_asked_for:
-        _run(board, work, clock, on_tried=heard)
-        return _result(material.question, board.tried, journal, n_resumed=n_resumed)
-    del work
+    with closing(Watched(material.workspace)) as session:
+        _run(board, session, clock, on_tried=heard, only_baseline=True)
+        left = clock.left_s
+        if left is not None and left < INLINE_S and not material.placement.is_asked_for:
+            _run(board, session, clock, on_tried=heard)
+            return _result(material.question, board.tried, journal, n_resumed=n_resumed)
     tried = run_sessions(
         material, limits, left_s=left, storage=storage, journal=journal, on_tried=heard
     )
     if len(tried) < N_FIRST and not material.placement.nodes:
         # No session came to life in time, as on a cluster that is full.
         board = limits.board(material.question, journal)
-        _run(board, material.workspace(), clock, on_tried=heard)
+        with closing(Watched(material.workspace)) as session:
+            _run(board, session, clock, on_tried=heard)
         tried = board.tried
     return _result(material.question, tried, journal, n_resumed=n_resumed)
 
@@ -257,20 +260,29 @@ def _seconds_left(board: Board, limits: Limits) -> float | None:
 
 def _run(
     board: Board,
-    work: Workspace,
+    session: Watched,
     clock: _Clock,
     *,
     on_tried: OnTried | None,
     only_baseline: bool = False,
 ) -> None:
-    """Work on the board as one session: to its end, or as long as nothing was handed out yet."""
+    """Work on the board as one session: to its end, or as long as nothing was handed out yet. What
+    hangs is given up, as it is in sessions on Ray."""
     while not (only_baseline and board.has_begun):
         board.left_s = clock.left_s
         config = board.ask(DRIVER)
         if not isinstance(config, Config):
             return
-        outcome = evaluate(work, config, stop=until(allowed_s(board.search_left_s, config)))
-        board.tell(outcome)
+        allowed = allowed_s(board.search_left_s, config)
+        within_s = board.limit_s(config)
+        if allowed is not None:
+            within_s = min(within_s, allowed + LEAVE_AFTER_S)
+        outcome = session.evaluate(config, stop=until(allowed), within_s=within_s)
+        board.left_s = clock.left_s
+        if outcome is None:
+            outcome = board.give_up(config.number)
+        else:
+            board.tell(outcome)
         if on_tried is not None:
             on_tried(Tried(config, outcome))
 
