@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.fs as pafs
+import pytest
 
 from tests.cloud import Cloud
 
@@ -21,7 +22,10 @@ _PROGRAM = Path(__file__).parents[1] / ".npm" / "node_modules" / "azurite"
 def running_azure() -> Iterator[Cloud]:
     """Start Azurite on a free port, in memory; it is stopped and ended afterwards."""
     main = _PROGRAM / "dist" / "src" / "blob" / "main.js"
-    assert main.is_file(), "Azurite is not installed: run `make azurite`"
+    if not main.is_file():
+        if os.environ.get("CI"):
+            pytest.fail("in CI Azurite must be installed (`make azurite`)")
+        pytest.skip("Azurite is not installed (`make azurite`, which needs npm)")
     options = ["--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"]
     command = ["node", str(main), *options, "--skipApiVersionCheck"]
     environ = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
