@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from tenfold.features.hashing import text_hash
+from tenfold.features.native import fit_native
 from tenfold.features.ops import Hashed, Lookup, OneHot, Op
 from tenfold.features.recipe import Recipe
 from tenfold.features.target_coding import TargetTables
@@ -63,6 +64,8 @@ def fit_categories(
     for coding in ("ordinal", "frequency"):
         if coding in by_coding:
             ops.append(_fit_lookup(by_coding[coding], profile, coding=coding, recipe=recipe))
+    if "native" in by_coding:
+        ops.append(fit_native(by_coding["native"], profile, recipe=recipe))
     if "onehot" in by_coding:
         ops.append(_fit_onehot(by_coding["onehot"], profile, recipe=recipe))
     if "target" in by_coding:

@@ -192,6 +192,13 @@ class Preprocessor(Prepares):
         """One per column of the matrix."""
         return self._feature_names
 
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Per column of the matrix, how many slots of categories it names, 0 where it is a number;
+        () where all are numbers."""
+        slots = tuple(slots for op in self.ops for slots in op.slots_of_outputs)
+        return slots if any(slots) else ()
+
     def transform_codes(self, codes: Codes) -> Features:
         """See `Prepares.transform_codes`."""
         n_rows = len(codes)

@@ -11,7 +11,7 @@ from tenfold.features.hashing import MAX_SLOTS
 __all__ = ["CategoryCoding", "DateCoding", "Imputation", "NumberCoding", "Recipe"]
 
 NumberCoding = Literal["raw", "standard", "robust", "minmax", "quantile", "power"]
-CategoryCoding = Literal["ordinal", "onehot", "frequency", "target", "hashed"]
+CategoryCoding = Literal["ordinal", "onehot", "frequency", "target", "hashed", "native"]
 Imputation = Literal["auto", "mean", "median", "mode", "constant"]
 DateCoding = Literal["calendar", "epoch", "elapsed"]
 
@@ -30,6 +30,7 @@ class Recipe:
             ``frequency`` gives the share of rows in training. ``target`` gives how far the target's
             mean in the category lies from that of all rows, see `tenfold.features.target_coding`.
             ``hashed`` gives each column ``slots`` features and each text a place in them.
+            ``native`` names a slot that trees split by sets, see `tenfold.features.native`.
         many: the coding of columns whose domain has at least ``many_from`` categories; None for
             the same as the others.
         dates: ``calendar`` adds month, day, weekday and hour to the time itself (as sine and cosine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenfold.features.ops.base import MAX_FLOAT32, Op
-from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
+from tenfold.features.ops.categories import Lookup, NativeCodes, OneHot, TargetLookup
 from tenfold.features.ops.dates import CALENDAR_FIELDS, Calendar
 from tenfold.features.ops.elapsed import Elapsed
 from tenfold.features.ops.hashed import Hashed
@@ -21,6 +21,7 @@ __all__ = [
     "Hashed",
     "Lookup",
     "Missing",
+    "NativeCodes",
     "OneHot",
     "Op",
     "Power",

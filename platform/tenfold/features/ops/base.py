@@ -68,6 +68,12 @@ class Op(ABC):
         """Places of the columns that one output is made of; here its own, one an output."""
         return (self.columns[output],)
 
+    @property
+    def slots_of_outputs(self) -> tuple[int, ...]:
+        """Per output, how many slots of categories its whole numbers 0, 1, ... name; 0 where it is
+        a number like any other."""
+        return (0,) * self.n_outputs
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values; NaN is null, and a field that may be empty and is so is left out."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

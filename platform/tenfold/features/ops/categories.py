@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from tenfold.features.codes import Codes
 from tenfold.features.ops.base import Features, Op
 
-__all__ = ["Lookup", "OneHot", "TargetLookup"]
+__all__ = ["Lookup", "NativeCodes", "OneHot", "TargetLookup"]
 
 _SHIFT = 2
 """Tables open with the answers for missing and unseen; code k stands at k + 2."""
@@ -67,6 +68,36 @@ class TargetLookup(Lookup):
     """
 
     kind: ClassVar[str] = "target"
+
+
+@dataclass(frozen=True, eq=False)
+class NativeCodes(Lookup):
+    """A `Lookup` whose numbers are names: slots from 0 that a tree splits by sets, in no order.
+
+    >>> NativeCodes(columns=(0,), tables=((math.nan, 0.0, 1.0, 2.0),)).slots_of_outputs
+    (3,)
+    """
+
+    kind: ClassVar[str] = "native"
+
+    def check(self, sizes: tuple[int, ...]) -> str | None:
+        """See `Op.check`."""
+        fault = super().check(sizes)
+        if fault is not None:
+            return fault
+        for table in self.tables:
+            slots = [slot for slot in table if not math.isnan(slot)]
+            if not all(0 <= slot < len(table) and slot == int(slot) for slot in slots):
+                return "has slots from 0 that are whole numbers, at most one a text and one more"
+        return None
+
+    @property
+    def slots_of_outputs(self) -> tuple[int, ...]:
+        """See `Op.slots_of_outputs`."""
+        return tuple(
+            1 + max((int(slot) for slot in table if not math.isnan(slot)), default=0)
+            for table in self.tables
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenfold.errors import ArtifactError
 from tenfold.features.ops.base import Op
-from tenfold.features.ops.categories import Lookup, OneHot, TargetLookup
+from tenfold.features.ops.categories import Lookup, NativeCodes, OneHot, TargetLookup
 from tenfold.features.ops.dates import Calendar
 from tenfold.features.ops.elapsed import Elapsed
 from tenfold.features.ops.hashed import Hashed
@@ -23,6 +23,7 @@ OPS: dict[str, type[Op]] = {
         Quantile,
         Missing,
         Lookup,
+        NativeCodes,
         OneHot,
         TargetLookup,
         Hashed,
