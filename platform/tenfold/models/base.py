@@ -186,6 +186,9 @@ class Fit:
     monotone: tuple[int, ...] = ()
     """One a feature: 1 where the answer must never fall with it, -1 where it must never rise, 0
     where it may do either; () for none. Only for families that say that they hold it."""
+    slots: tuple[int, ...] = ()
+    """One a feature: how many slots of categories its whole numbers name, 0 where it is a number;
+    () for numbers only. Only for families that say that they split them by sets."""
     cache: dict[Any, Any] | None = None
     """Where a family may keep what depends on matrix, target and valid only, between two fits of
     the same rows; the caller owns it and drops it with the matrix."""
@@ -223,7 +226,7 @@ Choices = dict[str, tuple[str, ...]]
 MANY_CATEGORIES = 65
 """From here on one-hot throws categories together and codes in alphabetical order say little; also
 the default of ``Recipe.many_from``."""
-PREPARING = ("many", "numbers")
+PREPARING = ("categories", "many", "numbers")
 """Parameters that name a field of the recipe: they prepare rows, and are none of the fit's own."""
 
 
@@ -301,3 +304,5 @@ class Family:
     """Of a regression: what it fits of ``mean``, ``quantile``, ``count``."""
     monotone: bool = False
     """Whether its models hold `Fit.monotone`: in exact numbers, for every row."""
+    native: bool = False
+    """Whether it takes `Fit.slots`: categories that are split by sets, not by order."""

@@ -68,6 +68,7 @@ def fit_small(
             params=params,
             seed=seed,
             threads=1,
+            slots=fitted.slots,
         )
     )
     return fitted, model

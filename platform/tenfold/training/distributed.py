@@ -168,6 +168,7 @@ def fit_distributed(
             n_features=plan.prepared.served.n_features,
             target=target,
             objective=plan.question.objective.value,
+            slots=plan.prepared.served.slots,
         )
     k = n_outputs(plan.question.task.value, len(plan.question.classes))
     output = "value" if plan.question.task.value == "regression" else "softmax"

@@ -29,6 +29,7 @@ from tenfold.project.measures import Task
 from tenfold.schema import Schema
 from tenfold.training.folds import FoldUse
 from tenfold.training.narrow import narrowed
+from tenfold.training.native import checked_slots
 from tenfold.training.question import THRESHOLD_METRICS, Question
 from tenfold.training.rows import TrainingRows
 
@@ -150,6 +151,7 @@ class FoldData:
     judged: NDArray[np.float32]
     judged_rows: NDArray[np.int64]
     names: tuple[str, ...]
+    slots: tuple[int, ...]
     cache: dict[Any, Any]
 
     @property
@@ -245,6 +247,7 @@ class Workspace:
             judged=prep.served.transform_codes(codes[judged]),
             judged_rows=judged,
             names=prep.served.feature_names,
+            slots=prep.served.slots,
             cache={},
         )
 
@@ -422,6 +425,7 @@ class _Trial:
             weights=data.fit_weights,
             stop=self._stop,
             **objective_of(question, config.family, data.names),
+            slots=checked_slots(config.family, data.slots),
             device=self._work.placement.device(config.family),
             precision=self._work.placement.precision_of(config.family),
             cache=data.cache,

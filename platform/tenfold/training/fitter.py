@@ -25,6 +25,7 @@ from tenfold.training.answer import Answer, Part
 from tenfold.training.evaluate import n_classes_of, objective_of
 from tenfold.training.folds import TEST_FOLD
 from tenfold.training.narrow import narrowed
+from tenfold.training.native import checked_slots
 from tenfold.training.question import Question
 from tenfold.training.rows import TrainingRows
 from tenfold.training.search import Material
@@ -68,6 +69,7 @@ def fit_in_process(plan: Plan, rows: TrainingRows) -> Model:
             threads=plan.threads,
             weights=rows.weights,
             **objective_of(plan.question, plan.family, plan.prepared.served.feature_names),
+            slots=checked_slots(plan.family, plan.prepared.served.slots),
             device=plan.device,
             precision=plan.precision,
         )

@@ -24,13 +24,14 @@ import numpy as np
 
 from tenfold.errors import StoreError
 from tenfold.models import n_outputs
-from tenfold.models.boosting import MAX_ROUNDS, booster_params
+from tenfold.models.boosting import MAX_ROUNDS, booster_params, feature_types
 from tenfold.models.net import Pace, build_network, network_arrays, network_loss, products_in
 from tenfold.models.net_state import load_state, state_of
 from tenfold.models.network import horizon_of
 from tenfold.training.checkpoints import Held, read_checkpoint, write_checkpoint
 from tenfold.training.evaluate import n_classes_of, objective_of
 from tenfold.training.fitter import Plan
+from tenfold.training.native import checked_slots
 
 __all__ = ["INGEST_ROWS", "GroupConfig", "fit_booster", "fit_network", "quantized"]
 
@@ -147,6 +148,7 @@ def _boost(group: GroupConfig, saver: _Saver, folder: Path) -> dict[str, Any] | 
     plan = group.plan
     rows = quantized(
         lambda: _batches(group, group.batch_rows),
+        slots=checked_slots(plan.family, plan.prepared.served.slots),
         threads=group.threads,
         folder=folder if group.external_memory else None,
     )
@@ -170,7 +172,11 @@ def _boost(group: GroupConfig, saver: _Saver, folder: Path) -> dict[str, Any] | 
 
 
 def quantized(
-    batches: Callable[[], Iterator[Mapping[str, Any]]], *, threads: int, folder: Path | None
+    batches: Callable[[], Iterator[Mapping[str, Any]]],
+    *,
+    threads: int,
+    folder: Path | None,
+    slots: tuple[int, ...] = (),
 ) -> Any:
     """Batches as XGBoost's quantized bins; read more than once, never held.
 
@@ -181,6 +187,7 @@ def quantized(
         batches: a reading of all rows: ``x`` (n, n_features), ``y`` and ``w`` (n,).
         threads: of this process.
         folder: where the bins are kept, two bytes a value; None for memory.
+        slots: of categories, see `tenfold.models.Fit.slots`.
 
     Returns:
         A ``DMatrix``; the folder must stay as long as it is used.
@@ -199,13 +206,14 @@ def quantized(
             batch = next(self._left, None)
             if batch is None:
                 return False
-            input_data(data=batch["x"], label=batch["y"], weight=batch["w"])
+            types = feature_types(slots)
+            input_data(data=batch["x"], label=batch["y"], weight=batch["w"], feature_types=types)
             return True
 
     if folder is None:
-        return xgboost.QuantileDMatrix(Stream(), nthread=threads)
+        return xgboost.QuantileDMatrix(Stream(), nthread=threads, enable_categorical=bool(slots))
     stream = Stream(cache_prefix=str(folder / "bins"))
-    return xgboost.ExtMemQuantileDMatrix(stream, nthread=threads)
+    return xgboost.ExtMemQuantileDMatrix(stream, nthread=threads, enable_categorical=bool(slots))
 
 
 def _booster_bytes(booster: Any) -> bytes:
