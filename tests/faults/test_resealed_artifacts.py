@@ -1,9 +1,9 @@
-"""200 bit flips with every digest recomputed: what a wrong writer could publish (F11, F21).
+"""280 bit flips with every digest recomputed: what a wrong writer could publish (F11, F21).
 
 Each is refused by the probe's child, which may die, or answers as before, up to ten times what two
 machines may differ by: less cannot be told from another machine. The process that serves the
 survivors gets no signal. Flips under the old digests are `tests/tenfold/artifact/test_read.py`.
-Four minutes on two quiet cores.
+Six minutes on two quiet cores.
 """
 
 from __future__ import annotations
@@ -54,26 +54,30 @@ for folder in folders:
 
 @dataclass
 class Case:
-    """One engine, and how many of the 200 flips are made in its artifact."""
+    """One engine, and how many of the 280 flips are made in its artifact."""
 
     family: str
     engine: str
     n_flips: int
+    categories: str = "ordinal"
 
 
 CASES = [
     Case("boosting", "onnx", 80),
     Case("boosting", "xgboost", 80),
     Case("linear", "arrays", 40),
+    Case("boosting", "onnx", 40, "native"),
+    Case("boosting", "xgboost", 40, "native"),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.engine)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.engine}-{case.categories}")
 def test_a_resealed_flip_is_refused_or_changes_nothing(case: Case, tmp_path: Path) -> None:
     good = tmp_path / "good"
-    small_artifact(good, family=case.family, engine=case.engine)
+    preparing = {"categories": case.categories} if case.family == "boosting" else None
+    small_artifact(good, family=case.family, engine=case.engine, preparing=preparing)
     files = {n: d for n, d in read_artifact(good).files.items() if n != "manifest.json"}
-    _, draft = small_files(case.family, engine=case.engine)
+    _, draft = small_files(case.family, engine=case.engine, preparing=preparing)
 
     def flipped(number: int) -> tuple[str, Path, str]:
         name = sorted(files)[number % len(files)]

@@ -99,5 +99,20 @@ def test_quantiles_and_counts_are_fitted_on_a_gpu(objective: str) -> None:
     assert float(np.mean(one)) == pytest.approx(float(np.mean(other)), rel=0.05)
 
 
+def test_categories_are_split_by_sets_on_a_gpu() -> None:
+    random = np.random.default_rng(4)
+    town = random.integers(0, 40, N_ROWS)
+    x = np.column_stack([random.normal(size=N_ROWS), town]).astype(np.float32)
+    y = x[:, 0] + random.normal(size=40)[town]
+    errors = []
+    for device in ("cuda", "cpu"):
+        params = {"rounds": 60, "max_depth": 5, "eta": 0.2}
+        fit = Fit(x, y, "regression", 0, params, 0, 2, device=device, slots=(0, 40))
+        model = FAMILIES["boosting"].fit(fit)
+        again = load_model("boosting", model.files())
+        errors.append(float(np.mean((again.predict(x)[:, 0] - y) ** 2)))
+    assert errors[0] == pytest.approx(errors[1], rel=0.2)
+
+
 def test_a_second_gpu_is_named_by_its_number() -> None:
     assert loss("binary", fitted("boosting", "binary", "cuda:0")) < 0.6

@@ -104,10 +104,15 @@ def small_files(
 
 
 def small_artifact(
-    folder: Path, *, family: str = "boosting", engine: str = "onnx", seed: int = 0
+    folder: Path,
+    *,
+    family: str = "boosting",
+    engine: str = "onnx",
+    seed: int = 0,
+    preparing: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Write a small artifact to a new folder."""
-    files, draft = small_files(family, engine=engine, seed=seed)
+    files, draft = small_files(family, engine=engine, seed=seed, preparing=preparing)
     return pack_artifact(folder, files=files, manifest=draft, table=mixed_table(100, seed=seed))
 
 

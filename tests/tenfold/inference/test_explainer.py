@@ -49,6 +49,23 @@ def test_contributions_add_up_by_column_for_every_family(tmp_path: Path, family:
     assert check_explainer(explainer, predictor) >= 64
 
 
+@pytest.mark.parametrize("engine", ["onnx", "xgboost"])
+def test_sets_of_categories_are_answered_and_explained(tmp_path: Path, engine: str) -> None:
+    small_artifact(tmp_path / "a", engine=engine, preparing={"categories": "native"})
+    predictor = Predictor.load(tmp_path / "a")
+    predictor.check_golden()
+    table = mixed_table(30, seed=5)
+    prediction = predictor.predict_table(table)
+    alone = [predictor.predict_table(table.slice(k, 1)).scores[0] for k in range(30)]
+    assert np.array_equal(prediction.scores, alone)
+    codes = encode_table(predictor.schema, table)
+    told = predictor.explainer.explain(codes, prediction)
+    assert told.method == "tree paths"
+    assert np.allclose(1 / (1 + np.exp(-told.raw)), prediction.scores[:, 1], atol=1e-5)
+    assert check_explainer(predictor.explainer, predictor) >= 64
+    assert not probe(tmp_path / "a", explain=True).reason
+
+
 def test_the_positive_class_is_explained_wherever_it_stands(tmp_path: Path) -> None:
     """Log-odds of one of two classes are those of the other with the other sign."""
     told = []

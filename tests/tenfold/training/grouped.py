@@ -67,13 +67,20 @@ class Grouped:
         return self.plan.prepared.served.transform_codes(self.rows.codes)
 
 
-def make_grouped(folder: Path, family: str, *, n_rows: int = 4_000) -> Grouped:
-    """A table of three columns, prepared, with the plan of its last fit."""
+def make_grouped(
+    folder: Path, family: str, *, n_rows: int = 4_000, native: bool = False
+) -> Grouped:
+    """A table of three columns, prepared, with the plan of its last fit; ``native`` adds a category
+    that trees split by sets."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(n_rows, 3)).round(6)
-    label = np.where(x[:, 0] + x[:, 1] * x[:, 2] + 0.5 * rng.normal(size=n_rows) > 0, "yes", "no")
+    town = rng.integers(0, 30, n_rows)
+    signal = x[:, 0] + x[:, 1] * x[:, 2] + native * 2.0 * np.sin(town * 9.0)
+    label = np.where(signal + 0.5 * rng.normal(size=n_rows) > 0, "yes", "no")
     folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: x[:, j] for j, name in enumerate("abc")}
+    columns: dict[str, Any] = {name: x[:, j] for j, name in enumerate("abc")}
+    if native:
+        columns["town"] = np.char.add("town ", town.astype(str))
     write_arrow(folder / "rows.arrow", pa.table(columns | {"label": label}))
     project = Project.from_dict(
         {
@@ -87,6 +94,7 @@ def make_grouped(folder: Path, family: str, *, n_rows: int = 4_000) -> Grouped:
     rows = load_rows(snapshot, question).training
     material = Material(rows, snapshot.profiles(), snapshot.schema, question, 1)
     params = FAMILIES[family].defaults("binary")[0] | PARAMS[family]
+    params |= {"categories": "native"} if native else {}
     prepared = Fitter(material).prepared(Part(family, params))
     return Grouped(Plan(family, fitting(params), prepared, question, 1), snapshot, rows)
 

@@ -19,8 +19,10 @@ import xgboost
 
 from tenfold.canonical import write_atomic
 from tenfold.errors import StoreError
-from tenfold.models import Model
+from tenfold.models import Model, choose_engine, load_model
+from tenfold.models.boosting import BoostedModel
 from tenfold.training.checkpoints import Held, read_checkpoint, write_checkpoint
+from tenfold.training.fitter import fit_in_process
 from tenfold.training.group import quantized
 from tests.tenfold.training.grouped import Grouped, make_grouped, train_workers
 
@@ -124,6 +126,27 @@ def test_a_group_with_its_bins_on_disk_fits_the_same_trees(
     first, second = (model.predict(grouped.matrix()) for model in models)
     assert np.array_equal(first, second)
     assert not list(Path(tempfile.gettempdir()).glob("tenfold-bins-*/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_a_group_splits_categories_by_sets(tmp_path: Path, ray_session: None) -> None:
+    """Two workers, in memory and on disk, against one fit in this process."""
+    grouped = make_grouped(tmp_path / "table", "boosting", native=True)
+    alone = fit_in_process(grouped.plan, grouped.rows)
+    assert isinstance(alone, BoostedModel)
+    assert max(alone.slots) == 31
+    for external in (False, True):
+        model = grouped.fit(
+            tmp_path / f"external-{external}", external_memory=external, checkpoint_s=1e9
+        )
+        assert isinstance(model, BoostedModel)
+        assert model.slots == alone.slots
+        again = load_model("boosting", model.files())
+        gap = again.predict(grouped.matrix()) - alone.predict(grouped.matrix())
+        assert float(np.abs(gap).mean()) < 0.02, "bins of numbers differ, sets do not"
+        choice = choose_engine(again, grouped.matrix())
+        assert choice.name == "onnx", choice.reason
 
 
 @pytest.mark.slow
