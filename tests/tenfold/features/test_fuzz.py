@@ -32,11 +32,12 @@ VALUES = [
     fitted(Recipe(categories="ordinal", many="target")),
     fitted(Recipe(numbers="power", winsorize=0.1)),
     fitted(Recipe(numbers="minmax", categories="hashed", dates="elapsed", slots=4)),
+    fitted(Recipe(categories="native")),
 ]
 
 
 @pytest.mark.parametrize(
-    "value", VALUES, ids=["trees", "scaled", "quantile", "target", "power", "hashed"]
+    "value", VALUES, ids=["trees", "scaled", "quantile", "target", "power", "hashed", "native"]
 )
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)

@@ -28,6 +28,7 @@ RECIPES = [
     Recipe(numbers="quantile", categories="frequency"),
     Recipe(numbers="power", categories="hashed", winsorize=0.01, dates="elapsed"),
     Recipe(impute="mode", dates="elapsed"),
+    Recipe(categories="native"),
 ]
 
 
