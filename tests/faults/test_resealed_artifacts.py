@@ -6,8 +6,7 @@ survivors gets no signal. Flips under the old digests are `tests/tenfold/artifac
 
 Golden rows tell no flip of a graph that none of them meets: of 400 in `model.onnx` 9 changed an
 answer behind them with codes of categories and 18 with sets. So sets are flipped here under the
-engine that reads `model.ubj`, whose every index is checked; one flip of a graph that ran in a
-circle was ended by the probe's time.
+engine that reads `model.ubj`, whose every index is checked.
 Five minutes on two quiet cores.
 """
 
