@@ -21,6 +21,7 @@ from tenfold.errors import ArtifactError, RegistryConflict, StoreError, UserErro
 from tenfold.settings import Settings
 from tenfold.state import State, open_state, tables
 from tenfold.state.database import now_text
+from tenfold.traffic import end_canary
 
 __all__ = ["CHALLENGER", "CHAMPION", "AliasMove", "Registry", "Version"]
 
@@ -149,7 +150,8 @@ class Registry:
     def promote(self, project: str, version: int, *, expected: int | None) -> None:
         """Make a version the champion if the champion still is the expected one.
 
-        A version that is the challenger stops being it in the same transaction.
+        A version that is the challenger stops being it in the same transaction, and a canary: what
+        is said of one after that is not true of it any more.
 
         Raises:
             UserError: there is no such version.
@@ -181,12 +183,13 @@ class Registry:
         """Clear the challenger alias if it still is that version, within the caller's transaction.
 
         Returns:
-            Whether it was.
+            False if the version answers everybody by now: there is nothing to take back.
         """
-        if _alias(connection, project, CHALLENGER) != version:
+        if _alias(connection, project, CHAMPION) == version:
             return False
-        _write_alias(connection, project, CHALLENGER, None)
-        _record(connection, project, CHALLENGER, "withdraw", version, None)
+        if _alias(connection, project, CHALLENGER) == version:
+            _write_alias(connection, project, CHALLENGER, None)
+            _record(connection, project, CHALLENGER, "withdraw", version, None)
         return True
 
     def rollback(self, project: str) -> Version:
@@ -268,6 +271,7 @@ class Registry:
                     if done.rowcount != 1:
                         raise conflict
                 _record(connection, project, alias, kind, expected, version)
+                end_canary(connection, project, version)
                 if _alias(connection, project, CHALLENGER) == version:
                     _write_alias(connection, project, CHALLENGER, None)
                     _record(connection, project, CHALLENGER, "clear", version, None)

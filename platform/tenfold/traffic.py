@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from sqlalchemy import Connection, delete, select
+
 from tenfold.canonical import canonical_json
 from tenfold.schema import Schema
-from tenfold.state import State
+from tenfold.state import State, tables
 
 __all__ = [
     "Canary",
@@ -20,6 +22,7 @@ __all__ = [
     "canary_body",
     "canary_key",
     "columns_not_asked",
+    "end_canary",
     "read_canary",
     "read_shadow",
     "write_canary",
@@ -116,6 +119,15 @@ def columns_not_asked(champion: Schema, challenger: Schema) -> str:
         "do not carry, so it cannot score in shadow; compare the two offline, with tenfold retrain "
         "or tenfold predict"
     )
+
+
+def end_canary(connection: Connection, project: str, version: int) -> None:
+    """Take the share of a version within the caller's transaction; another version's stays."""
+    table = tables.checkpoints
+    here = table.c.key == canary_key(project)
+    body = connection.execute(select(table.c.body).where(here)).scalar()
+    if body is not None and Canary(**json.loads(body)).version == version:
+        connection.execute(delete(table).where(here, table.c.body == body))
 
 
 def canary_key(project: str) -> str:

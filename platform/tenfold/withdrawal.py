@@ -35,8 +35,8 @@ def withdraw_canary(registry: Registry, project: str, version: int, body: dict[s
         body: of the journal's row.
 
     Returns:
-        False if it is no canary any more, or somebody changed its share just now; then nothing was
-        done. Look again.
+        False if it is no canary any more (its share was taken, or it was promoted), or somebody
+        changed its share just now; then nothing was done. Look again.
 
     Raises:
         StoreError: the database is away; nothing was done.
@@ -52,10 +52,12 @@ def withdraw_canary(registry: Registry, project: str, version: int, body: dict[s
         .where(table.c.key == canary_key(project), table.c.body == canary_body(canary))
         .values(body=canary_body(Canary(version, 0)), at=now_text())
     )
-    with state.engine.begin() as connection:
-        if connection.execute(statement).rowcount != 1:
+    with state.engine.connect() as connection, connection.begin() as transaction:
+        if connection.execute(statement).rowcount != 1 or not registry.withdraw(
+            connection, project, version
+        ):
+            transaction.rollback()
             return False
-        registry.withdraw(connection, project, version)
         # Evidence that is at its level must not meet the same canary, were it given traffic again.
         connection.execute(delete(table).where(table.c.key == guard_key(project)))
         state.journal.append(project, WITHDRAWN, body, within=connection)

@@ -197,6 +197,25 @@ def test_an_alias_that_moved_on_is_not_cleared(scene: Scene, publish: Publish) -
     assert read_canary(scene.registry.state, "mixed") == Canary(2, 0)
 
 
+@pytest.mark.parametrize(
+    "kept", [False, True], ids=["share goes along", "share of an older writer"]
+)
+def test_a_canary_that_was_promoted_is_not_taken_back(scene: Scene, *, kept: bool) -> None:
+    scene.registry.promote("mixed", 2, expected=1)
+    assert read_canary(scene.registry.state, "mixed") is None
+    if kept:
+        write_canary(scene.registry.state, "mixed", Canary(2, 20))
+    assert not withdraw_canary(scene.registry, "mixed", 2, {"reason": "r"})
+    assert read_canary(scene.registry.state, "mixed") == (Canary(2, 20) if kept else None)
+    assert scene.rows() == [] and last_withdrawal(scene.registry, "mixed") is None
+
+
+def test_a_promotion_leaves_the_share_of_another_version(scene: Scene, publish: Publish) -> None:
+    publish(2)
+    scene.registry.promote("mixed", 3, expected=1)
+    assert read_canary(scene.registry.state, "mixed") == Canary(2, 20)
+
+
 def test_a_withdrawal_that_is_killed_anywhere_is_whole_or_nothing(scene: Scene) -> None:
     body = {"reason": "r", "version": 2, "evidence": {}}
     for step in range(1, 60):
