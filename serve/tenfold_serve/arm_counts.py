@@ -2,39 +2,30 @@
 
 The request adds two readings of a clock and two fields of a tuple, 0.2 us of CPU, and counting
 costs half a microsecond behind it; only failures, which are rare, are counted in the request. A
-canary's rows are compared with the champion's answer for the same rows: a few rows a second, in the
-recorder's thread.
+canary's rows are compared with the champion's answer for the same rows (`tenfold_serve.pairing`).
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.errors import RequestError, TenfoldError
-from tenfold.features.columnpath import Columns
+from tenfold.errors import RequestError
 from tenfold.monitor.arms import LATENCY_EDGES_S, SLOW_EDGES_S, ArmTotals
-from tenfold.monitor.levels import MAX_LEVELS, ScoreLevels
+from tenfold_serve.pairing import Pairing
 from tenfold_serve.prediction_log import Entry, LoggedArm
 
-if TYPE_CHECKING:
-    from tenfold_serve.arms import Arm
-
-__all__ = ["LATE_S", "PAIRS_PER_S", "ArmBook"]
+__all__ = ["LATE_S", "ArmBook"]
 
 log = logging.getLogger("tenfold.serve")
 
 LATE_S: Final = 5.0
 """A model that takes longer has failed: so long may those behind it wait in HAProxy's queue."""
-
-PAIRS_PER_S: Final = 32
-"""Rows that the champion scores again in a second: 3 ms of CPU with the reference model."""
 
 _ROWS_LIKE_ONE: Final = 8
 """A request of n rows is allowed ``1 + n / 8`` times what one row is: reading and scoring a
@@ -49,11 +40,9 @@ class ArmBook:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], ArmTotals] = {}
-        self._levels: dict[int, ScoreLevels | None] = {}
         self._failed: Counter[tuple[str, int, str]] = Counter()  # only grows
         self._told: Counter[tuple[str, int, str]] = Counter()
-        self._pairs_left = PAIRS_PER_S
-        self._second = 0
+        self._pairing = Pairing()
 
     def failed(
         self, arm: LoggedArm, error: Exception, seconds: float, *, refused: bool = False
@@ -79,15 +68,16 @@ class ArmBook:
             )  # fmt: skip
 
     def take(self, entries: Sequence[Entry]) -> None:
-        """Count answered requests; entries of one arm are counted together."""
+        """Count answered requests; entries of one arm are counted together, all before any is
+        compared: a model that raises while it is asked again costs no counts."""
         by_arm: dict[tuple[str, int], list[Entry]] = {}
         for entry in entries:
             by_arm.setdefault((entry.arm.name, entry.arm.version), []).append(entry)
         for (name, version), found in by_arm.items():
-            total = self._total(name, version)
-            _count(total, found)
+            _count(self._total(name, version), found)
+        for (name, version), found in by_arm.items():
             if found[0].beside is not None:
-                self._pair(total, found)
+                self._pairing.take(self._total(name, version), found)
 
     def tell(self) -> list[dict[str, Any]]:
         """Totals by arm since the last call, `ArmTotals.to_dict` each."""
@@ -109,27 +99,6 @@ class ArmBook:
 
     def _total(self, name: str, version: int) -> ArmTotals:
         return self._open.setdefault((name, version), ArmTotals(name, version))
-
-    def _pair(self, total: ArmTotals, entries: Sequence[Entry]) -> None:
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._pairs_left = second, PAIRS_PER_S
-        chosen = entries[: self._pairs_left]
-        self._pairs_left -= len(chosen)
-        for champion in {id(e.beside): e.beside for e in chosen if e.beside is not None}.values():
-            canary = cast("Arm", chosen[0].arm)
-            levels = self._of(canary), self._of(champion)
-            if levels[0] is None or levels[1] is None or not levels[1].compares_with(levels[0]):
-                continue
-            rows = [e for e in chosen if e.beside is champion]
-            _compare(total, rows, champion, mine=levels[0], its=levels[1])
-
-    def _of(self, arm: Arm) -> ScoreLevels | None:
-        if arm.version not in self._levels:
-            if len(self._levels) > MAX_LEVELS:
-                self._levels.clear()
-            self._levels[arm.version] = ScoreLevels.of(arm.reference)
-        return self._levels[arm.version]
 
 
 def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
@@ -153,46 +122,5 @@ def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
             total.failures[reason] = total.failures.get(reason, 0) + int(found.sum())
 
 
-def _compare(
-    total: ArmTotals,
-    entries: Sequence[Entry],
-    champion: Arm,
-    *,
-    mine: ScoreLevels,
-    its: ScoreLevels,
-) -> None:
-    """First rows of requests, by both models."""
-    names = [column.name for column in champion.schema.features]
-    rows, scores = [], []
-    for entry in entries:
-        row = entry.rows.first(names) if isinstance(entry.rows, Columns) else entry.rows[0]
-        try:
-            codes = champion.encoder.encode_rows([row])
-        except TenfoldError:  # it reads other columns than the canary
-            continue
-        rows.append(codes)
-        scores.append(entry.scores[:1])
-    if not rows:
-        return
-    ours = np.concatenate(scores)
-    theirs = champion.predictor.score_codes(np.concatenate(rows))
-    finite = np.isfinite(ours).all(axis=1) & np.isfinite(theirs).all(axis=1)
-    ours, theirs = ours[finite], theirs[finite]
-    own, by_its = mine.asked(ours), its.asked(ours)
-    champions = its.asked(theirs)
-    pairs = total.pairs
-    pairs.rows += len(ours)
-    pairs.own = _more(pairs.own, own)
-    pairs.theirs_up = _more(pairs.theirs_up, by_its & ~champions)
-    pairs.theirs_down = _more(pairs.theirs_down, champions & ~by_its)
-    pairs.rank_up = _more(pairs.rank_up, own & ~champions)
-    pairs.rank_down = _more(pairs.rank_down, champions & ~own)
-
-
 def _sum(counts: list[int], more: npt.NDArray[np.int64]) -> list[int]:
     return [old + new for old, new in zip(counts, more.tolist(), strict=True)]
-
-
-def _more(counts: list[int], found: npt.NDArray[np.bool_]) -> list[int]:
-    added = [*found.sum(axis=0).tolist(), *([0] * (MAX_LEVELS - found.shape[1]))]
-    return [old + new for old, new in zip(counts, added, strict=True)]

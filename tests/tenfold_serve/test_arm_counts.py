@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 
 from tenfold.errors import RequestError
-from tenfold.features.columnpath import Columns
 from tenfold.monitor.arms import ArmTotals
-from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
-from tenfold_serve.arm_counts import LATE_S, PAIRS_PER_S, ArmBook
+from tenfold_serve.arm_counts import LATE_S, ArmBook
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
-from tenfold_serve.prediction_log import Entry
 from tests.tenfold_serve.doors.test_v2 import inputs
 from tests.tenfold_serve.support import Publish, Rig, board_with, rows
 from tests.tenfold_serve.test_recorder import Ear, entry, make
@@ -73,8 +70,7 @@ def test_answers_are_counted_by_arm(tmp_path: Path, publish: Publish) -> None:
         assert sum(total.latency_cells) == total.requests and total.failed == 0
         assert 0 < total.latency_sum_s < 40
     assert found["champion/1"].pairs.rows == 0
-    canary = found["challenger/2"]
-    assert canary.pairs.rows == min(canary.requests, PAIRS_PER_S)
+    assert found["challenger/2"].pairs.rows == 1  # all asked for the same row
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/mixed/infer"])
@@ -184,34 +180,16 @@ def test_late_and_slow_answers_by_what_a_row_costs(publish: Publish) -> None:
     assert book.tell() == []
 
 
-def paired(publish: Publish, rows_of: Any) -> dict[str, Any]:
+def test_a_champion_that_raises_when_it_is_asked_again_costs_no_counts(publish: Publish) -> None:
+    one = entry(publish)
     champion = board_with(publish(0)).lineup.arms[0]
-    canary = dataclasses.replace(board_with(publish(1)).lineup.arms[0], name="challenger")
-    table = json_rows(mixed_schema(), mixed_table(60))
-    entries = []
-    for k, row in enumerate(table):
-        codes = canary.encoder.encode_rows([row])
-        scores = canary.predictor.score_codes(codes)
-        kept = rows_of(row)
-        entries.append(Entry([f"i{k}"], kept, codes, scores, ["yes"], canary, 1, 0.001, champion))
+    canary = dataclasses.replace(champion, name="challenger", version=2)
+    beside = broken(champion, RuntimeError("no"))
     book = ArmBook()
-    book.take(entries)
-    (total,) = book.tell()
-    assert total["requests"] == 60
-    return dict(total["pairs"])
-
-
-def test_a_canary_is_compared_with_the_champion_on_the_same_rows(publish: Publish) -> None:
-    pairs = paired(publish, lambda row: [row])
-    assert pairs["rows"] == PAIRS_PER_S  # a second's share, however many there are
-    by_column = paired(publish, lambda row: Columns({k: [v] for k, v in row.items()}, 1))
-    assert by_column == pairs
-    assert any(pairs["theirs_up"]) or any(pairs["theirs_down"])
-
-
-def test_what_the_champion_cannot_read_is_not_compared(publish: Publish) -> None:
-    pairs = paired(publish, lambda row: [{"age": row["age"]}])
-    assert pairs["rows"] == 0
+    book.take([one._replace(arm=canary, beside=beside), one._replace(arm=champion)])
+    found = {total["arm"]: total for total in book.tell()}
+    assert found["champion"]["requests"] == found["challenger"]["requests"] == 1
+    assert found["challenger"]["pairs"]["skipped"] == 1
 
 
 def test_what_is_never_heard_is_told_again(tmp_path: Path, publish: Publish) -> None:

@@ -38,6 +38,7 @@ class Pairs:
         theirs_down: the other way round.
         rank_up: rows at the canary's level by its score, not at the champion's level by its own.
         rank_down: the other way round.
+        skipped: rows that could not be compared; they are in no other count.
     """
 
     rows: int = 0
@@ -46,6 +47,7 @@ class Pairs:
     theirs_down: list[int] = field(default_factory=lambda: [0] * MAX_LEVELS)
     rank_up: list[int] = field(default_factory=lambda: [0] * MAX_LEVELS)
     rank_down: list[int] = field(default_factory=lambda: [0] * MAX_LEVELS)
+    skipped: int = 0
 
 
 _LISTS = ("own", "theirs_up", "theirs_down", "rank_up", "rank_down")
@@ -110,6 +112,7 @@ class ArmTotals:
         self.latency_sum_s += sign * other.latency_sum_s
         self.slow = _sum(self.slow, other.slow, sign)
         self.pairs.rows += sign * other.pairs.rows
+        self.pairs.skipped += sign * other.pairs.skipped
         for name in _LISTS:
             mine, its = getattr(self.pairs, name), getattr(other.pairs, name)
             setattr(self.pairs, name, _sum(mine, its, sign))
@@ -126,6 +129,7 @@ class ArmTotals:
             "slow": list(self.slow),
             "pairs": {
                 "rows": self.pairs.rows,
+                "skipped": self.pairs.skipped,
                 **{name: list(getattr(self.pairs, name)) for name in _LISTS},
             },
         }
@@ -146,7 +150,11 @@ class ArmTotals:
             latency_cells=[int(n) for n in value["latency_cells"]],
             latency_sum_s=float(value["latency_sum_s"]),
             slow=[int(n) for n in value["slow"]],
-            pairs=Pairs(int(pairs["rows"]), *([int(n) for n in pairs[name]] for name in _LISTS)),
+            pairs=Pairs(
+                rows=int(pairs["rows"]),
+                skipped=int(pairs.get("skipped", 0)),
+                **{name: [int(n) for n in pairs[name]] for name in _LISTS},
+            ),
         )
         sizes = len(made.latency_cells), len(made.slow), {len(pairs[name]) for name in _LISTS}
         if sizes != (len(LATENCY_EDGES_S) + 1, len(SLOW_EDGES_S), {MAX_LEVELS}):

@@ -24,7 +24,7 @@ totals = st.builds(
     latency_cells=lists(len(LATENCY_EDGES_S) + 1),
     latency_sum_s=st.integers(0, 2**30).map(float),
     slow=lists(len(SLOW_EDGES_S)),
-    pairs=st.builds(Pairs, counts, level, level, level, level, level),
+    pairs=st.builds(Pairs, counts, level, level, level, level, level, counts),
 )
 
 
