@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ ACTOR_NAME: Final = "tenfold-aggregator"
 NAMESPACE: Final = "tenfold"
 _CHECKPOINT_S: Final = 5.0
 """Shortest time between checkpoints: what a crash may cost in counted rows."""
+_LIFE_BITS: Final = 53
+"""Of a random number: two processes never have the same, and JSON keeps it."""
 
 log = logging.getLogger("tenfold.serve")
 
@@ -104,6 +107,10 @@ class Aggregator:
         """All that is known of a project, JSON values."""
         return self._hub(project).snapshot()
 
+    def arms(self, project: str) -> dict[str, Any]:
+        """What was counted by arm, and this process' ``life``; quick, for every second."""
+        return self._hub(project).arms()
+
     def metrics(self) -> bytes:
         """The exporter's text for all projects."""
         return render(self._view(hub) for _, hub in sorted(self._hubs.items()))
@@ -140,14 +147,14 @@ class Aggregator:
     def _hub(self, project: str) -> Hub:
         hub = self._hubs.get(project)
         if hub is None:
-            hub = Hub(project)
+            hub = Hub(project, life=secrets.randbits(_LIFE_BITS))
             state = self._read(f"hub/{project}")
             if state is not None:
                 try:
                     hub.restore(state)
                 except (KeyError, TypeError, ValueError):
                     log.exception("the totals of %s start again: the checkpoint is broken", project)
-                    hub = Hub(project)
+                    hub = Hub(project, life=secrets.randbits(_LIFE_BITS))
             self._hubs[project] = hub
         return hub
 

@@ -76,13 +76,13 @@ class Guarding:
         self._idle, self._pair, self._told = True, None, {}
 
     def follow(
-        self, arms: Sequence[Mapping[str, Any]], snapshot: Mapping[str, Any], *, now_s: float
+        self, arms: Sequence[Mapping[str, Any]], counted: Mapping[str, Any], *, now_s: float
     ) -> bool:
         """Take what was counted since the last call, and act on it.
 
         Args:
             arms: that answer, the champion first, the canary second.
-            snapshot: of the aggregator: ``arms`` and ``life``.
+            counted: by the aggregator: ``arms`` and ``life``.
             now_s: seconds since 1970.
 
         Returns:
@@ -93,7 +93,7 @@ class Guarding:
             if death.version == arms[1]["version"]:
                 pair.watch.take_death(in_flight=death.in_flight, busy_ratio=death.busy_ratio)
                 pair.saved_s = -math.inf  # told once: kept at once
-        new = self._difference(pair, arms, snapshot)
+        new = self._difference(pair, arms, counted)
         if new is not None:
             pair.watch.take(*new, now_s=now_s)
         evidence = CanaryEvidence(
@@ -149,19 +149,22 @@ class Guarding:
         pair.life, pair.seen = state["life"], seen
 
     def _difference(
-        self, pair: _Pair, arms: Sequence[Mapping[str, Any]], snapshot: Mapping[str, Any]
+        self, pair: _Pair, arms: Sequence[Mapping[str, Any]], counted: Mapping[str, Any]
     ) -> tuple[ArmTotals, ArmTotals] | None:
         """What both arms did since the last difference; None while the canary did nothing."""
         keys = [f"{arm['arm']}/{arm['version']}" for arm in arms[:2]]
-        known = {total.key: total for total in map(ArmTotals.from_dict, snapshot["arms"])}
+        known = {total.key: total for total in map(ArmTotals.from_dict, counted["arms"])}
         now = {
             key: known.get(key, ArmTotals(arm["arm"], int(arm["version"])))
             for key, arm in zip(keys, arms, strict=False)
         }
-        if pair.life != snapshot["life"]:  # the first look, or an aggregator that forgot some
-            pair.life, pair.seen = snapshot["life"], now
+        if pair.life != counted["life"]:  # the first look, or an aggregator that forgot some
+            pair.life, pair.seen = counted["life"], now
             return None
         champion, canary = (now[key].minus(pair.seen[key]) for key in keys)
+        if not (champion.is_count and canary.is_count):  # totals that were forgotten: begin again
+            pair.seen = now
+            return None
         if not canary.requests:  # the champion's wait for it: a difference is of the same time
             return None
         pair.seen = now

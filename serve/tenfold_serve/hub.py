@@ -91,9 +91,15 @@ class WatchedModel:
 
 
 class Hub:
-    """One project's live knowledge. The aggregator owns it."""
+    """One project's live knowledge. The aggregator owns it.
 
-    def __init__(self, project: str) -> None:
+    Args:
+        project: its name.
+        life: of the process' own, and of no other's: who takes differences of the totals starts
+            again where it changed, since a restart forgets what came after its checkpoint.
+    """
+
+    def __init__(self, project: str, *, life: int = 0) -> None:
         self.project = project
         self._models: dict[int, WatchedModel] = {}
         self._monitors: OrderedDict[int, Monitor] = OrderedDict()  # the one used last stands last
@@ -107,7 +113,7 @@ class Hub:
         self._dropped_rows = 0
         self._misfits = 0
         self._arms: OrderedDict[str, ArmTotals] = OrderedDict()  # the one told last stands last
-        self._life = 0
+        self._life = life
         self._score_cells: dict[int, npt.NDArray[np.int64]] = {}
 
     @property
@@ -160,7 +166,10 @@ class Hub:
         Raises:
             DataError: it speaks of a version that is not watched yet: the replica keeps it and
                 sends it again.
+            ValueError: its totals have another form than these; nothing of it was heard, and it can
+                be sent again.
         """
+        arms = [ArmTotals.from_dict(told) for told in report.arms]
         for message in report.counts:
             if message.version not in self._monitors:
                 raise DataError(f"version {message.version} of {self.project!r} is not watched yet")
@@ -178,8 +187,8 @@ class Hub:
         pairs = zip(self._latency_cells, cells, strict=True)
         self._latency_cells = [old + new for old, new in pairs]
         self._latency_sum_s += report.requests["latency_sum_s"]
-        for told in report.arms:
-            self._add_arm(ArmTotals.from_dict(told))
+        for told in arms:
+            self._add_arm(told)
         return True
 
     def feed(
@@ -237,13 +246,16 @@ class Hub:
                 "latency_sum_s": self._latency_sum_s,
             },
             "dropped_rows": self._dropped_rows,
-            "arms": [total.to_dict() for total in self._arms.values()],
-            "life": self._life,
+            **self.arms(),
             "score_ranks": self._ranks(),
             "misfit_labels": self._misfits,
             "waiting_labels": self._joiner.n_waiting,
             "indexed_predictions": self._joiner.n_predictions,
         }
+
+    def arms(self) -> dict[str, Any]:
+        """``arms`` and ``life`` of `snapshot` alone, for the guard of a canary."""
+        return {"arms": [total.to_dict() for total in self._arms.values()], "life": self._life}
 
     def monitor_state(self, version: int) -> dict[str, Any]:
         """The checkpoint of a version's monitor, JSON values."""
@@ -263,7 +275,6 @@ class Hub:
             "latency_sum_s": self._latency_sum_s,
             "dropped_rows": self._dropped_rows,
             "arms": [total.to_dict() for total in self._arms.values()],
-            "life": self._life,
             "score_cells": {
                 str(version): cells.tolist()
                 for version, cells in self._score_cells.items()
@@ -279,8 +290,6 @@ class Hub:
         self._latency_cells = list(state["latency_cells"])
         self._latency_sum_s = float(state["latency_sum_s"])
         self._dropped_rows = int(state["dropped_rows"])
-        # Older than what was told of it before: whoever takes differences starts again.
-        self._life = int(state.get("life", 0)) + 1
         for told in state.get("arms", ()):
             self._add_arm(ArmTotals.from_dict(told))
         self._score_cells = {

@@ -56,6 +56,9 @@ class AggregatorClient(LogReader, Protocol):
     def snapshot(self, project: str) -> dict[str, Any]:
         """What is known."""
 
+    def arms(self, project: str) -> dict[str, Any]:
+        """What was counted by arm; answers soon or raises."""
+
     def tell(self, project: str, facts: Mapping[str, Any]) -> None:
         """Facts for ``/metrics``."""
 
@@ -156,13 +159,13 @@ class Supervisor:
     def step(self) -> None:
         """Do what is due now; never raises for one project's trouble."""
         for watch in self._watches.values():
-            self._guarded(watch, "guard", self._guard)  # first: what it takes back goes at once
             self._unsent |= bool(self._guarded(watch, "aliases", self._follow))
-        if self._unsent:
-            try:
-                self._apply()
-            except ClusterError:  # the Serve controller is away: sent again in the next step
-                log.exception("the configuration was not sent")
+        self._send()
+        # What people ask for stands first: the guard asks the aggregator, which may hang.
+        for watch in self._watches.values():
+            if self._guarded(watch, "guard", self._guard):
+                self._unsent |= bool(self._guarded(watch, "aliases", self._follow))
+                self._send()
         for watch in self._watches.values():
             self._guarded(watch, "logs", self._feed)
             self._guarded(watch, "shadow", self._shadow)
@@ -253,6 +256,15 @@ class Supervisor:
         watch.status["refused"] = reason
         return False
 
+    def _send(self) -> None:
+        """Apply what was not sent yet."""
+        if not self._unsent:
+            return
+        try:
+            self._apply()
+        except ClusterError:  # the Serve controller is away: sent again in the next step
+            log.exception("the configuration was not sent")
+
     def _apply(self) -> None:
         self._unsent = True
         self._host.apply(
@@ -282,13 +294,16 @@ class Supervisor:
         )
         watch.status["shadow"] = watch.shadowing.status()
 
-    def _guard(self, watch: _Watch) -> None:
+    def _guard(self, watch: _Watch) -> bool:
+        """Whether a canary was taken back just now."""
+        withdrawn = False
         if len(watch.arms) < 2:
             watch.guarding.idle()
         else:
-            snapshot = self._aggregator.snapshot(watch.project.name)
-            watch.guarding.follow(watch.arms, snapshot, now_s=time.time())
+            counted = self._aggregator.arms(watch.project.name)
+            withdrawn = watch.guarding.follow(watch.arms, counted, now_s=time.time())
         watch.status["guard"] = watch.guarding.status()
+        return withdrawn
 
     def _weigh(self, watch: _Watch) -> None:
         name = watch.project.name

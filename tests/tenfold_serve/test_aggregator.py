@@ -165,3 +165,14 @@ def test_a_broken_checkpoint_starts_again(
     aggregator = Aggregator(settings)
     assert aggregator.take(report)
     assert aggregator.snapshot("mixed")["models"]["1"]["rows"] == 20
+
+
+def test_two_that_begin_with_one_checkpoint_have_lives_of_their_own(
+    settings: Settings, publish: Publish, tmp_path: Any
+) -> None:
+    first = Aggregator(settings)
+    first.take(report_of(publish, tmp_path)[0])
+    first.save()
+    told = [each.arms("mixed") for each in (first, Aggregator(settings), Aggregator(settings))]
+    assert len({each["life"] for each in told}) == 3
+    assert told[0]["arms"] == told[1]["arms"] == told[2]["arms"] != []

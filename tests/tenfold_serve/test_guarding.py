@@ -142,6 +142,19 @@ def test_an_aggregator_that_forgot_is_a_new_beginning(scene: Scene) -> None:
     assert scene.guard.status()["evidence"]["requests"] == [4 * REQUESTS, 16]
 
 
+def test_totals_that_shrank_are_a_new_beginning(scene: Scene) -> None:
+    scene.look()
+    scene.traffic.second(failed=2)
+    scene.look()
+    scene.traffic.canary = ArmTotals("challenger", 2, requests=9, failures={"error": 1})
+    scene.traffic.champion.requests += 1
+    scene.look()
+    assert scene.guard.status()["evidence"]["requests"] == [REQUESTS, 4]
+    scene.traffic.second()
+    scene.look()
+    assert scene.guard.status()["evidence"]["requests"] == [2 * REQUESTS, 8]
+
+
 def test_the_champions_requests_wait_for_some_of_the_canary(scene: Scene) -> None:
     scene.look()
     for _ in range(3):

@@ -17,6 +17,7 @@ from tenfold.artifact import Manifest, read_artifact
 from tenfold.errors import DataError
 from tenfold.inference import Predictor
 from tenfold.monitor import CountsMessage, Label
+from tenfold.monitor.arms import ArmTotals
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.hub import Hub, LoggedPrediction, WatchedModel
 from tenfold_serve.recorder import Report, RequestStats
@@ -115,6 +116,20 @@ def test_a_report_is_counted_once(models: Models) -> None:
     assert sum(found["requests"]["latency_cells"]) == 2
     assert found["requests"]["latency_sum_s"] == pytest.approx(0.004)
     assert found["dropped_rows"] == 4
+
+
+def test_a_report_whose_totals_cannot_be_read_is_not_heard_and_can_be_sent_again(
+    models: Models,
+) -> None:
+    hub = models.hub(1)
+    told = ArmTotals("champion", 1, requests=5).to_dict()
+    report = dataclasses.replace(models.report(0, 1), arms=(told,))
+    odd = dataclasses.replace(report, arms=({**told, "slow": [1]},))
+    with pytest.raises(ValueError, match="other lengths"):
+        hub.take(odd)
+    assert hub.snapshot()["arms"] == [] and rows_of(hub, 1) == 0
+    assert hub.take(report)
+    assert hub.arms() == {"arms": [told], "life": 0}
 
 
 def test_a_report_of_two_versions_is_split(models: Models) -> None:
@@ -268,11 +283,11 @@ def test_a_restart_forgets_nothing(models: Models) -> None:
     state = json.loads(json.dumps(hub.state()))
     checkpoint = json.loads(json.dumps(hub.monitor_state(1)))
 
-    again = Hub("mixed")
+    again = Hub("mixed", life=7)
     again.restore(state)
     again.watch(1, models.watched(1), state=checkpoint)
     again.rebuild(rows, known)
-    assert again.snapshot() == {**hub.snapshot(), "life": 1}  # nobody takes differences over it
+    assert again.snapshot() == {**hub.snapshot(), "life": 7}  # nobody takes differences over it
     assert not again.take(models.report(2, 1))
     assert again.take(models.report(3, 1))
     assert again.feed([], [label(k) for k in range(5)], now_s=1.0) == {

@@ -310,6 +310,42 @@ def test_one_parts_trouble_does_not_stop_the_others(scene: Scene, publish: Publi
     assert scene.aggregator.snapshot("mixed")["models"]["1"]["labels"] == 50
 
 
+class Hanging(Aggregator):
+    """It says nothing of its counts, and knows what Serve had been told when it was asked."""
+
+    def __init__(self, settings: Settings, host: Host) -> None:
+        super().__init__(settings)
+        self.host = host
+        self.saw: list[list[tuple[str, int, float]]] = []
+
+    def arms(self, project: str) -> dict[str, Any]:
+        self.saw.append(self.host.arms())
+        raise ClusterError("the aggregator is away: it hangs")
+
+
+def test_what_people_ask_for_does_not_wait_for_the_guard(
+    settings: Settings, project: Project, project_file: Path, publish: Publish
+) -> None:
+    publish(0, promote=True)
+    publish(1)
+    registry, host = Registry(settings), Host()
+    registry.set_alias("mixed", "challenger", 2)
+    write_canary(registry.state, "mixed", Canary(2, 30))
+    aggregator = Hanging(settings, host)
+    supervisor = Supervisor(
+        [(project, project_file)], settings=settings, host=host, aggregator=aggregator
+    )
+    supervisor.start()
+    write_canary(registry.state, "mixed", Canary(2, 10))
+    supervisor.step()
+    assert aggregator.saw == [[("champion", 1, 0.9), ("challenger", 2, 0.1)]]
+    assert "it hangs" in supervisor.status()["mixed"]["guard_trouble"]
+    write_canary(registry.state, "mixed", Canary(2, 0))
+    supervisor.step()
+    assert host.arms() == [("champion", 1, 1.0)] and len(aggregator.saw) == 1
+    supervisor.stop()
+
+
 def test_a_canary_that_fails_is_taken_back_in_the_step_that_proves_it(
     scene: Scene, publish: Publish
 ) -> None:

@@ -94,6 +94,13 @@ class ArmTotals:
         """Requests that failed, for whatever reason."""
         return sum(self.failures.values())
 
+    @property
+    def is_count(self) -> bool:
+        """Whether nothing is negative, as in a difference of totals that only grew."""
+        lists = self.latency_cells, self.slow, *(getattr(self.pairs, name) for name in _LISTS)
+        single = self.requests, self.pairs.rows, self.pairs.skipped, *self.failures.values()
+        return min(single) >= 0 and all(min(counts) >= 0 for counts in lists)
+
     def add(self, other: ArmTotals) -> None:
         """Take in more of the same."""
         self._combine(other, 1)
