@@ -8,7 +8,8 @@ canary's rows are compared with the champion's answer for the same rows (`tenfol
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ log = logging.getLogger("tenfold.serve")
 LATE_S: Final = 5.0
 """A model that takes longer has failed: so long may those behind it wait in HAProxy's queue."""
 
+_MAX_FAILED: Final = 20_000
+"""Failures that wait to be told, as many as the ring has answers (`tenfold_serve.recorder`)."""
+
 _ROWS_LIKE_ONE: Final = 8
 """A request of n rows is allowed ``1 + n / 8`` times what one row is: reading and scoring a
 thousand rows takes 100 to 200 times as long as one (`tenfold_serve.doors.scoring`)."""
@@ -35,17 +39,25 @@ thousand rows takes 100 to 200 times as long as one (`tenfold_serve.doors.scorin
 class ArmBook:
     """Counts by arm since they were told last.
 
-    `failed` is the event loop's, all else the recorder's thread's.
+    `failed` is the event loop's, all else the recorder's thread's. What failed is told when that is
+    taken which was answered before it: told at once it would stand alone for a second, and against
+    the few that were told with it look like many.
     """
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], ArmTotals] = {}
-        self._failed: Counter[tuple[str, int, str]] = Counter()  # only grows
-        self._told: Counter[tuple[str, int, str]] = Counter()
+        self._failed: deque[tuple[int, tuple[str, int, str]]] = deque()  # since the last `tell`
+        self._seen: Counter[tuple[str, int, str]] = Counter()  # for the log's lines only
         self._pairing = Pairing()
 
     def failed(
-        self, arm: LoggedArm, error: Exception, seconds: float, *, refused: bool = False
+        self,
+        arm: LoggedArm,
+        error: Exception,
+        seconds: float,
+        *,
+        refused: bool = False,
+        at: int = 0,
     ) -> None:
         """Count a request that a model did not answer.
 
@@ -54,13 +66,16 @@ class ArmBook:
             error: why.
             seconds: after which it failed.
             refused: whether a refusal of rows counts, because another model takes them.
+            at: rows that were answered before it, which are told first.
         """
         if isinstance(error, RequestError) and not refused:
             return
         reason = "refused" if isinstance(error, RequestError) else "error"
         key = arm.name, arm.version, reason
-        self._failed[key] += 1
-        count = self._failed[key]
+        if len(self._failed) < _MAX_FAILED:
+            self._failed.append((at, key))
+        self._seen[key] += 1
+        count = self._seen[key]
         if count & (count - 1) == 0:  # 1, 2, 4, 8: told, and no flood of lines
             log.warning(
                 "version %d (%s) failed %d requests (%s) by %s after %.3f s",
@@ -79,14 +94,17 @@ class ArmBook:
             if found[0].beside is not None:
                 self._pairing.take(self._total(name, version), found)
 
-    def tell(self) -> list[dict[str, Any]]:
-        """Totals by arm since the last call, `ArmTotals.to_dict` each."""
-        failed = Counter(dict(self._failed))  # copying a dict is one step for the other thread
-        for (name, version, reason), count in (failed - self._told).items():
+    def tell(self, *, until: float = math.inf) -> list[dict[str, Any]]:
+        """Totals by arm since the last call, `ArmTotals.to_dict` each.
+
+        Args:
+            until: how many answered rows were taken; what failed after them waits.
+        """
+        while self._failed and self._failed[0][0] <= until:
+            _, (name, version, reason) = self._failed.popleft()
             total = self._total(name, version)
-            total.requests += count
-            total.failures[reason] = total.failures.get(reason, 0) + count
-        self._told = failed
+            total.requests += 1
+            total.failures[reason] = total.failures.get(reason, 0) + 1
         told = [total.to_dict() for total in self._open.values()]
         self._open = {}
         return told
@@ -103,17 +121,19 @@ class ArmBook:
 
 def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
     seconds = np.array([entry.seconds for entry in entries])
-    sizes = np.array([len(entry.ids) for entry in entries])
     total.requests += len(entries)
     total.latency_sum_s += float(seconds.sum())
     cells = np.bincount(
         np.searchsorted(LATENCY_EDGES_S, seconds), minlength=len(total.latency_cells)
     )
     total.latency_cells = _sum(total.latency_cells, cells)
-    of_one = seconds / (1.0 + (sizes - 1) / _ROWS_LIKE_ONE)
-    slow = (of_one[:, None] > np.array(SLOW_EDGES_S)).sum(axis=0)
-    total.slow = _sum(total.slow, slow)
-    late = seconds > LATE_S
+    # Requests of one call were slow together: it is one observation, however many it answered.
+    calls = np.array([entry.call or (entry.seconds, len(entry.ids)) for entry in entries])
+    late = calls[:, 0] > LATE_S
+    calls = calls[calls[:, 1] > 0]
+    of_one = calls[:, 0] / (1.0 + (calls[:, 1] - 1.0) / _ROWS_LIKE_ONE)
+    total.calls += len(calls)
+    total.slow = _sum(total.slow, (of_one[:, None] > np.array(SLOW_EDGES_S)).sum(axis=0))
     odd = np.zeros(len(entries), dtype=bool)
     if not np.isfinite(np.concatenate([entry.scores for entry in entries])).all():
         odd = np.array([not np.isfinite(entry.scores).all() for entry in entries])

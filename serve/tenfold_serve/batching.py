@@ -29,7 +29,7 @@ import numpy as np
 from tenfold.features.codes import Codes
 from tenfold.inference import Prediction
 
-__all__ = ["Batcher", "Predicts", "batching_pays"]
+__all__ = ["Batcher", "Predicts", "Shared", "batching_pays"]
 
 _MAX_ROWS: Final = 256
 """Rows of one call: the loop does nothing else meanwhile. A larger request goes alone."""
@@ -45,9 +45,25 @@ class Predicts(Protocol):
         """Answers for encoded rows."""
 
 
+class Shared(NamedTuple):
+    """An answer, and the call that it comes from.
+
+    Attributes:
+        prediction: for the rows that were asked for.
+        seconds: that the whole call took.
+        n_rows: of the whole call.
+        first: whether it is the first answer of the call; each call has one.
+    """
+
+    prediction: Prediction
+    seconds: float
+    n_rows: int
+    first: bool
+
+
 class _Waiting(NamedTuple):
     codes: Codes
-    answer: asyncio.Future[Prediction]
+    answer: asyncio.Future[Shared]
 
 
 class Batcher:
@@ -66,9 +82,15 @@ class Batcher:
         Raises:
             Exception: what the model raises for these rows; never for those of others.
         """
+        return (await self.call(predictor, codes)).prediction
+
+    async def call(self, predictor: Predicts, codes: Codes) -> Shared:
+        """The same, and what the call took that answered: its own time, not the loop's turns."""
         loop = asyncio.get_running_loop()
         if len(codes) > _MAX_ROWS:
-            return predictor.predict_codes(codes)
+            began = time.perf_counter()
+            prediction = predictor.predict_codes(codes)
+            return Shared(prediction, time.perf_counter() - began, len(codes), first=True)
         waiting = self._waiting.get(predictor)
         if waiting is None:
             waiting = self._waiting[predictor] = []
@@ -96,6 +118,7 @@ def _answer_together(predictor: Predicts, group: list[_Waiting]) -> None:
     group = [each for each in group if not each.answer.done()]  # the client of one that is, is gone
     if not group:
         return
+    began = time.perf_counter()
     try:
         whole = predictor.predict_codes(np.concatenate([each.codes for each in group]))
     except BaseException as error:  # noqa: BLE001  (also a panic of native code: nobody may hang)
@@ -106,10 +129,12 @@ def _answer_together(predictor: Predicts, group: list[_Waiting]) -> None:
         for part in (group[:half], group[half:]):
             asyncio.get_running_loop().call_soon(_answer_together, predictor, part)
         return
-    start = 0
+    seconds = time.perf_counter() - began
+    start, n_rows = 0, len(whole.values)
     for each in group:
         end = start + len(each.codes)
-        each.answer.set_result(Prediction(whole.scores[start:end], whole.values[start:end]))
+        mine = Prediction(whole.scores[start:end], whole.values[start:end])
+        each.answer.set_result(Shared(mine, seconds, n_rows, first=not start))
         start = end
 
 

@@ -17,7 +17,11 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Ended", "Flight", "ended_flights", "flights_folder"]
+from tenfold.features.codes import Codes
+from tenfold.inference import Prediction
+from tenfold_serve.batching import Predicts
+
+__all__ = ["Ended", "Flight", "InFlight", "ended_flights", "flights_folder"]
 
 _FORM: Final = struct.Struct("<qqdd")  # canary, in flight or 0, seconds of flight, since when
 _PACK: Final = _FORM.pack_into
@@ -99,6 +103,29 @@ class Flight:
             self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = None
+
+
+class InFlight:
+    """A canary that tells that it is at work: a crash in a call is its doing.
+
+    Args:
+        predictor: the model.
+        flight: of the replica.
+        version: of the canary.
+    """
+
+    def __init__(self, predictor: Predicts, flight: Flight, *, version: int) -> None:
+        self._predictor = predictor
+        self._flight = flight
+        self._version = version
+
+    def predict_codes(self, codes: Codes) -> Prediction:
+        """See `tenfold.inference.Predictor.predict_codes`."""
+        self._flight.begin(self._version)
+        try:
+            return self._predictor.predict_codes(codes)
+        finally:
+            self._flight.end()
 
 
 def ended_flights(folder: Path) -> list[Ended]:

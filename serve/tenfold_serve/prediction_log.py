@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from tenfold_serve.arms import Arm
 
 __all__ = [
+    "ANOTHERS_CALL",
     "META_FIELDS",
+    "Call",
     "Entry",
     "LoggedArm",
     "entries_table",
@@ -76,6 +78,22 @@ class LoggedArm(Protocol):
         """Rows counted into the frozen bins, ``(n_cells,)``."""
 
 
+class Call(NamedTuple):
+    """A call of a model that scored several requests together.
+
+    Attributes:
+        seconds: that it took.
+        n_rows: of all its requests.
+    """
+
+    seconds: float
+    n_rows: int
+
+
+ANOTHERS_CALL = Call(0.0, 0)
+"""Of a request whose call another of its requests tells of."""
+
+
 class Entry(NamedTuple):
     """One answered request, as it lies in the ring.
 
@@ -87,8 +105,10 @@ class Entry(NamedTuple):
         values: what was answered, one per row: classes as strings, or numbers.
         arm: the model that answered.
         at_ms: milliseconds since 1970.
-        seconds: that the model took to read and score the rows.
+        seconds: that the model took to read and score the rows; of a call that it shared, its rows'
+            part.
         beside: the champion, where a canary answered.
+        call: that it shared; None if it had one of its own.
     """
 
     ids: Sequence[str]
@@ -100,6 +120,7 @@ class Entry(NamedTuple):
     at_ms: int
     seconds: float = 0.0
     beside: Arm | None = None
+    call: Call | None = None
 
 
 def entries_table(entries: Sequence[Entry], *, schema: Schema, replica: str) -> pa.Table:

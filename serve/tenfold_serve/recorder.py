@@ -240,6 +240,16 @@ class Recorder:
         self._rows_in += n_rows
         self._ring.append(entry)
 
+    def failed(
+        self, arm: LoggedArm, error: Exception, seconds: float, *, refused: bool = False
+    ) -> None:
+        """Count a request that a model did not answer, see `ArmBook.failed`; never blocks.
+
+        While answers are dropped, failures are, too: else overload would raise their share.
+        """
+        if len(self._ring) < _MAX_ENTRIES and self._waiting_rows < _MAX_ROWS:
+            self.arms.failed(arm, error, seconds, refused=refused, at=self._rows_in)
+
     @property
     def dropped_rows(self) -> int:
         """Rows that were answered and are in no count or log, since the start."""
@@ -393,7 +403,7 @@ class Recorder:
             counts=counts,
             requests=stats.to_dict(),
             dropped_rows=dropped,
-            arms=tuple(self.arms.tell()),
+            arms=tuple(self.arms.tell(until=self._rows_out)),
         )
         self._reports += 1
         self._told_dropped += dropped

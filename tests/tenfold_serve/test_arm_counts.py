@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
-from tenfold.errors import RequestError
+from tenfold.errors import ArtifactError, RequestError
+from tenfold.features.codes import Codes
+from tenfold.inference import Prediction, Predictor
+from tenfold.inference.explainer import Explainer
 from tenfold.monitor.arms import ArmTotals
+from tenfold.monitor.canary import CanaryWatch
 from tenfold_serve.arm_counts import LATE_S, ArmBook
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
+from tenfold_serve.prediction_log import ANOTHERS_CALL, Call
 from tests.tenfold_serve.doors.test_v2 import inputs
-from tests.tenfold_serve.support import Publish, Rig, board_with, rows
+from tests.tenfold_serve.support import Publish, Rig, board_with, call, rows
 from tests.tenfold_serve.test_recorder import Ear, entry, make
 
 
@@ -190,6 +198,110 @@ def test_a_champion_that_raises_when_it_is_asked_again_costs_no_counts(publish: 
     found = {total["arm"]: total for total in book.tell()}
     assert found["champion"]["requests"] == found["challenger"]["requests"] == 1
     assert found["challenger"]["pairs"]["skipped"] == 1
+
+
+def test_requests_of_one_call_are_one_observation_of_its_time(publish: Publish) -> None:
+    book, one = ArmBook(), entry(publish, 1)
+    call = Call(0.05, 9)  # nine rows may take twice as long as one
+    book.take([one._replace(seconds=0.005, call=shared) for shared in (call, *[ANOTHERS_CALL] * 8)])
+    (total,) = book.tell()
+    assert total["requests"] == 9 and total["calls"] == 1
+    assert total["slow"] == [1, 1, 0, 0, 0, 0, 0]
+    assert sum(total["latency_cells"]) == 9
+
+
+def test_what_failed_is_told_with_what_was_answered_before_it(publish: Publish) -> None:
+    book, arm = ArmBook(), entry(publish).arm
+    book.failed(arm, RuntimeError("no"), 0.1, at=7)
+    book.failed(arm, RuntimeError("no"), 0.1, at=9)
+    assert book.tell(until=6) == []
+    assert [total["failures"] for total in book.tell(until=7)] == [{"error": 1}]
+    assert [total["failures"] for total in book.tell()] == [{"error": 1}]
+
+
+def test_failures_are_dropped_while_answers_are(tmp_path: Path, publish: Publish) -> None:
+    recorder, one = make(tmp_path / "spool", Ear()), entry(publish, 1)
+    recorder.failed(one.arm, RuntimeError("no"), 0.1)
+    while not recorder.dropped_rows:
+        recorder.offer(one)
+    recorder.failed(one.arm, RuntimeError("no"), 0.1)
+    assert [total["failures"] for total in recorder.arms.tell()] == [{"error": 1}]
+
+
+class Slow(Predictor):
+    """It takes thirty milliseconds for whatever it is asked."""
+
+    def predict_codes(self, codes: Codes) -> Prediction:
+        ends = time.perf_counter() + 0.03
+        while time.perf_counter() < ends:
+            pass
+        return super().predict_codes(codes)
+
+
+class Bare(Predictor):
+    """It has no limits, and its explainer fails its probe."""
+
+    conformal = None
+
+    @property
+    def explainer(self) -> Explainer:
+        raise ArtifactError("its contributions do not add up")
+
+
+def bare_canary(publish: Publish) -> ArmBoard:
+    board = canary_board(publish)
+    bare = Bare.load(publish(1).path)
+    replace_arm(board, 1, dataclasses.replace(board.lineup.arms[1], predictor=bare))
+    return board
+
+
+def test_a_slow_canary_is_seen_also_where_both_share_the_turns_of_a_loop(
+    tmp_path: Path, publish: Publish
+) -> None:
+    board = canary_board(publish, canary_weight=0.2)
+    slow = Slow.load(publish(1).path)
+    champion_arm, canary_arm = board.lineup.arms
+    replace_arm(board, 0, dataclasses.replace(champion_arm, batched=True))
+    replace_arm(board, 1, dataclasses.replace(canary_arm, predictor=slow, batched=True))
+    rig = Rig(tmp_path / "rig", board)
+    body = orjson.dumps(BODY)
+
+    async def bursts() -> None:
+        for burst in range(40):
+            asked = [
+                call(rig.app, "POST", "/predict", body, headers=[(b"x-tenfold-key", b"%d" % key)])
+                for key in range(burst * 10, burst * 10 + 10)
+            ]
+            assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(bursts())
+    found = told(rig)
+    champion, canary = found["champion/1"], found["challenger/2"]
+    assert champion.requests + canary.requests == 400 and canary.calls < canary.requests
+    assert canary.slow[0] == canary.calls
+    watch = CanaryWatch(None, None)
+    watch.take(champion, canary, now_s=1.0)
+    assert watch.channels()["latency"].proven, (champion, canary)
+
+
+def test_the_champion_explains_what_a_canary_cannot(tmp_path: Path, publish: Publish) -> None:
+    rig = Rig(tmp_path / "rig", bare_canary(publish))
+    for _ in range(2):  # the second time it is known beforehand
+        reply = rig.ask("POST", "/predict?with=explanation,warnings", BODY)
+        assert reply.status == 200 and reply.json()["arm"] == "champion", reply.body
+    found = told(rig)
+    assert found["challenger/2"].failures == {"error": 2}
+    assert found["champion/1"].requests == 2 and found["champion/1"].failed == 0
+
+
+@pytest.mark.parametrize("asked", ["set", "set,warnings"])
+def test_the_champion_gives_the_set_that_a_canary_has_not(
+    tmp_path: Path, publish: Publish, asked: str
+) -> None:
+    rig = Rig(tmp_path / "rig", bare_canary(publish))
+    reply = rig.ask("POST", f"/predict?with={asked}", BODY)
+    assert reply.status == 200 and reply.json()["arm"] == "champion", reply.body
+    assert told(rig)["challenger/2"].failures == {"refused": 1}
 
 
 def test_what_is_never_heard_is_told_again(tmp_path: Path, publish: Publish) -> None:

@@ -58,6 +58,19 @@ def test_each_gets_its_own_rows_whatever_came_along(sizes: list[int]) -> None:
     assert max(model.sizes) <= 256
 
 
+@given(st.lists(st.sampled_from([1, 13, 90, 300]), min_size=1, max_size=12))
+def test_each_call_is_told_of_once(sizes: list[int]) -> None:
+    model = Doubles()
+    batcher = Batcher()
+    asked = [np.full((size, 2), float(size)) for size in sizes]  # 13 is refused
+    found = asyncio.run(together(*(batcher.call(model, codes) for codes in asked)))
+    told = [each for each in found if not isinstance(each, ValueError)]
+    assert len(told) == sum(size != 13 for size in sizes)
+    firsts = [each for each in told if each.first]
+    assert sum(each.n_rows for each in firsts) == sum(len(each.prediction.values) for each in told)
+    assert all(each.seconds > 0 for each in told)
+
+
 def test_those_of_one_turn_share_a_call_and_those_of_two_do_not() -> None:
     model, other = Doubles(), Doubles()
     batcher = Batcher()

@@ -8,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tenfold_serve.flight import Flight, ended_flights, flights_folder
+import numpy as np
+import pytest
+
+from tenfold.features.codes import Codes
+from tenfold.inference import Prediction
+from tenfold_serve.flight import Flight, InFlight, ended_flights, flights_folder
 
 PROGRAM = """
 import sys, time
@@ -72,3 +77,31 @@ def test_it_also_works_without_a_file() -> None:
     flight.begin(2)
     flight.end()
     flight.close()
+
+
+class Model:
+    """It looks at the flight that it is on, or raises."""
+
+    def __init__(self, flight: Flight, *, fails: bool = False) -> None:
+        self.flight, self.fails, self.saw = flight, fails, False
+
+    def predict_codes(self, codes: Codes) -> Prediction:
+        self.saw = self.flight.in_flight
+        if self.fails:
+            raise RuntimeError("no")
+        return Prediction(codes, ["yes"] * len(codes))
+
+
+def test_a_call_of_a_canary_is_a_flight() -> None:
+    flight = Flight()
+    model = Model(flight)
+    told = InFlight(model, flight, version=2).predict_codes(np.zeros((1, 2)))
+    assert told.values == ["yes"] and model.saw and not flight.in_flight
+
+
+def test_a_flight_ends_also_where_the_canary_fails() -> None:
+    flight = Flight()
+    model = Model(flight, fails=True)
+    with pytest.raises(RuntimeError):
+        InFlight(model, flight, version=2).predict_codes(np.zeros((1, 2)))
+    assert model.saw and not flight.in_flight

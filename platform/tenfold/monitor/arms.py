@@ -23,7 +23,7 @@ LATENCY_EDGES_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 """Buckets of the seconds that a model takes for a request."""
 
 SLOW_EDGES_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""Seconds for one row from which a request is slow, in several grades. From 5 ms on, since less
+"""Seconds for one row from which a call is slow, in several grades. From 5 ms on, since less
 hurts nobody: threads of one interpreter wait for each other as long as that."""
 
 
@@ -64,7 +64,8 @@ class ArmTotals:
         failures: by a word of `FAILURES`.
         latency_cells: requests by `LATENCY_EDGES_S`, one cell more than edges.
         latency_sum_s: their seconds.
-        slow: by `SLOW_EDGES_S`, requests that took longer for what one row costs.
+        calls: of the model that answered; one may answer several requests together.
+        slow: by `SLOW_EDGES_S`, calls that took longer for what one row costs.
         pairs: of a canary.
 
     >>> total = ArmTotals("champion", 1, requests=3)
@@ -81,6 +82,7 @@ class ArmTotals:
     failures: dict[str, int] = field(default_factory=dict)
     latency_cells: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_EDGES_S) + 1))
     latency_sum_s: float = 0.0
+    calls: int = 0
     slow: list[int] = field(default_factory=lambda: [0] * len(SLOW_EDGES_S))
     pairs: Pairs = field(default_factory=Pairs)
 
@@ -98,7 +100,13 @@ class ArmTotals:
     def is_count(self) -> bool:
         """Whether nothing is negative, as in a difference of totals that only grew."""
         lists = self.latency_cells, self.slow, *(getattr(self.pairs, name) for name in _LISTS)
-        single = self.requests, self.pairs.rows, self.pairs.skipped, *self.failures.values()
+        single = (
+            self.requests,
+            self.calls,
+            self.pairs.rows,
+            self.pairs.skipped,
+            *self.failures.values(),
+        )
         return min(single) >= 0 and all(min(counts) >= 0 for counts in lists)
 
     def add(self, other: ArmTotals) -> None:
@@ -117,6 +125,7 @@ class ArmTotals:
             self.failures[reason] = self.failures.get(reason, 0) + sign * count
         self.latency_cells = _sum(self.latency_cells, other.latency_cells, sign)
         self.latency_sum_s += sign * other.latency_sum_s
+        self.calls += sign * other.calls
         self.slow = _sum(self.slow, other.slow, sign)
         self.pairs.rows += sign * other.pairs.rows
         self.pairs.skipped += sign * other.pairs.skipped
@@ -133,6 +142,7 @@ class ArmTotals:
             "failures": dict(self.failures),
             "latency_cells": list(self.latency_cells),
             "latency_sum_s": self.latency_sum_s,
+            "calls": self.calls,
             "slow": list(self.slow),
             "pairs": {
                 "rows": self.pairs.rows,
@@ -156,6 +166,7 @@ class ArmTotals:
             failures={str(reason): int(n) for reason, n in value["failures"].items()},
             latency_cells=[int(n) for n in value["latency_cells"]],
             latency_sum_s=float(value["latency_sum_s"]),
+            calls=int(value["calls"]),
             slow=[int(n) for n in value["slow"]],
             pairs=Pairs(
                 rows=int(pairs["rows"]),

@@ -6,7 +6,8 @@ life of a canary however often one looks (`ChangeMixture`, `tenfold.monitor.riva
 ``failures``
     requests that failed, against the champion's in the same time.
 ``latency``
-    requests that took the model over 5 ms to 1 s for what one row costs, in seven grades.
+    calls of the model that took over 5 ms to 1 s for what one row costs, in seven grades. A call
+    that answered several requests is one of them.
 ``scores``
     a shift of its scores that nothing innocent explains. Three nulls are bet against, and all three
     must fall: the scores stand where they stood offline, by its own reference (*the model is as it
@@ -202,8 +203,8 @@ class CanaryWatch:
         self._latency.advance(
             rival_bets(
                 np.array([champion.slow, challenger.slow]),
-                requests,
-                champion_rate=_rate(np.array(before.slow), before.requests),
+                np.array([champion.calls, challenger.calls]),
+                champion_rate=_rate(np.array(before.slow), before.calls),
                 ratio=SLOW_RATIO,
                 slack=SLOW_SLACK,
             ),
@@ -269,9 +270,9 @@ class CanaryWatch:
             ),
             "latency": Channel(
                 *_strongest(self._latency),
-                _share(champion.slow[slow], champion.requests),
-                _share(challenger.slow[slow], challenger.requests),
-                f"requests slower than {1000 * SLOW_EDGES_S[slow]:g} ms a row",
+                _share(champion.slow[slow], champion.calls),
+                _share(challenger.slow[slow], challenger.calls),
+                f"calls slower than {1000 * SLOW_EDGES_S[slow]:g} ms a row",
             ),
         }
         found["crashes"] = Channel(

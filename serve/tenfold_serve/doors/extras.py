@@ -137,11 +137,18 @@ class Explaining:
         """Refuse what could not be explained, before it is scored.
 
         Raises:
-            HttpError: 429, too many wait; 503, this model's explainer failed its probe before.
+            HttpError: 503, this model's explainer failed its probe before.
         """
         reason = self._refused.get(predictor.manifest.digest)
         if reason is not None:
             raise _unexplained(reason)
+
+    def check_room(self) -> None:
+        """Refuse where too many wait, whatever model would answer.
+
+        Raises:
+            HttpError: 429.
+        """
         if self._waiting >= MAX_WAITING:
             raise HttpError(
                 429,
@@ -153,7 +160,7 @@ class Explaining:
     async def explain(
         self, predictor: Predictor, codes: Codes, prediction: Prediction
     ) -> Explanation:
-        """Contributions to answers that were given, after `check` on the same loop.
+        """Contributions to answers that were given, after `check_room` on the same loop.
 
         Raises:
             HttpError: 503, this model's explainer failed its probe.

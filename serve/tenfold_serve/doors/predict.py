@@ -50,8 +50,6 @@ class PredictDoor:
         else:
             payload = read_stream(body, max_rows=scoring.max_rows)
         answered = await scoring.answer(payload, request, wants=wants)
-        if wants.explanation:
-            answered = await scoring.explained(answered, wants)
         if form == ARROW:
             return Answer(200, render_stream(answered), ARROW)
         if isinstance(payload, Columns):

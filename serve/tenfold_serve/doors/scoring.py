@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from tenfold.errors import RequestError
@@ -27,11 +27,11 @@ from tenfold_serve.batching import Batcher
 from tenfold_serve.doors.cautions import Caution, cautions
 from tenfold_serve.doors.extras import Explaining, Extras, check_wants, limits_of
 from tenfold_serve.doors.wants import NOTHING, Wants
+from tenfold_serve.flight import InFlight
 from tenfold_serve.http import HttpError, Request
 from tenfold_serve.ids import IdMaker
-from tenfold_serve.prediction_log import Entry
+from tenfold_serve.prediction_log import ANOTHERS_CALL, Call, Entry
 from tenfold_serve.recorder import Recorder
-from tenfold_serve.timed import Timed
 from tenfold_serve.traffic import KEY_HEADER, choose_arm, request_key
 
 __all__ = ["RETRY", "Answered", "Payload", "Scoring"]
@@ -66,6 +66,17 @@ class Answered:
     extras: Extras | None = None
 
 
+class _Scored(NamedTuple):
+    """What a model says, and the seconds that reading and scoring took, waiting left out."""
+
+    codes: Codes
+    prediction: Prediction
+    seconds: float
+    called: Call | None
+    warnings: Sequence[Sequence[Caution]] | None
+    extras: Extras | None
+
+
 class Scoring:
     """Scores the requests of one project. One event loop calls it.
 
@@ -98,7 +109,7 @@ class Scoring:
         self._measured: tuple[Lineup | None, int] = (None, 0)
         self._explaining = Explaining()
         self._batcher = Batcher()
-        self._timed: WeakKeyDictionary[Arm, Timed] = WeakKeyDictionary()
+        self._flown: WeakKeyDictionary[Arm, InFlight] = WeakKeyDictionary()
 
     async def answer(
         self,
@@ -108,7 +119,9 @@ class Scoring:
         wants: Wants = NOTHING,
         version: int | None = None,
     ) -> Answered:
-        """Score rows.
+        """Score rows, and look up or work out what else is asked for.
+
+        What a canary fails, in whatever part, the champion answers as a whole.
 
         Args:
             payload: the rows.
@@ -125,24 +138,22 @@ class Scoring:
         self.check_rows(n_rows)
         lineup = self.lineup()
         arm = self._choose(lineup, payload, request, version)
-        if wants.more:
-            check_wants(arm.predictor, wants, n_rows)
         if wants.explanation:
-            self._explaining.check(arm.predictor)
+            self._explaining.check_room()
+        champion = lineup.arms[0]
         start = time.perf_counter()
         try:
-            codes, prediction, seconds = await self._score(arm, payload, lineup.arms[0])
+            found = await self._score(arm, payload, wants, champion)
         except Exception as error:  # raised again unless the champion answers
             seconds = time.perf_counter() - start
-            champion = lineup.arms[0]
             if arm is champion or version is not None:
-                self._recorder.arms.failed(arm, error, seconds)
+                self._recorder.failed(arm, error, seconds)
                 raise
-            codes, prediction, seconds = await self._instead(arm, champion, payload, error, seconds)
+            found = await self._instead(arm, champion, payload, wants, error, seconds)
             arm = champion
+        codes, prediction, seconds, called, told, extras = found
         now_ms = time.time_ns() // 1_000_000
         ids = self._ids.make(n_rows, millis=now_ms)
-        beside = None if arm is lineup.arms[0] else lineup.arms[0]
         self._recorder.offer(
             Entry(
                 ids,
@@ -153,68 +164,72 @@ class Scoring:
                 arm,
                 now_ms,
                 seconds,
-                beside,
+                None if arm is champion else champion,
+                called,
             )
         )
-        told = cautions(arm.schema, codes) if wants.warnings else None
-        extras = limits_of(arm.predictor, prediction, wants) if wants.more else None
         return Answered(self.project, arm, prediction, ids, codes, told, extras)
 
     async def _instead(
-        self, canary: Arm, champion: Arm, payload: Payload, error: Exception, seconds: float
-    ) -> tuple[Codes, Prediction, float]:
+        self,
+        canary: Arm,
+        champion: Arm,
+        payload: Payload,
+        wants: Wants,
+        error: Exception,
+        seconds: float,
+    ) -> _Scored:
         """What the champion says where a canary fails: nobody is hurt, and the canary is judged.
 
-        Rows that the champion refuses, too, are their sender's fault, and count against nobody.
+        What the champion refuses, too, is its sender's fault, and counts against nobody.
         """
         try:
-            found = await self._score(champion, payload, champion)
+            found = await self._score(champion, payload, wants, champion)
         except RequestError:
             raise
         except Exception as its_own:
-            self._recorder.arms.failed(canary, error, seconds)
-            self._recorder.arms.failed(champion, its_own, 0.0)
+            self._recorder.failed(canary, error, seconds)
+            self._recorder.failed(champion, its_own, 0.0)
             raise
-        self._recorder.arms.failed(canary, error, seconds, refused=True)
+        self._recorder.failed(canary, error, seconds, refused=True)
         return found
 
-    async def _score(
-        self, arm: Arm, payload: Payload, champion: Arm
-    ) -> tuple[Codes, Prediction, float]:
-        """Codes, answers, and the seconds that reading and scoring took, waiting left out."""
+    async def _score(self, arm: Arm, payload: Payload, wants: Wants, champion: Arm) -> _Scored:
+        """All of an answer that hangs on the model."""
         start = time.perf_counter()
+        predictor = arm.predictor
+        if wants.more:
+            n_rows = payload.n_rows if isinstance(payload, Columns) else len(payload)
+            check_wants(predictor, wants, n_rows)
+            if wants.explanation:
+                self._explaining.check(predictor)
         if isinstance(payload, Columns):
             codes = arm.column_encoder.encode(payload)
         else:
             codes = arm.encoder.encode_rows(payload)
-        if arm is champion and not arm.batched:
-            prediction = arm.predictor.predict_codes(codes)
-            return codes, prediction, time.perf_counter() - start
-        reading_s = time.perf_counter() - start
-        timed = self._timed.get(arm)
-        if timed is None:
-            flight = None if arm is champion else self._recorder.flight
-            timed = Timed(arm.predictor, flight=flight, version=arm.version)
-            self._timed[arm] = timed
+        model = predictor if arm is champion else self._in_flight(arm)
+        called: Call | None = None
         if arm.batched:
-            prediction = await self._batcher.predict(timed, codes)
+            reading_s = time.perf_counter() - start
+            prediction, call_s, call_rows, first = await self._batcher.call(model, codes)
+            seconds = reading_s + call_s * len(codes) / call_rows
+            called = Call(reading_s + call_s, call_rows) if first else ANOTHERS_CALL
         else:
-            prediction = timed.predict_codes(codes)
-        return codes, prediction, reading_s + timed.seconds
+            prediction = model.predict_codes(codes)
+            seconds = time.perf_counter() - start
+        told = cautions(arm.schema, codes) if wants.warnings else None
+        extras = limits_of(predictor, prediction, wants) if wants.more else None
+        if wants.explanation:
+            explanation = await self._explaining.explain(predictor, codes, prediction)
+            extras = replace(extras or Extras(), explanation=explanation)
+        return _Scored(codes, prediction, seconds, called, told, extras)
 
-    async def explained(self, answered: Answered, wants: Wants) -> Answered:
-        """The same answer with contributions, if they are asked for.
-
-        Raises:
-            HttpError: 503, the model cannot be explained.
-        """
-        if not wants.explanation:
-            return answered
-        explanation = await self._explaining.explain(
-            answered.arm.predictor, answered.codes, answered.prediction
-        )
-        extras = replace(answered.extras or Extras(), explanation=explanation)
-        return replace(answered, extras=extras)
+    def _in_flight(self, canary: Arm) -> InFlight:
+        found = self._flown.get(canary)
+        if found is None:
+            found = InFlight(canary.predictor, self._recorder.flight, version=canary.version)
+            self._flown[canary] = found
+        return found
 
     def check_rows(self, n_rows: int) -> None:
         """Refuse a request without rows or with too many.

@@ -60,7 +60,7 @@ async def answer_infer(
         version: of the arm that must answer; by default the split decides.
 
     Raises:
-        HttpError: as `Scoring.answer` and `Scoring.explained`.
+        HttpError: as `Scoring.answer`.
         RequestError: likewise, or an output that the model does not have.
     """
     named = [output.name for output in asked.outputs or ()]
@@ -71,8 +71,7 @@ async def answer_infer(
         wants = replace(wants, level=asked.level)
     if "explanation_base" in named:
         wants = wants.and_also(["explanation"])
-    answered = await scoring.answer(asked.columns, request, wants=wants, version=version)
-    return await scoring.explained(answered, wants)
+    return await scoring.answer(asked.columns, request, wants=wants, version=version)
 
 
 class V2Door:

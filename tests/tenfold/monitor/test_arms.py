@@ -23,6 +23,7 @@ totals = st.builds(
     failures=st.dictionaries(st.sampled_from(FAILURES), st.integers(1, 99)),
     latency_cells=lists(len(LATENCY_EDGES_S) + 1),
     latency_sum_s=st.integers(0, 2**30).map(float),
+    calls=counts,
     slow=lists(len(SLOW_EDGES_S)),
     pairs=st.builds(Pairs, counts, level, level, level, level, level, counts),
 )

@@ -62,7 +62,7 @@ def blocks(
         sizes = 18, 1 + int(generator.poisson(1.0))
         arms = [ArmTotals("champion", 1), ArmTotals("challenger", 2)]
         for arm, n, bad, late in zip(arms, sizes, fails, slow, strict=True):
-            arm.requests = n
+            arm.requests = arm.calls = n
             arm.failures = {"error": int(generator.binomial(n, bad))}
             arm.slow = [int(generator.binomial(n, late))] * len(SLOW_EDGES_S)
         rows = generator.random(sizes[1])

@@ -357,16 +357,16 @@ def test_more_than_a_few_waiting_explanations_are_told_to_come_back() -> None:
         explaining = Explaining()
         tasks = []
         for _ in range(MAX_WAITING):
-            explaining.check(slow)
+            explaining.check_room()
             tasks.append(asyncio.ensure_future(explaining.explain(slow, nothing, nothing)))
             await asyncio.sleep(0)
         assert await asyncio.to_thread(entered.wait, 20)
         with pytest.raises(HttpError) as refused:
-            explaining.check(slow)
+            explaining.check_room()
         assert refused.value.status == 429
         go.set()
         told = await asyncio.gather(*tasks)
-        explaining.check(slow)
+        explaining.check_room()
         return list(told)
 
     assert asyncio.run(crowd()) == ["told"] * MAX_WAITING
