@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from tenfold.artifact import GOLDEN_FILE, REFERENCE_FILE, read_artifact
 from tenfold.errors import ArtifactError
-from tenfold.features.codes import RowEncoder
+from tenfold.features.codes import RowEncoder, code_width
 from tenfold.features.columnpath import ColumnEncoder
 from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
@@ -156,7 +156,7 @@ def load_arm(config: Mapping[str, Any]) -> Arm:
         weight=float(config["weight"]),
         predictor=predictor,
         reference=Reference.from_bytes(reference),
-        batched=batching_pays(predictor, np.full((1, len(predictor.columns)), np.nan)),
+        batched=batching_pays(predictor, np.full((1, code_width(predictor.schema)), np.nan)),
     )
 
 
