@@ -21,7 +21,7 @@ from tenfold.artifact import REFERENCE_FILE, read_artifact
 from tenfold.canonical import canonical_json
 from tenfold.monitor import Action, Reference
 from tenfold.monitor.arms import ArmTotals
-from tenfold.monitor.canary import CanaryEvidence, CanaryWatch, judge
+from tenfold.monitor.canary import SHIFT_SLACK, CanaryEvidence, CanaryWatch, judge
 from tenfold.monitor.levels import ScoreLevels
 from tenfold.registry import Registry
 from tenfold.withdrawal import guard_key, last_withdrawal, withdraw_canary
@@ -54,15 +54,23 @@ class Guarding:
         registry: where shares, aliases and the journal are.
         flights: folder where replicas tell what their canaries do, see `tenfold_serve.flight`.
         enabled: whether it acts; else it only tells.
+        shift: share of the rows whose score may cross a level, see `CanaryWatch`.
     """
 
     def __init__(
-        self, project: str, *, registry: Registry, flights: Path, enabled: bool = True
+        self,
+        project: str,
+        *,
+        registry: Registry,
+        flights: Path,
+        enabled: bool = True,
+        shift: float = SHIFT_SLACK,
     ) -> None:
         self._project = project
         self._registry = registry
         self._flights = flights
         self._enabled = enabled
+        self._shift = shift
         self._pair: _Pair | None = None
         self._idle = False  # not known to be: an earlier keeper may have left a checkpoint
         self._told: dict[str, Any] = {}
@@ -128,7 +136,8 @@ class Guarding:
         key = [part for arm in arms[:2] for part in (arm["version"], arm["digest"])]
         if self._pair is not None and self._pair.key == key:
             return self._pair
-        pair = _Pair(key, CanaryWatch(*(_levels(Path(arm["path"])) for arm in arms[:2])))
+        champion, canary = (_levels(Path(arm["path"])) for arm in arms[:2])
+        pair = _Pair(key, CanaryWatch(champion, canary, shift=self._shift))
         self._restore(pair)
         self._idle, self._pair = False, pair
         return pair

@@ -139,6 +139,7 @@ class Supervisor:
                     registry=self._registry,
                     flights=flights_folder(settings.keeper, project.name),
                     enabled=project.serve.canary_guard,
+                    shift=project.serve.canary_shift,
                 ),
                 NewestSnapshot(settings, project.name),
             )

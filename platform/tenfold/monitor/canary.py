@@ -1,4 +1,4 @@
-"""The guard of a canary: evidence that it is worse than the champion, and what to do about it.
+"""The guard of a canary: evidence that it does harm or has shifted, and what to do about it.
 
 Four channels, each with a quarter of the allowed chance of a false alarm, which holds for the whole
 life of a canary however often one looks (`ChangeMixture`, `tenfold.monitor.rivals`):
@@ -13,11 +13,17 @@ life of a canary however often one looks (`ChangeMixture`, `tenfold.monitor.riva
     must fall: the scores stand where they stood offline, by its own reference (*the model is as it
     was*); its scores are the champion's, on the same rows (*both say the same*); it has moved
     within its reference as the champion has within its own, on the same rows (*the rows moved*). So
-    neither drift, which moves both, nor a difference that both had offline takes a canary back. As
-    one of the three is true of a good canary, the chance that all fall is at most that of one.
+    neither drift that moves both alike nor a difference that both had offline takes a canary back.
+    Where one of the three is true the chance that all fall is at most that of one. None is where a
+    column drifts that the canary reads and the champion does not: without labels that is a shift
+    like any other, of a model that may be the better one. Hence *shifted*, and never *worse*.
 ``crashes``
     replicas that died while the canary scored. Were it innocent, a death would meet it as often as
     it is busy; a bet of a half on each death says that it meets it always. Two deaths prove it.
+
+What is assumed: requests of one second, and distinct rows (a row that repeats counts once, see
+`tenfold_serve.pairing`), are bad or not independently of each other, at rates that may change from
+second to second; the split is fair to both arms; a reference's rows were drawn like one another.
 
 `CanaryWatch` accumulates, `judge` decides; both are pure, and a journaled `CanaryEvidence` can be
 judged again.
@@ -39,12 +45,21 @@ from tenfold.monitor.levels import MAX_LEVELS, ScoreLevels
 from tenfold.monitor.policy import Action, Decision
 from tenfold.monitor.rivals import ALTERNATIVES, LAMBDA_SHARES, mean_bets, rival_bets
 
-__all__ = ["CANARY_CHANNELS", "CanaryEvidence", "CanaryWatch", "Channel", "judge"]
+__all__ = [
+    "CANARY_CHANNELS",
+    "SHIFT_SLACK",
+    "CanaryEvidence",
+    "CanaryWatch",
+    "Channel",
+    "judge",
+    "reference_error",
+]
 
 CANARY_CHANNELS = ("failures", "latency", "scores", "crashes")
 
 FALSE_ROLLBACK = 0.01
-"""Chance that a canary that is no worse is ever taken back, over all channels together."""
+"""Chance that a canary that is no worse is ever taken back, over all channels together. Of the
+scores' quarter `REFERENCE_SHARE` is for references, which are samples, too."""
 
 FAILURE_SLACK = 0.005
 """Share of requests that a canary may fail beyond the champion's, and is still no worse."""
@@ -55,8 +70,9 @@ SLOW_RATIO, SLOW_SLACK = 2.0, 0.05
 SHIFT_SLACK = 0.1
 """Share of the rows whose score may cross a level before that is a shift."""
 
-REFERENCE_DEVIATIONS = 1.5
-"""Over the root of a reference's rows: how far its shares may be off (Hoeffding: 1 in 45)."""
+REFERENCE_SHARE = 0.5
+"""Of the scores' chance of a false alarm: that the shares of either reference are further off than
+is allowed for, at any level."""
 
 LEAST_BUSY = 0.02
 """A death is never less likely to meet a canary than so: how busy it is is only measured."""
@@ -132,16 +148,24 @@ def judge(evidence: CanaryEvidence) -> Decision:
     >>> decision.reason
     'canary 2 is worse than champion 1: requests that fail 25.00 % against 0.00 %'
     """
-    proven = [channel for channel in evidence.channels.values() if channel.proven]
+    proven = {name: found for name, found in evidence.channels.items() if found.proven}
     if not proven:
-        return Decision(Action.WAIT, f"canary {evidence.challenger} is not proven worse")
-    told = "; ".join(
-        f"{one.named} {one.challenger:.2%} against {one.champion:.2%}" for one in proven
-    ).replace("%", " %")
-    reason = f"canary {evidence.challenger} is worse than champion {evidence.champion}: {told}"
+        return Decision(Action.WAIT, f"canary {evidence.challenger} is not proven worse or shifted")
+    worse = _told(*(found for name, found in proven.items() if name != "scores"))
+    shifted = _told(*(found for name, found in proven.items() if name == "scores"))
+    beside = f"champion {evidence.champion}"
+    said = [f"is worse than {beside}: {worse}"] if worse else []
+    said += [f"has shifted beside {beside}: {shifted}"] if shifted else []
+    reason = f"canary {evidence.challenger} {' and '.join(said)}"
     if not evidence.enabled:
         return Decision(Action.WAIT, f"{reason}; serve.canary_guard is false")
     return Decision(Action.ROLLBACK, reason, version=evidence.challenger)
+
+
+def _told(*channels: Channel) -> str:
+    return "; ".join(
+        f"{one.named} {one.challenger:.2%} against {one.champion:.2%}" for one in channels
+    ).replace("%", " %")
 
 
 class CanaryWatch:
@@ -151,6 +175,7 @@ class CanaryWatch:
         champion: levels of the champion's scores; None where it has none.
         challenger: of the canary's. Scores are watched where both have some and they compare.
         false_rollback: chance of ever a false rollback.
+        shift: share of the rows, in (0, 1], whose score may cross a level; 1 allows everything.
     """
 
     def __init__(
@@ -159,15 +184,19 @@ class CanaryWatch:
         challenger: ScoreLevels | None,
         *,
         false_rollback: float = FALSE_ROLLBACK,
+        shift: float = SHIFT_SLACK,
     ) -> None:
+        self._shift = shift
         self._levels = _compared(champion, challenger)
         n_levels = 0 if self._levels is None else len(self._levels[0].values)
         alpha = false_rollback / len(CANARY_CHANNELS)
         n_bets = len(ALTERNATIVES)
         self._failures = ChangeMixture(1, n_bets, alpha=alpha)
         self._latency = ChangeMixture(len(SLOW_EDGES_S), n_bets, alpha=alpha)
+        self._off_chance = REFERENCE_SHARE * alpha / 2.0  # of either reference
+        bets_alpha = (1.0 - REFERENCE_SHARE) * alpha
         self._scores = {
-            name: ChangeMixture(2 * n_levels, len(LAMBDA_SHARES), alpha=alpha)
+            name: ChangeMixture(2 * n_levels, len(LAMBDA_SHARES), alpha=bets_alpha)
             for name in _EXPLANATIONS
         }
         self._totals = ArmTotals("champion", 0), ArmTotals("challenger", 0)
@@ -237,8 +266,8 @@ class CanaryWatch:
             return np.array(values[:n_levels], dtype=np.int64)
 
         mine, its = np.array(challenger.shares), np.array(champion.shares)
-        off_mine = REFERENCE_DEVIATIONS / np.sqrt(challenger.n_rows)
-        off_both = off_mine + REFERENCE_DEVIATIONS / np.sqrt(champion.n_rows)
+        off_mine = reference_error(challenger, self._off_chance)
+        off_both = off_mine + reference_error(champion, self._off_chance)
         own, none = counts(pairs.own), np.zeros(n_levels, dtype=np.int64)
         # Each explanation both ways: more rows at a level than it says, and fewer.
         more = {
@@ -254,7 +283,7 @@ class CanaryWatch:
         for name, mixture in self._scores.items():
             both = zip(more[name], fewer[name], strict=True)
             plus, minus, bound = (np.concatenate(parts) for parts in both)
-            bets = mean_bets(plus, minus, pairs.rows, bound=SHIFT_SLACK + bound)
+            bets = mean_bets(plus, minus, pairs.rows, bound=self._shift + bound)
             mixture.advance(bets, now_s=now_s)
 
     def channels(self) -> dict[str, Channel]:
@@ -319,6 +348,25 @@ class CanaryWatch:
         self._deaths, self._met = int(state["crashes"][1]), int(state["crashes"][2])
         one, other = (ArmTotals.from_dict(total) for total in state["totals"])
         self._totals = one, other
+
+
+def reference_error(levels: ScoreLevels, chance: float) -> float:
+    """How far a reference's shares may be off, at all its levels together.
+
+    Of ordered scores the inequality of Dvoretzky, Kiefer and Wolfowitz (with Massart's constant)
+    bounds all levels at once, also those that were chosen by the sample; of classes Hoeffding's
+    does for each.
+
+    Args:
+        levels: with their shares and the rows of the reference.
+        chance: in (0, 1), that one of them is further off.
+
+    >>> found = ScoreLevels(ordered=True, values=(0.5,), shares=(0.5,), n_rows=10_000)
+    >>> round(reference_error(found, 0.000625), 4)
+    0.0201
+    """
+    n_bounds = 1 if levels.ordered else len(levels.values)
+    return math.sqrt(math.log(2.0 * n_bounds / chance) / (2.0 * levels.n_rows))
 
 
 def _compared(

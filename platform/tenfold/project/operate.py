@@ -79,8 +79,14 @@ class Serve(Section):
     carries the same protocol, and a port is one more door to watch."""
 
     canary_guard: bool = True
-    """Whether a canary that is proven worse than the champion (failures, latency, scores) is taken
-    back by itself; without, the evidence is only shown."""
+    """Whether a canary that is proven worse than the champion (failures, latency, crashes), or
+    whose scores are proven to have shifted, is taken back by itself; without, the evidence is only
+    shown."""
+
+    canary_shift: Annotated[Real, Field(gt=0, le=1)] = 0.1
+    """Share of the rows whose score may cross a level before a canary has shifted; 1 lets its
+    scores go wherever they do. A model that reads a drifting column which the champion does not
+    read may need more."""
 
 
 class Monitor(Section):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tenfold.monitor import Action
 from tenfold.monitor.arms import SLOW_EDGES_S, ArmTotals, Pairs
-from tenfold.monitor.canary import CanaryEvidence, CanaryWatch, Channel, judge
+from tenfold.monitor.canary import CanaryEvidence, CanaryWatch, Channel, judge, reference_error
 from tenfold.monitor.levels import MAX_LEVELS, ScoreLevels
 
 SHARES = (0.9, 0.75, 0.5, 0.25, 0.1)
@@ -71,10 +71,12 @@ def blocks(
 
 
 def proven(
-    stream: Blocks, levels: tuple[ScoreLevels | None, ScoreLevels | None] = (LEVELS, LEVELS)
+    stream: Blocks,
+    levels: tuple[ScoreLevels | None, ScoreLevels | None] = (LEVELS, LEVELS),
+    **options: float,
 ) -> tuple[int, set[str]] | None:
     """Seconds until something is proven, and what; None if nothing ever was."""
-    watch = CanaryWatch(*levels)
+    watch = CanaryWatch(*levels, **options)
     for second, (champion, canary) in enumerate(stream, start=1):
         watch.take(champion, canary, now_s=float(second))
         found = {name for name, channel in watch.channels().items() if channel.proven}
@@ -146,6 +148,32 @@ def test_a_canary_that_says_what_the_champion_says_stays() -> None:
     assert proven(blocks(200, levels=levels), levels) is None
 
 
+@pytest.mark.parametrize(("shift", "stays"), [(0.1, False), (0.5, True), (1.0, True)])
+def test_a_larger_shift_may_be_allowed(shift: float, *, stays: bool) -> None:
+    """Rows whose scores rise by a quarter: the median is crossed by as many."""
+    stream = blocks(300, canary=lambda rows: np.minimum(rows + 0.3, 1.0))
+    assert (proven(stream, shift=shift) is None) == stays
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_references_are_seldom_further_off_than_is_allowed_for(*, ordered: bool) -> None:
+    """At a chance that can be seen: one in ten."""
+    generator = np.random.default_rng(3)
+    n_rows, n_off, times = 500, 0, 1000
+    for _ in range(times):
+        if ordered:
+            rows = np.sort(generator.random(n_rows))
+            found = replace(LEVELS, n_rows=n_rows, values=tuple(rows[[50, 125, 250, 375, 450]]))
+            true = 1.0 - np.array(found.values)
+            shares = np.array([(rows > value).mean() for value in found.values])
+        else:
+            found = replace(LEVELS, n_rows=n_rows, ordered=False)
+            true = np.full(5, 0.2)
+            shares = generator.multinomial(n_rows, true) / n_rows
+        n_off += bool((np.abs(shares - true) > reference_error(found, 0.1)).any())
+    assert n_off <= 0.12 * times
+
+
 def test_scores_that_do_not_compare_are_not_watched() -> None:
     for levels in ((None, LEVELS), (LEVELS, replace(LEVELS, ordered=False))):
         watch = CanaryWatch(*levels)
@@ -206,6 +234,20 @@ def test_a_journaled_decision_is_decided_again() -> None:
     decision = judge(evidence)
     assert decision.action is Action.ROLLBACK and decision.version == 2
     assert judge(CanaryEvidence.from_dict(json.loads(json.dumps(evidence.to_dict())))) == decision
+
+
+def test_a_shift_is_not_called_worse() -> None:
+    bad = Channel(9.0, 8.0, 0.0, 0.5, "requests that fail")
+    moved = Channel(9.0, 8.0, 0.25, 0.75, "its scores above 0.5, live and at training,")
+    told = "its scores above 0.5, live and at training, 75.00 % against 25.00 %"
+    decision = judge(CanaryEvidence(1, 2, (9, 1), {"scores": moved}))
+    assert decision.action is Action.ROLLBACK
+    assert decision.reason == f"canary 2 has shifted beside champion 1: {told}"
+    both = judge(CanaryEvidence(1, 2, (9, 1), {"failures": bad, "scores": moved}))
+    assert both.reason == (
+        "canary 2 is worse than champion 1: requests that fail 50.00 % against 0.00 % and "
+        f"has shifted beside champion 1: {told}"
+    )
 
 
 def test_a_guard_that_is_off_only_tells() -> None:
