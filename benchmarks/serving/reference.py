@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,16 @@ def reference_table(n_rows: int, *, seed: int = 0) -> pa.Table:
     return pa.table(columns, schema=reference_schema().arrow_schema())
 
 
-def make_reference(folder: Path, *, n_rows: int = 20_000, seed: int = 0) -> Path:
-    """Fit and pack the model of numbers; returns the folder."""
+def make_reference(
+    folder: Path,
+    *,
+    n_rows: int = 20_000,
+    seed: int = 0,
+    graph: Callable[[bytes], bytes] | None = None,
+) -> Path:
+    """Fit and pack the model of numbers, its ONNX graph changed if asked; returns the folder."""
     table = reference_table(n_rows, seed=seed)
-    return _make(folder, PROJECT, reference_schema(), table, target="y")
+    return _make(folder, PROJECT, reference_schema(), table, target="y", graph=graph)
 
 
 def adult_table(file: Path, home: Path) -> tuple[Schema, pa.Table]:
@@ -90,7 +96,15 @@ def make_adult(folder: Path, schema: Schema, table: pa.Table) -> Path:
     return _make(folder, "adult", schema, table, target="salary")
 
 
-def _make(folder: Path, project: str, schema: Schema, table: pa.Table, *, target: str) -> Path:
+def _make(
+    folder: Path,
+    project: str,
+    schema: Schema,
+    table: pa.Table,
+    *,
+    target: str,
+    graph: Callable[[bytes], bytes] | None = None,
+) -> Path:
     classes = schema.target.domain if schema.target else None
     assert classes is not None and len(classes) == 2
     family = FAMILIES["boosting"]
@@ -112,7 +126,7 @@ def _make(folder: Path, project: str, schema: Schema, table: pa.Table, *, target
     files = {PREPROCESS_FILE: canonical_json(fitted.to_dict()), **model.files()}
     onnx = model.to_onnx()
     assert onnx is not None
-    files["model.onnx"] = onnx
+    files["model.onnx"] = onnx if graph is None else graph(onnx)
     draft = ManifestDraft(
         project={"name": project},
         task="binary",

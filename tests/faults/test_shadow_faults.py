@@ -28,6 +28,7 @@ from tenfold.live import log_tables, read_log, shadow_table
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.testing.artifacts import small_artifact, small_files
+from tenfold.testing.burning import burning
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tests.command import tenfold
 from tests.faults.test_serving_load import Journal, keep_asking
@@ -144,6 +145,19 @@ def test_hung_killed_and_a_hundred_times_too_slow(up: Up) -> None:
     logged = read_log(log_tables(up.settings.live, "mixed")[0])
     assert logged is not None
     assert set(ids) <= set(logged.column("__id").to_pylist())
+
+
+def test_one_that_burns_a_core_for_every_row(up: Up, tmp_path: Path) -> None:
+    make_artifact(tmp_path / "slow", seed=7, graph=burning)
+    slow = up.registry.publish("mixed", tmp_path / "slow").version
+    up.registry.set_alias("mixed", "challenger", slow)
+    up.traffic("--shadow", "on")
+    up.until(lambda found: found.get("state") == "scoring", within_s=60)
+    with Load(up.port) as journals:
+        up.until(lambda found: found["rows"] > 500 and found["dropped_rows"] > 0, within_s=120)
+    up.traffic("--shadow", "off")
+    assert [failure for journal in journals for failure in journal.failures] == []
+    assert {answer["version"] for journal in journals for _, answer in journal.answers} == {1}
 
 
 def _accounted(up: Up) -> int:

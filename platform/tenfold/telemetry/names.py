@@ -125,7 +125,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "tenfold_canary_evidence_log",
-        "Evidence that a canary is worse than the champion, in nats.",
+        "Evidence that a canary is worse than the champion, or has shifted, in nats.",
         _CHANNEL,
         _BY_CANARY,
     ),
@@ -137,7 +137,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "tenfold_canary_withdrawn_timestamp_seconds",
-        "When the last canary was taken back, by the channels that proved it worse.",
+        "When the last canary was taken back, by the channels that proved it.",
         ("project", "version", "reason"),
         "the last one of a project",
     ),

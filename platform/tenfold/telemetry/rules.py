@@ -181,8 +181,8 @@ ALERTS: tuple[Alert, ...] = (
         "TenfoldCanaryTakenBack",
         f"time() - tenfold_canary_withdrawn_timestamp_seconds < {WITHDRAWN_S}",
         "ticket",
-        f"{_WHO} was proven worse than the champion by its {{{{ $labels.reason }}}} and "
-        "gets no traffic any more",
+        f"{_WHO} was taken back by the guard for its {{{{ $labels.reason }}}} beside the champion "
+        "and gets no traffic any more",
         "read why in tenfold status; mend the model and train again, or roll the share out anew",
     ),
     Alert(
