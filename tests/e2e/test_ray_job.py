@@ -155,6 +155,7 @@ def test_tenfold_submit_follows_a_job_to_its_end(head: Head, project: Path) -> N
     assert "none.yaml" in failed.stderr
 
 
+@pytest.mark.slow
 def test_a_missed_gate_is_the_commands_own_exit_code(head: Head, project: Path) -> None:
     strict = project.with_name("strict.yaml")
     strict.write_text(PROJECT.replace("accuracy >= 0.8", "log_loss <= 0.000001"))

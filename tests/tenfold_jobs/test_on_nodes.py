@@ -11,6 +11,7 @@ from tests.tenfold_jobs.probing import body, install_probe, prepared, run_probed
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_fits_run_on_the_nodes_that_the_project_means(tmp_path: Path) -> None:
     install_probe(tmp_path)
     write_table(tmp_path)

@@ -51,6 +51,7 @@ def test_each_fault_is_recorded_and_none_stops_the_search(
     assert len(events) == 2 * len(found.tried)
 
 
+@pytest.mark.slow
 def test_a_first_model_that_hangs_does_not_hold_the_budget(
     make_material: MakeMaterial, tmp_path: Path
 ) -> None:
