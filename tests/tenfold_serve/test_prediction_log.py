@@ -23,6 +23,7 @@ from tenfold_serve.prediction_log import (
     META_FIELDS,
     Entry,
     entries_table,
+    features_as_text,
     segment_tables,
     write_segment,
 )
@@ -77,8 +78,8 @@ def test_features_come_back_as_a_snapshot_has_them(n_rows: int, seed: int) -> No
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 def test_logged_numbers_lose_no_bit(values: list[float]) -> None:
     schema = Schema((Column("x", Kind.NUMBER),))
-    table = entries_table([entry_of([{"x": v} for v in values], Model(schema))], schema=schema,
-                          replica="r")  # fmt: skip
+    entry = entry_of([{"x": v} for v in values], Model(schema))
+    table = features_as_text(entries_table([entry], schema=schema, replica="r"))
     assert [float(text) for text in table.column("x").to_pylist()] == values
     assert read_back(table, schema).column("x").to_pylist() == values
 
