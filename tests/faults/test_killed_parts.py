@@ -64,14 +64,20 @@ def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
 
 
 def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
-    """F8: those of its requests fail that it had; the others go on as fast as before."""
+    """F8: those of its requests fail that it had; the others go on as fast as before.
+
+    Patient clients wait for what it has; sharp ones give up at once and ask again, so their last
+    failure tells when it was asked no more, which is before its process is gone.
+    """
     right = right_scores(two)
     before = Clients(two.port, ASKED, n_clients=8)
     with before.asking():
         before.wait_for(lambda: len(before.all) > 2000, within_s=60)
     clients = Clients(two.port, ASKED, n_clients=8, timeout_s=60)
-    with clients.asking():
+    sharp = Clients(two.port, ASKED, n_clients=2, timeout_s=1)
+    with clients.asking(), sharp.asking():
         victim = two.replicas()[0]
+        stopped = time.monotonic()
         os.kill(victim, signal.SIGSTOP)
         try:
             gone = eventually(lambda: not Path(f"/proc/{victim}").exists(), within_s=30)
@@ -85,8 +91,11 @@ def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
     assert max(one.seconds for one in clients.all) < gone + 5
     answered = [one for one in clients.all if one.status == 200]
     assert quantile_ms(answered, 0.99) <= 3 * max(quantile_ms(before.all, 0.99), 30)
-    print(f"{len(failures)} failed, gone after {gone:.1f} s")
-    assert gone <= 20  # 15 on quiet cores
+    evicted = max((one.until_s for one in sharp.failures()), default=stopped) - stopped
+    print(f"{len(failures)} failed, asked no more after {evicted:.1f} s, gone after {gone:.1f} s")
+    assert wrong(sharp.all, right) == []
+    assert evicted <= 15
+    assert gone <= 25
 
 
 def test_without_its_controller_no_answer_fails_and_control_comes_back(

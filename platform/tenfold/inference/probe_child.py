@@ -21,6 +21,9 @@ MAX_MEMORY_BYTES = 8 * 1024**3
 MAX_CPU_S = 60
 MAX_OPEN_FILES = 256
 
+_WITH_TREES = ("boosting", "blend")
+"""Families whose native files may hold a booster."""
+
 _FORBIDDEN = (
     "pickle.find_class",
     "os.system",
@@ -71,14 +74,18 @@ def _probe(folder: Path, *, explain: bool) -> int:
     from tenfold.artifact import GOLDEN_FILE, read_artifact
     from tenfold.inference import Predictor, check_golden
     from tenfold.inference.explainer import check_explainer, load_explainer
+    from tenfold.models.rebuilt import check_graph
 
     artifact = read_artifact(folder)
-    _import_engine(artifact.manifest.engine)
-    if explain:
+    engine, family = artifact.manifest.engine, artifact.manifest.lineage.family
+    _import_engine(engine)
+    if explain or family in _WITH_TREES:
         _import_engine("xgboost")
     sys.addaudithook(_refuse)
     predictor = Predictor.from_artifact(artifact)
     n_rows = check_golden(predictor, artifact.files[GOLDEN_FILE])
+    if engine == "onnx":
+        check_graph(family, artifact.files)
     predictor.conformal  # noqa: B018  (it is read, so it is whole)
     if explain:
         check_explainer(load_explainer(predictor), predictor)
@@ -89,14 +96,14 @@ def _import_engine(engine: str) -> None:
     """Libraries may do at import what a model may not do at load."""
     import pyarrow as pa  # noqa: F401
 
+    import safetensors.numpy
+    import tenfold.models  # noqa: F401
+
     if engine == "onnx":
+        import onnx
         import onnxruntime  # noqa: F401
-    else:
-        import tenfold.models  # noqa: F401
     if engine == "xgboost":
         import xgboost  # noqa: F401
-    if engine == "arrays":
-        import safetensors.numpy  # noqa: F401
 
 
 def _refuse(event: str, _arguments: object) -> None:

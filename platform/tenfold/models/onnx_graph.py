@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from tenfold.models.base import TargetMap
 
-__all__ = ["Graph"]
+__all__ = ["BUILDER", "BUILDER_KEY", "Graph"]
 
 OPSET = 17
 """Old enough for any runtime of the last years, new enough for every operator used here."""
 OPSET_ML = 3
 IR_VERSION = 8
+BUILDER_KEY = "tenfold.builder"
+BUILDER = "1"
+"""Stands in every graph. Raised when the graph of some model changes: older graphs are then not
+built again for comparison (`tenfold.models.rebuilt`)."""
 
 
 class Graph:
@@ -117,5 +121,6 @@ class Graph:
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="tenfold"
         )
+        helper.set_model_props(model, {BUILDER_KEY: BUILDER})
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString())
