@@ -49,7 +49,7 @@ TABLES = (
     Table("elec2", "binary", "class", "1"),
     Table("king-county", "regression", "Price"),
     Table("bike", "regression", "cnt"),
-    Table("diamonds", "regression", "price"),
+    Table("diamonds", "regression", "price", without=("rownames",)),
     Table("penguins", "multiclass", "species", without=("rownames",)),
 )
 
