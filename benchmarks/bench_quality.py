@@ -3,7 +3,7 @@
 ``make bench-quality`` runs what is missing of 8 tables, 6 systems and 3 seeds at 120 seconds, some
 hours in all; raw scores are kept in ``results/quality-runs.jsonl`` line by line, so that a stopped
 contest goes on where it was. ``--tables``, ``--systems``, ``--seeds`` and ``--seconds`` choose;
-``--report`` only compares what is there.
+``--report`` only compares what is there, and ``--page docs`` makes the page of the guide.
 
 - Test rows are a quarter, by hash (`contest.tables`); nobody sees them before its model is made.
 - The metric is ROC AUC, log loss for several classes, RMSE for numbers.
@@ -20,29 +20,26 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from _form import RESULTS, Form, machine
-from contest.score import compare, majority, score_with_replicates
+from contest.page import write_page
+from contest.score import score_with_replicates
+from contest.standings import Run, Standing, held, standings
 from contest.systems import HERE, SYSTEMS, System, environment
 from contest.tables import TABLES, Split, Table, split_table
 
 RUNS = RESULTS / "quality-runs.jsonl"
-OURS = "tenfold"
 DIGITS = 7
 GRACE = 4.0
 """A process may take so many times its seconds, and a minute; then it is ended and has lost."""
-
-Run = dict[str, Any]
 
 
 def key_of(run: Run) -> tuple[str, str, int, int]:
@@ -69,7 +66,12 @@ def play(
     system: System, table: Table, split: Split, *, seconds: int, seed: int, python: Path
 ) -> Run:
     """One system on one split, in a process of its own."""
-    run: Run = {"table": table.name, "system": system.name, "seconds": seconds, "seed": seed}
+    run: dict[str, Any] = {
+        "table": table.name,
+        "system": system.name,
+        "seconds": seconds,
+        "seed": seed,
+    }
     run |= {"load_1m": machine()["machine.load_1m"], "cores": machine()["machine.cores"]}
     out = Path(tempfile.mkdtemp(prefix="contest-"))
     ask = out / "ask.json"
@@ -130,61 +132,30 @@ def contest(options: argparse.Namespace) -> None:
                     print(f"{table.name:14} {system.name:17} seed {seed}: {told}", flush=True)
 
 
-def report(runs: Iterable[Run], *, seconds: int) -> None:
+def report(lines: Sequence[Standing], *, seconds: int) -> None:
     """Tables for people and ``results/quality.json``."""
     form = Form("quality")
-    found: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)
-    for run in runs:
-        if run["seconds"] == seconds and "score" in run:
-            found[run["table"], run["system"]][run["seed"]] = run
-    rows, verdicts = [], defaultdict(list)
-    for table in TABLES:
-        ours = found.get((table.name, OURS), {})
-        for system in SYSTEMS:
-            theirs = found.get((table.name, system.name), {})
-            if not theirs:
-                continue
-            mean = statistics.mean(run["score"] for run in theirs.values())
-            latency = statistics.median(run["row_ms"] for run in theirs.values())
-            form.add(f"{table.name}.{system.name}.{table.metric}", mean)
-            form.add(f"{table.name}.{system.name}.row_ms", latency)
-            verdict = "" if system.name == OURS else _verdict(table, ours, theirs)
-            if verdict:
-                verdicts[system.name].append(verdict)
-                form.add(f"{table.name}.{system.name}.ours", verdict)
-            shown = f"{mean:.4f}" if mean < 1000 else f"{mean:,.0f}"
-            rows.append([table.name, system.name, shown, f"{latency:.2f}", len(theirs), verdict])
+    rows = []
+    for line in lines:
+        name = f"{line.table.name}.{line.system}"
+        form.add(f"{name}.{line.table.metric}", line.score)
+        form.add(f"{name}.row_ms", line.row_ms)
+        if line.ours:
+            form.add(f"{name}.ours", line.ours)
+        shown = f"{line.score:.4f}" if line.score < 1000 else f"{line.score:,.0f}"
+        rows.append(
+            [line.table.name, line.system, shown, f"{line.row_ms:.2f}", line.seeds, line.ours]
+        )
     form.table(f"After {seconds} s", ["table", "system", "score", "row ms", "seeds", "ours"], rows)
-    for name, outcomes in verdicts.items():
-        held = sum(outcome != "loss" for outcome in outcomes) / len(outcomes)
-        form.add(f"wins_or_ties.{name}", held)
+    shares = []
+    for name, outcomes in held(lines).items():
+        share = sum(outcome != "loss" for outcome in outcomes) / len(outcomes)
+        form.add(f"wins_or_ties.{name}", share)
         form.add(f"tables.{name}", len(outcomes))
+        shares.append([name, f"{share:.0%}", len(outcomes)])
     form.add("budget_s", seconds)
-    form.table(
-        "Ours wins or ties",
-        ["against", "share", "tables"],
-        [
-            [name, f"{sum(o != 'loss' for o in outcomes) / len(outcomes):.0%}", len(outcomes)]
-            for name, outcomes in verdicts.items()
-        ],
-    )
+    form.table("Ours wins or ties", ["against", "share", "tables"], shares)
     form.finish(libraries=["xgboost", "torch", "scikit-learn"])
-
-
-def _verdict(table: Table, ours: dict[int, Run], theirs: dict[int, Run]) -> str:
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return ""
-    return majority(
-        [
-            compare(
-                table,
-                (ours[seed]["score"], ours[seed]["replicates"]),
-                (theirs[seed]["score"], theirs[seed]["replicates"]),
-            )
-            for seed in seeds
-        ]
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -202,10 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     systems = [system.name for system in SYSTEMS]
     parser.add_argument("--systems", nargs="+", choices=systems, default=systems)
     parser.add_argument("--report", action="store_true", help="compare what is there, play nothing")
+    parser.add_argument("--page", type=Path, help="folder where contest.md and its plot are made")
     options = parser.parse_args(arguments)
     if not options.report:
         contest(options)
-    report(kept_runs().values(), seconds=options.seconds)
+    lines = standings(kept_runs().values(), seconds=options.seconds)
+    report(lines, seconds=options.seconds)
+    if options.page is not None:
+        write_page(options.page, lines, seconds=options.seconds)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import flaml
 import numpy as np
 import pandas as pd
+from frames import categories
 
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
@@ -18,6 +19,7 @@ def main():
     began = time.monotonic()
     train, test = pd.read_csv(ask["train"]), pd.read_csv(ask["test"])
     target = train.pop(ask["target"])
+    train, test = categories(train, test)
     if ask["task"] != "regression":
         target = target.astype(str).str.strip()
     model = flaml.AutoML()

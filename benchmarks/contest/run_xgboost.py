@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xgboost
+from frames import categories
 
 DEFAULTS = {
     "classes": {
@@ -21,16 +22,6 @@ DEFAULTS = {
 }  # fmt: skip
 PATIENCE = 300
 ROUNDS = 1000
-
-
-def categories(train, test):
-    """Text columns as categories of the training rows; numbers stay."""
-    for name in test.columns:
-        if not pd.api.types.is_numeric_dtype(train[name]):
-            kinds = pd.CategoricalDtype(sorted(train[name].dropna().astype(str).unique()))
-            train[name] = train[name].astype(kinds)
-            test[name] = test[name].astype(kinds)
-    return train, test
 
 
 def main():
