@@ -3,7 +3,7 @@
 ``make bench-quality`` runs what is missing of 8 tables, 6 systems and 3 seeds at 120 seconds, some
 hours in all; raw scores are kept in ``results/quality-runs.jsonl`` line by line, so that a stopped
 contest goes on where it was. ``--tables``, ``--systems``, ``--seeds`` and ``--seconds`` choose;
-``--report`` only compares what is there, and ``--page docs`` makes the page of the guide.
+``--report`` only compares what is there. The page of the guide, ``docs/contest.md``, is made anew.
 
 - Test rows are a quarter, by hash (`contest.tables`); nobody sees them before its model is made.
 - The metric is ROC AUC, log loss for several classes, RMSE for numbers.
@@ -173,14 +173,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     systems = [system.name for system in SYSTEMS]
     parser.add_argument("--systems", nargs="+", choices=systems, default=systems)
     parser.add_argument("--report", action="store_true", help="compare what is there, play nothing")
-    parser.add_argument("--page", type=Path, help="folder where contest.md and its plot are made")
+    parser.add_argument(
+        "--page", type=Path, default=Path(__file__).parents[1] / "docs",
+        help="folder where contest.md and its plot are made",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if not options.report:
         contest(options)
     lines = standings(kept_runs().values(), seconds=options.seconds)
     report(lines, seconds=options.seconds)
-    if options.page is not None:
-        write_page(options.page, lines, seconds=options.seconds)
+    write_page(options.page, lines, seconds=options.seconds)
 
 
 if __name__ == "__main__":
