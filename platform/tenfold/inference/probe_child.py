@@ -21,9 +21,6 @@ MAX_MEMORY_BYTES = 8 * 1024**3
 MAX_CPU_S = 60
 MAX_OPEN_FILES = 256
 
-_WITH_TREES = ("boosting", "blend")
-"""Families whose native files may hold a booster."""
-
 _FORBIDDEN = (
     "pickle.find_class",
     "os.system",
@@ -79,7 +76,7 @@ def _probe(folder: Path, *, explain: bool) -> int:
     artifact = read_artifact(folder)
     engine, family = artifact.manifest.engine, artifact.manifest.lineage.family
     _import_engine(engine)
-    if explain or family in _WITH_TREES:
+    if explain:
         _import_engine("xgboost")
     sys.addaudithook(_refuse)
     predictor = Predictor.from_artifact(artifact)
@@ -95,12 +92,12 @@ def _probe(folder: Path, *, explain: bool) -> int:
 def _import_engine(engine: str) -> None:
     """Libraries may do at import what a model may not do at load."""
     import pyarrow as pa  # noqa: F401
+    import safetensors.numpy  # noqa: F401
 
-    import safetensors.numpy
     import tenfold.models  # noqa: F401
 
     if engine == "onnx":
-        import onnx
+        import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     if engine == "xgboost":
         import xgboost  # noqa: F401

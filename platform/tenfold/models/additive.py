@@ -67,12 +67,13 @@ def additive_of(model: Model, background: Matrix) -> Additive | None:
 
 
 def _trees(model: BoostedModel) -> Additive:
-    if model.task != "regression":
-        return Additive("tree paths", _class_unit(model.n_outputs), model.contributions, _classes)
-    if model.objective == "count":
-        return Additive("tree paths", "log of the value", model.contributions, np.exp)
-    parts, unit, link = _moved(model.contributions, model.target)
-    return Additive("tree paths", unit, parts, link)
+    forest, parts = model.forest, model.contributions
+    if forest.task != "regression":
+        return Additive("tree paths", _class_unit(forest.n_outputs), parts, _classes)
+    if forest.objective == "count":
+        return Additive("tree paths", "log of the value", parts, np.exp)
+    moved, unit, link = _moved(parts, forest.target)
+    return Additive("tree paths", unit, moved, link)
 
 
 def _layer(model: ArrayModel, background: Matrix) -> Additive | None:

@@ -1,14 +1,14 @@
 """XGBoost's histogram trees: raw numbers with missing values, categories as codes or as sets.
 
 A fit that may stop early is cut to its best round before anything is saved: a converter that is
-given the whole booster answers with all its trees, silently wrong. The ONNX graph is built here
-from the booster's own JSON, objective stated, because converters guess it from the shape.
+given the whole booster answers with all its trees, silently wrong. The ONNX graph is built by us
+from the booster's own JSON (`forest`), objective stated, because converters guess it from the
+shape.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,14 +30,20 @@ from tenfold.models.base import (
     Target,
     TargetMap,
     Traits,
-    n_outputs,
     preparing,
 )
 from tenfold.models.booster_check import check_booster
-from tenfold.models.onnx_graph import Graph
-from tenfold.models.tree_graph import tree_attributes
+from tenfold.models.forest import Forest, WrittenForest
 
-__all__ = ["BOOSTER_FILE", "BOOSTING", "BoostedModel", "booster_params", "feature_types", "map_of"]
+__all__ = [
+    "BOOSTER_FILE",
+    "BOOSTING",
+    "BoostedModel",
+    "booster_params",
+    "feature_types",
+    "map_of",
+    "written_forest",
+]
 
 BOOSTER_FILE = "model.ubj"
 OBJECTIVES = {
@@ -68,40 +74,20 @@ class BoostedModel:
 
     family = "boosting"
 
-    def __init__(
-        self,
-        booster: Any,
-        task: str,
-        *,
-        n_classes: int,
-        n_features: int,
-        target: TargetMap,
-        objective: str = "mean",
-        slots: tuple[int, ...] = (),
-    ) -> None:
+    def __init__(self, booster: Any, forest: Forest) -> None:
         booster.set_param({"nthread": 1, "device": "cpu"})
         self._booster = booster
-        self.task = task
-        self.n_classes = n_classes
-        self.n_features = n_features
-        self.target = target
-        self.objective = objective
-        self.slots = slots
+        self.forest = forest
         self.rounds: int = booster.num_boosted_rounds()
-
-    @property
-    def n_outputs(self) -> int:
-        """Columns of a score matrix."""
-        return n_outputs(self.task, self.n_classes)
 
     def predict(self, matrix: Matrix) -> NDArray[np.float64]:
         """Scores float64 (n_rows, k) holding float32 values; NaN in the matrix is missing."""
         raw = self._booster.inplace_predict(np.asarray(matrix, dtype=np.float32))
         out = np.asarray(raw, dtype=np.float64).reshape(len(matrix), -1)
-        if self.task == "binary":
+        if self.forest.task == "binary":
             out = np.hstack([1.0 - out, out])
-        elif self.task == "regression":
-            out = self.target.backward(out)
+        elif self.forest.task == "regression":
+            out = self.forest.target.backward(out)
         return out.astype(np.float32).astype(np.float64)
 
     def contributions(self, matrix: Matrix) -> NDArray[np.float64]:
@@ -109,65 +95,19 @@ class BoostedModel:
         base last; exact along the trees' own paths."""
         import xgboost
 
-        rows = xgboost.DMatrix(
-            np.asarray(matrix, dtype=np.float32), feature_types=feature_types(self.slots), nthread=1
-        )
+        types = feature_types(self.forest.slots)
+        rows = xgboost.DMatrix(np.asarray(matrix, dtype=np.float32), feature_types=types, nthread=1)
         parts = self._booster.predict(rows, pred_contribs=True, strict_shape=True)
         return np.asarray(parts, dtype=np.float64)
 
     def files(self) -> dict[str, bytes]:
         """``model.ubj`` (XGBoost's universal binary JSON) and ``arch.json``."""
-        arch = {
-            "family": self.family,
-            "task": self.task,
-            "n_classes": self.n_classes,
-            "n_features": self.n_features,
-            "target": self.target.to_dict(),
-        }
-        if self.objective != "mean":  # what is the mean keeps the bytes of before
-            arch["objective"] = self.objective
-        if self.slots:
-            arch["slots"] = list(self.slots)
         raw = bytes(self._booster.save_raw(raw_format="ubj"))
-        return {ARCH_FILE: canonical_json(arch), BOOSTER_FILE: raw}
+        return {ARCH_FILE: canonical_json(self.forest.to_dict()), BOOSTER_FILE: raw}
 
     def to_onnx(self) -> bytes | None:
-        """The trees as one ``TreeEnsembleRegressor``, the link function as plain operators."""
-        learner = json.loads(self._booster.save_raw(raw_format="json"))["learner"]
-        base = [
-            float(v) for v in learner["learner_model_param"]["base_score"].strip("[]").split(",")
-        ]
-        booster = learner["gradient_booster"]
-        if booster["name"] != "gbtree":
-            return None
-        if self.task == "binary":
-            base = [math.log(base[0] / (1.0 - base[0]))]
-        elif self.objective == "count":
-            base = [math.log(value) for value in base]
-        width = 1 if self.task != "multiclass" else self.n_classes
-        graph = Graph(self.n_features)
-        trees = booster["model"]["trees"]
-        attributes = tree_attributes(trees, booster["model"]["tree_info"], self.slots)
-        x = graph.op(
-            "TreeEnsembleRegressor",
-            "x",
-            domain="ai.onnx.ml",
-            n_targets=width,
-            base_values=base * (width // len(base)),
-            aggregate_function="SUM",
-            post_transform="NONE",
-            **attributes,
-        )
-        return graph.finish(self._link(graph, graph.double(x)), self.n_outputs)
-
-    def _link(self, graph: Graph, x: str) -> str:
-        if self.task == "multiclass":
-            return graph.op("Softmax", x, axis=1)
-        if self.task == "regression":
-            x = graph.op("Exp", x) if self.objective == "count" else x
-            return graph.backward(x, self.target)
-        p = graph.op("Sigmoid", x)
-        return graph.op("Concat", graph.op("Sub", graph.constant(np.array([1.0])), p), p, axis=1)
+        """See `Forest.graph`."""
+        return self.forest.graph(json.loads(self._booster.save_raw(raw_format="json"))["learner"])
 
 
 def booster_params(
@@ -237,15 +177,8 @@ def _fit(fit: Fit) -> BoostedModel:
     fit.check_stop()
     if fit.valid is not None:
         booster = booster[: booster.best_iteration + 1]
-    return BoostedModel(
-        booster,
-        fit.task,
-        n_classes=fit.n_classes,
-        n_features=fit.matrix.shape[1],
-        target=target,
-        objective=fit.objective,
-        slots=fit.slots,
-    )
+    forest = Forest(fit.task, fit.n_classes, fit.matrix.shape[1], target, fit.objective, fit.slots)
+    return BoostedModel(booster, forest)
 
 
 def feature_types(slots: tuple[int, ...]) -> list[str] | None:
@@ -322,23 +255,29 @@ def _load(files: Mapping[str, bytes]) -> BoostedModel:
     import xgboost
 
     try:
-        arch = json.loads(files[ARCH_FILE])
-        slots = tuple(int(many) for many in arch.get("slots", ()))
-        check_booster(files[BOOSTER_FILE], slots=slots)
-        booster = xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE]))
-        return BoostedModel(
-            booster,
-            arch["task"],
-            n_classes=arch["n_classes"],
-            n_features=arch["n_features"],
-            target=TargetMap.from_dict(arch["target"]),
-            objective=str(arch.get("objective", "mean")),
-            slots=slots,
-        )
+        forest = Forest.from_json(files[ARCH_FILE])
+        check_booster(files[BOOSTER_FILE], slots=forest.slots)
+        return BoostedModel(xgboost.Booster(model_file=bytearray(files[BOOSTER_FILE])), forest)
     except (KeyError, ValueError, TypeError, xgboost.core.XGBoostError) as error:
-        raise ArtifactError(
-            f"{BOOSTER_FILE} and {ARCH_FILE} must describe one booster: {error!r}; publish it again"
-        ) from error
+        raise _no_booster(error) from error
+
+
+def written_forest(files: Mapping[str, bytes]) -> WrittenForest:
+    """What native files describe, without XGBoost.
+
+    Raises:
+        ArtifactError: they do not describe one booster.
+    """
+    try:
+        return WrittenForest(Forest.from_json(files[ARCH_FILE]), files[BOOSTER_FILE])
+    except (KeyError, ValueError, TypeError) as error:
+        raise _no_booster(error) from error
+
+
+def _no_booster(error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{BOOSTER_FILE} and {ARCH_FILE} must describe one booster: {error!r}; publish it again"
+    )
 
 
 def _recipe(params: Params) -> dict[str, Any]:

@@ -8,11 +8,13 @@ other copy gives it away, so `check_graph` builds the graph again and compares e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from tenfold.errors import ArtifactError
+from tenfold.models.blend import BLEND, load_blend
+from tenfold.models.boosting import BOOSTING, written_forest
 from tenfold.models.families import load_model
 from tenfold.models.onnx_graph import BUILDER, BUILDER_KEY
 
@@ -49,13 +51,23 @@ def check_graph(family: str, files: Mapping[str, bytes]) -> bool:
         raise ArtifactError(f"model.onnx is no graph: {error}; publish the model again") from error
     if {one.key: one.value for one in found.metadata_props}.get(BUILDER_KEY) != BUILDER:
         return False
-    built = load_model(family, files).to_onnx()
+    built = _native(family, files).to_onnx()
     if built is None or not _same(found, onnx.load_model_from_string(built)):
         raise ArtifactError(
             "model.onnx is not the graph that the native files of the model give: one of them was "
             "damaged before it was sealed; publish the model again"
         )
     return True
+
+
+class _Converts(Protocol):
+    def to_onnx(self) -> bytes | None: ...
+
+
+def _native(family: str, files: Mapping[str, bytes]) -> _Converts:
+    if family == BLEND:
+        return load_blend(files, _native)  # type: ignore[arg-type]  # its members only convert
+    return written_forest(files) if family == BOOSTING.name else load_model(family, files)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -82,8 +94,8 @@ def _close(one: Any, other: Any) -> bool:
         if mine.data_type == its.data_type == its.DOUBLE:
             if len(mine.raw_data) != len(its.raw_data):
                 return False
-            pair = (np.frombuffer(array.raw_data, dtype="<f8") for array in (mine, its))
-            if not _near(*pair, _ROUNDED_DOUBLES):
+            first, second = (np.frombuffer(a.raw_data, dtype="<f8") for a in (mine, its))
+            if not _near(first, second, _ROUNDED_DOUBLES):
                 return False
             mine.raw_data = its.raw_data = b""
     return True

@@ -24,6 +24,7 @@ from tenfold.errors import ClusterError
 from tenfold.models import Model, TargetMap, n_outputs
 from tenfold.models.arrays import ArrayModel
 from tenfold.models.boosting import BoostedModel, map_of
+from tenfold.models.forest import Forest
 from tenfold.models.net import START_ROWS
 from tenfold.models.network import network_params
 from tenfold.project.labels import selects
@@ -161,15 +162,15 @@ def fit_distributed(
     if plan.family == "boosting":
         import xgboost
 
-        return BoostedModel(
-            xgboost.Booster(model_file=bytearray(value)),
+        forest = Forest(
             plan.question.task.value,
-            n_classes=len(plan.question.classes),
-            n_features=plan.prepared.served.n_features,
-            target=target,
-            objective=plan.question.objective.value,
-            slots=plan.prepared.served.slots,
+            len(plan.question.classes),
+            plan.prepared.served.n_features,
+            target,
+            plan.question.objective.value,
+            plan.prepared.served.slots,
         )
+        return BoostedModel(xgboost.Booster(model_file=bytearray(value)), forest)
     k = n_outputs(plan.question.task.value, len(plan.question.classes))
     output = "value" if plan.question.task.value == "regression" else "softmax"
     epochs = int(plan.params.get("epochs", plan.params["horizon"]))

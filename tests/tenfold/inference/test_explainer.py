@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper, load_model_from_string
 
 from tenfold.artifact import CONFORMAL_FILE, probe, read_artifact, write_artifact
 from tenfold.canonical import canonical_json
@@ -14,6 +15,7 @@ from tenfold.evaluation import Sets
 from tenfold.features import encode_table
 from tenfold.inference import Predictor
 from tenfold.inference.explainer import MAX_EXPLAINED, check_explainer, max_explained
+from tenfold.models.onnx_graph import BUILDER_KEY
 from tenfold.testing.artifacts import small_artifact, small_files
 from tenfold.testing.mixed import mixed_table
 
@@ -95,12 +97,16 @@ def test_few_rows_are_explained_where_each_costs_many_answers(tmp_path: Path) ->
 
 
 def test_a_booster_that_is_not_the_scorer_is_found_in_the_child(tmp_path: Path) -> None:
-    """The ONNX graph answers, the booster explains: they must be one model."""
+    """The ONNX graph answers, the booster explains: they must be one model, also where the graph
+    comes from another version and is not built again."""
     small_artifact(tmp_path / "one", seed=0)
     small_artifact(tmp_path / "two", seed=1)
     one, two = (dict(read_artifact(tmp_path / name).files) for name in ("one", "two"))
     _, draft = small_files()
-    write_artifact(tmp_path / "mixed", files=one | {"model.ubj": two["model.ubj"]}, manifest=draft)
+    graph = load_model_from_string(one["model.onnx"])
+    helper.set_model_props(graph, {BUILDER_KEY: "0"})
+    mixed = one | {"model.ubj": two["model.ubj"], "model.onnx": graph.SerializeToString()}
+    write_artifact(tmp_path / "mixed", files=mixed, manifest=draft)
     assert probe(tmp_path / "mixed").ok  # it answers well, and nobody has asked why
     told = probe(tmp_path / "mixed", explain=True)
     assert "contributions to golden rows must add up to their scores" in told.reason

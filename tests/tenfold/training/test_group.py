@@ -135,13 +135,13 @@ def test_a_group_splits_categories_by_sets(tmp_path: Path, ray_session: None) ->
     grouped = make_grouped(tmp_path / "table", "boosting", native=True)
     alone = fit_in_process(grouped.plan, grouped.rows)
     assert isinstance(alone, BoostedModel)
-    assert max(alone.slots) == 31
+    assert max(alone.forest.slots) == 31
     for external in (False, True):
         model = grouped.fit(
             tmp_path / f"external-{external}", external_memory=external, checkpoint_s=1e9
         )
         assert isinstance(model, BoostedModel)
-        assert model.slots == alone.slots
+        assert model.forest.slots == alone.forest.slots
         again = load_model("boosting", model.files())
         gap = again.predict(grouped.matrix()) - alone.predict(grouped.matrix())
         assert float(np.abs(gap).mean()) < 0.02, "bins of numbers differ, sets do not"

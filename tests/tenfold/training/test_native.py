@@ -76,7 +76,7 @@ def test_ten_thousand_categories_most_of_them_seen_once() -> None:
     outcome = evaluate(material.workspace(), Config(1, "boosting", NATIVE))
     assert outcome.fate is Fate.SCORED, outcome.error
     made = Fitter(material).build(Answer.single("boosting", {**NATIVE, "rounds": 20}))
-    slots = made.model.slots  # type: ignore[attr-defined]
+    slots = made.model.forest.slots  # type: ignore[attr-defined]
     assert max(slots) <= MAX_SLOTS
     assert np.isfinite(made.model.predict(made.preprocessor.transform_codes(test.codes))).all()
     assert sum(map(len, made.model.files().values())) < 4_000_000
