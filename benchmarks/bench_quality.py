@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -32,7 +33,7 @@ import numpy as np
 from _form import RESULTS, Form, machine
 from contest.page import write_page
 from contest.score import score_with_replicates
-from contest.standings import Run, Standing, held, standings
+from contest.standings import Run, Standing, held, standings, times_slower
 from contest.systems import HERE, SYSTEMS, System, environment
 from contest.tables import TABLES, Split, Table, split_table
 
@@ -153,6 +154,9 @@ def report(lines: Sequence[Standing], *, seconds: int) -> None:
         form.add(f"wins_or_ties.{name}", share)
         form.add(f"tables.{name}", len(outcomes))
         shares.append([name, f"{share:.0%}", len(outcomes)])
+    for name, ratios in times_slower(lines).items():
+        form.add(f"row_vs_ours.{name}.least", min(ratios))
+        form.add(f"row_vs_ours.{name}.median", statistics.median(ratios))
     form.add("budget_s", seconds)
     form.table("Ours wins or ties", ["against", "share", "tables"], shares)
     form.finish(libraries=["xgboost", "torch", "scikit-learn"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from contest.standings import OURS, Standing, held
+from contest.standings import OURS, Standing, held, times_slower
 from contest.systems import SYSTEMS
 from contest.tables import TABLES
 from tenfold.profile.figure import COLORS, GRAY
@@ -21,9 +22,8 @@ Made by `make bench-quality`; do not edit. Each system got the same training row
 and two cores; a quarter of the rows, chosen by a hash of the row and the seed, judged it. ROC AUC
 for two classes, log loss for more, RMSE for numbers; mean of {seeds}. Two systems tie within one
 standard error of the paired bootstrap over the same test rows; the majority over seeds counts.
-*A row* is the median time of one row in the system's own process, preparation included.
-
-Tenfold wins or ties:
+*A row* is the median time of one row in the system's own process, preparation included; the last
+column says how many times Tenfold's it takes, over the tables.
 
 """
 _PLOT = """
@@ -39,11 +39,14 @@ def page_files(lines: Sequence[Standing], *, seconds: int) -> dict[str, str]:
     seeds = sorted({line.seeds for line in lines})
     told = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed"
     text = _HEAD.format(seconds=seconds, seeds=told if seeds[-1] > 1 else "one seed")
-    text += "| against | tables | won | tied | lost | wins or ties |\n|---|---|---|---|---|---|\n"
+    text += "| against | tables | won | tied | lost | wins or ties | a row: least, median |\n"
+    text += "|---|---|---|---|---|---|---|\n"
+    slower = times_slower(lines)
     for name, outcomes in held(lines).items():
         won, tied, lost = (outcomes.count(what) for what in ("win", "tie", "loss"))
         share = (won + tied) / len(outcomes)
-        text += f"| {name} | {len(outcomes)} | {won} | {tied} | {lost} | {share:.0%} |\n"
+        rows = f"{min(slower[name]):,.0f}x, {statistics.median(slower[name]):,.0f}x"
+        text += f"| {name} | {len(outcomes)} | {won} | {tied} | {lost} | {share:.0%} | {rows} |\n"
     text += _PLOT + "\n## By table\n"
     for table in TABLES:
         its = [line for line in lines if line.table is table]

@@ -12,7 +12,7 @@ from contest.score import compare, majority
 from contest.systems import SYSTEMS
 from contest.tables import TABLES, Table
 
-__all__ = ["OURS", "Run", "Standing", "held", "standings"]
+__all__ = ["OURS", "Run", "Standing", "held", "standings", "times_slower"]
 
 OURS: Final = "tenfold"
 Run = Mapping[str, Any]
@@ -68,6 +68,16 @@ def held(lines: Sequence[Standing]) -> dict[str, list[str]]:
         if line.ours:
             outcomes[line.system].append(line.ours)
     return dict(outcomes)
+
+
+def times_slower(lines: Sequence[Standing]) -> dict[str, list[float]]:
+    """By rival, how many times ours one of its rows takes on each table that both have."""
+    ours = {line.table.name: line.row_ms for line in lines if line.system == OURS}
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        if line.system != OURS and line.table.name in ours:
+            ratios[line.system].append(line.row_ms / ours[line.table.name])
+    return dict(ratios)
 
 
 def _verdict(table: Table, ours: Mapping[int, Run], theirs: Mapping[int, Run]) -> str:
