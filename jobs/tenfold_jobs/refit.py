@@ -35,7 +35,13 @@ from tenfold.training.rows import SEARCH_ROWS, TrainingRows, load_rows
 from tenfold.training.search import Limits, Material, search, search_inline
 from tenfold_jobs.packing import Origin, Packed, pack
 from tenfold_jobs.placing import HERE, Where
-from tenfold_jobs.searching import MAX_LAST_SHARE, N_LAST_FITS, search_folder, search_key
+from tenfold_jobs.searching import (
+    MAX_LAST_SHARE,
+    MIN_LAST_SHARE,
+    N_LAST_FITS,
+    search_folder,
+    search_key,
+)
 
 __all__ = ["refit_artifact"]
 
@@ -157,7 +163,9 @@ def _limits(project: Project, material: Material, given: Answer, *, sessions: in
         seconds=budget,
         sessions=sessions,
         cpus=material.placement.cpus,
-        last_fits=LastFits(material.last_fit_share, N_LAST_FITS, MAX_LAST_SHARE * budget),
+        last_fits=LastFits(
+            material.last_fit_share, N_LAST_FITS, MAX_LAST_SHARE * budget, MIN_LAST_SHARE * budget
+        ),
         warm=tuple(
             Entry(part.family, dict(part.params), first=True)
             for part in given.parts

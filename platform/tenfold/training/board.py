@@ -79,20 +79,25 @@ class LastFits:
             all rows once, a configuration sees some of them in every fold.
         n_fits: last fits in the time of one after another: seeds, members of a blend.
         most_s: seconds that are kept at most; one fit is always kept.
+        least_s: seconds that are kept at least, for members of a blend that are slower than the
+            best configuration.
     """
 
     per_second: float = 0.0
     n_fits: float = 1.0
     most_s: float = math.inf
+    least_s: float = 0.0
 
     def seconds(self, config_s: float) -> float:
         """After a configuration that took so many seconds.
 
         >>> LastFits(0.25, 2.0).seconds(10.0), LastFits(0.25, 9.0, most_s=4.0).seconds(10.0)
         (5.0, 4.0)
+        >>> LastFits(0.25, 2.0, least_s=6.0).seconds(10.0)
+        6.0
         """
         one = self.per_second * config_s
-        return max(one, min(one * self.n_fits, self.most_s))
+        return max(one, min(one * self.n_fits, self.most_s), self.least_s)
 
 
 class Board:

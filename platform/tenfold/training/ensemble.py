@@ -251,15 +251,15 @@ def _pick(
     most_micros: float | None,
 ) -> tuple[Point, float, bool]:
     """Who answers; the score of its weights on folds that they have not seen; and whether a blend
-    gave way. One that is not better than the best configuration there was chosen by luck: a single
-    one answers."""
+    gave way. One that is not better there than the configuration that those folds would have chosen
+    alone was chosen by luck: a single one answers. Both are chosen without the fold that judges
+    them: the best of hundreds of configurations on its own rows flatters itself, too."""
     pick = choose_point(points, within=within, most_micros=most_micros)
     if len(pick.mix.weights) == 1:
         return pick, float("nan"), False
     scores = {number: few.take(oof) for number, oof in oofs.items()}
     nested = nested_score(few, scores, size=len(pick.mix.weights))
-    (lone,) = points[0].mix.members
-    if few.question.better(nested, few.score(scores[lone])):
+    if few.question.better(nested, nested_score(few, scores, size=1)):
         return pick, nested, False
     singles = [point for point in points if len(point.mix.weights) == 1]
     return choose_point(singles, within=within, most_micros=most_micros), float("nan"), True
