@@ -7,6 +7,12 @@ COPY jobs jobs
 COPY serve serve
 RUN python -m venv /opt/tenfold \
  && /opt/tenfold/bin/pip install --no-cache-dir --constraint constraints.lock '.[iceberg,postgres]'
+# docker build --build-arg GPU=1: for replicas on a GPU. Both packages install the same files, so one
+# goes before the other comes.
+ARG GPU=0
+RUN if [ "$GPU" = 1 ]; then \
+      /opt/tenfold/bin/pip uninstall --yes onnxruntime \
+   && /opt/tenfold/bin/pip install --no-cache-dir 'onnxruntime-gpu[cuda,cudnn]>=1.31'; fi
 
 FROM python:3.11-slim-bookworm
 # KubeRay probes the workers of a RayService with wget, which the slim image lacks.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tenfold.cluster import Placement, Plan, inventory_local, inventory_ray, make_plan
 from tenfold.cluster.connect import keeper_address
@@ -18,6 +19,7 @@ from tenfold.cluster.devices import may_use_gpu
 from tenfold.cluster.placement import ON_CPU
 from tenfold.cluster.work import Work
 from tenfold.errors import ClusterError
+from tenfold.inference.served import served_in
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.project.labels import in_selector_words
@@ -56,6 +58,7 @@ def place_retrain(
     *,
     n_rows: int,
     n_columns: int,
+    champion: Path | None = None,
     progress: Progress = SILENT,
     patience_s: float = PATIENCE_S,
 ) -> Iterator[Where]:
@@ -66,6 +69,7 @@ def place_retrain(
         settings: where the cluster or the keeper is.
         n_rows: that are refitted on, at most.
         n_columns: features.
+        champion: folder of the model that answers, perhaps on the same GPUs.
         progress: hears it when a GPU is not free.
         patience_s: see `free_of`.
 
@@ -79,12 +83,19 @@ def place_retrain(
         return
     joins = bool(is_connected() or settings.ray_address or keeper_address(settings))
     if not joins and project.train.nodes is None:
-        local = make_plan(project, inventory_local(), **_size(work, settings))
+        size = _size(work, settings)
+        local = make_plan(project, inventory_local(), **size, served=None, serves=False)
         if not local.placement.is_asked_for:
             yield HERE
             return
     with start_ray(settings):
-        plan = make_plan(project, inventory_ray(), **_size(work, settings))
+        plan = make_plan(
+            project,
+            inventory_ray(),
+            **_size(work, settings),
+            served=None if champion is None else served_in(champion),
+            serves=False,
+        )
         where = _where(plan)
         if where.placement.is_asked_for:
             where = free_of(project, where, patience_s=patience_s)

@@ -135,6 +135,7 @@ def run_retrain(
         settings,
         n_rows=min(newest.n_rows, MAX_BASE_ROWS) + live.table.num_rows,
         n_columns=len(predictor.schema.features),
+        champion=champion.path,
         progress=progress,
     ) as where:
         window, scores = _choose(project, newest, predictor, live, where, progress)

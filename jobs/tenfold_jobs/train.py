@@ -215,6 +215,7 @@ def _job(project: Project, settings: Settings, snapshot: Snapshot, *, progress: 
         n_columns=len(snapshot.schema.features),
         size_bytes=sum(block["size_bytes"] for block in snapshot.manifest["blocks"]),
         local_bytes=settings.local_bytes,
+        serves=False,
     )
     limit = SEARCH_ROWS if plan.mode == "ray-data" else None
     rows = load_rows(snapshot, question, max_rows=limit)

@@ -7,15 +7,18 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tenfold.cluster import inventory_local, make_plan
 from tenfold.cluster.sessions import SessionRecord
-from tenfold.errors import DataError
+from tenfold.errors import DataError, ProjectError
 from tenfold.project import Project
+from tenfold.registry import Registry
 from tenfold.settings import Settings
+from tenfold.testing.artifacts import small_artifact
 from tenfold_jobs.plan import run_plan
 
 
@@ -55,6 +58,25 @@ def test_planning_makes_nothing(settings: Settings, mixed_project: Project) -> N
     write(mixed_project, 10)
     run_plan(mixed_project, settings)
     assert not settings.home.exists()
+
+
+def test_replicas_are_planned_for_the_champion_where_there_is_one(
+    settings: Settings, mixed_project: Project, tmp_path: Path
+) -> None:
+    """Trees are refused before a GPU is looked for. Without a champion no database is made."""
+    write(mixed_project, 10)
+    asking = Project.from_dict(
+        {**mixed_project.to_dict(), "serve": {"device": "gpu"}}, folder=mixed_project.folder
+    )
+    with suppress(ProjectError):  # this machine may have a GPU, or none
+        run_plan(asking, settings)
+    assert not settings.home.exists()
+    small_artifact(tmp_path / "model")
+    registry = Registry(settings)
+    version = registry.publish(asking.name, tmp_path / "model")
+    registry.promote(asking.name, version.version, expected=None)
+    with pytest.raises(ProjectError, match="boosting answers by TreeEnsembleRegressor, for which"):
+        run_plan(asking, settings)
 
 
 def test_a_missing_file_is_named(settings: Settings, mixed_project: Project) -> None:

@@ -2,7 +2,7 @@
 
 Two laws hold for every plan. Everything asked of Ray fits the cluster: a group that holds all CPUs
 would starve the Ray Data tasks that feed it, and both would wait for ever. And a retrain fits
-beside the running replicas, also on two cores.
+beside the running replicas, also on two cores, and on one GPU where these sit on it, too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from typing import Any, Literal
 
 from tenfold.cluster.devices import Precision
 from tenfold.cluster.efficiency import search_efficiency
-from tenfold.cluster.inventory import Inventory
+from tenfold.cluster.inventory import Inventory, Node
 from tenfold.cluster.nodes import nodes_for_fits
 from tenfold.cluster.placement import Placement
+from tenfold.cluster.seats import Need, Seat, plan_seat, sessions_beside
+from tenfold.cluster.served import Served
 from tenfold.cluster.trials import Trials, plan_trials
 from tenfold.cluster.work import SEARCH_ROWS, Work, config_seconds, in_words
-from tenfold.cluster.workers import plan_group
+from tenfold.cluster.workers import Group, plan_group
+from tenfold.errors import ProjectError
 from tenfold.project import Project
 from tenfold.settings import stays_local
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "make_plan", "plan_serving"]
 
 REPLICA_CPUS = ((4, 0.25), (16, 0.5), (None, 1.0))
 """Logical CPUs of a replica by the cluster's cores: a replica scores with one thread and mostly
@@ -31,10 +34,6 @@ SERVING_OVERHEAD_CPUS = 0.25
 """For the aggregator and what else Serve starts."""
 MIN_TRIAL_CPUS = 0.25
 """What must stay free of serving for training to go on at all."""
-WHY_REPLICAS_ON_CPU = (
-    "replicas answer on CPU, by ONNX where the model converts: a row takes about 11 us there, less "
-    "than its way to a GPU and back, and the same bits come out on every machine"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,9 @@ class Plan:
         batch_rows: rows that each worker of a group reads at a time; None for a single fit.
         external_memory: whether boosting keeps its bins on the disks of the workers.
         precision: of the products in networks on a GPU, ``"fp32"`` or ``"bf16"``.
-        replica_device: where replicas answer.
+        replica_device: where replicas answer, ``"cpu"`` or ``"cuda"``.
+        replica_gpus: part of a GPU that each replica asks for, 0 on CPU.
+        replica_gpu_type: Ray's name of the type it must be, None where any will do.
         reasons: why, one sentence each.
     """
 
@@ -82,7 +83,9 @@ class Plan:
     batch_rows: int | None
     external_memory: bool
     precision: Precision
-    replica_device: Literal["cpu"]
+    replica_device: Literal["cpu", "cuda"]
+    replica_gpus: float
+    replica_gpu_type: str | None
     reasons: tuple[str, ...]
 
     @property
@@ -122,49 +125,54 @@ def make_plan(
     n_columns: int,
     size_bytes: int,
     local_bytes: int,
+    served: Served | None = None,
+    serves: bool = True,
 ) -> Plan:
     """Decide how a project uses a cluster. Pure: equal arguments give equal plans.
 
     Args:
-        project: its device, workers and replicas are obeyed.
+        project: its devices, workers and replicas are obeyed.
         inventory: what there is.
         n_rows: rows of the table, from 0; an estimate will do.
         n_columns: columns of the table, from 0.
         size_bytes: bytes of the source files.
         local_bytes: sources below this are prepared in one process.
+        served: the model that answers, where there is one.
+        serves: whether replicas must find their place here, too. A training may run on another
+            cluster than they do: what they lack is then told and not refused.
 
     Returns:
         The plan with its reasons.
 
     Raises:
         ProjectError: the project asks for nodes that are not there, for more workers than the
-            cluster can give, or for a GPU that is not there or too small.
+            cluster can give, or for a GPU that is not there, too small, or of no use.
     """
     work = Work(n_rows=n_rows, n_columns=n_columns, size_bytes=size_bytes)
     mode, why_mode = _mode(work, local_bytes)
     serving_cpus, why_serving = _left_to_serving(project, inventory)
-    searched = work.at_most(SEARCH_ROWS) if mode == "ray-data" else work
     meant, why_nodes = nodes_for_fits(project, inventory)
-    # Replicas and the tasks that feed a group find room on the other nodes first.
-    elsewhere = inventory.cpus - meant.cpus
-    free_cpus = meant.cpus - max(0.0, serving_cpus - elsewhere)
-    trials = plan_trials(project, meant, searched, free_cpus=free_cpus)
-    group = plan_group(
-        project,
-        meant,
-        work,
-        mode=mode,
-        serving_cpus=serving_cpus,
-        cpus_elsewhere=elsewhere,
-        trials=trials,
+    trials, group = _training(project, inventory, meant, work, mode, serving_cpus)
+    needs = _needs(meant, trials, group)
+    try:
+        seat = plan_seat(project, inventory, needs=needs, served=served)
+    except ProjectError as error:
+        if serves:
+            raise
+        seat = Seat(reason=f"replicas find no place here: {error}")
+    beside = sessions_beside(
+        seat,
+        needs[0] if trials.gpus else None,
+        replicas=project.serve.replicas.max,
+        sessions=trials.at_once_beside_serving,
     )
-    fed = _why_fed(project, trials, searched)
+    fed = _why_fed(project, trials, work.at_most(SEARCH_ROWS) if mode == "ray-data" else work)
     return Plan(
         mode=mode,
         nodes=dict(project.train.nodes or {}),
         trial_devices=trials.devices,
         trials_at_once=trials.at_once,
-        retrain_trials_at_once=trials.at_once_beside_serving,
+        retrain_trials_at_once=beside,
         threads_per_trial=trials.threads,
         trial_cpus=trials.cpus,
         trial_gpus=trials.gpus,
@@ -178,12 +186,95 @@ def make_plan(
         batch_rows=group.batch_rows,
         external_memory=group.external_memory,
         precision=trials.precision if trials.gpus else group.precision,
-        replica_device="cpu",
+        replica_device=seat.device,
+        replica_gpus=seat.gpus,
+        replica_gpu_type=seat.gpu_type,
         reasons=(
             *(why_mode, *why_nodes, *trials.reasons, *fed, *group.reasons),
-            *(why_serving, WHY_REPLICAS_ON_CPU),
+            *(why_serving, seat.reason),
         ),
     )
+
+
+def plan_serving(
+    project: Project,
+    inventory: Inventory,
+    *,
+    served: Served | None,
+    n_rows: int,
+    n_columns: int,
+    size_bytes: int,
+    local_bytes: int,
+) -> Seat:
+    """Where the replicas of a model sit: what `make_plan` says of them, for who starts them.
+
+    A training that could not run here at all needs nothing, and does not stop an endpoint.
+
+    Args:
+        project: see `make_plan`.
+        inventory: all nodes.
+        served: the model that answers, None before there is one.
+        n_rows: of the table that a retrain learns from.
+        n_columns: of it.
+        size_bytes: of it.
+        local_bytes: see `make_plan`.
+
+    Raises:
+        ProjectError: a GPU is asked for, and there is none that would do, or no part of the model
+            runs on one.
+    """
+    work = Work(n_rows=n_rows, n_columns=n_columns, size_bytes=size_bytes)
+    mode, _ = _mode(work, local_bytes)
+    try:
+        meant, _ = nodes_for_fits(project, inventory)
+        serving_cpus, _ = _left_to_serving(project, inventory)
+        needs = _needs(meant, *_training(project, inventory, meant, work, mode, serving_cpus))
+    except ProjectError:
+        needs = ()
+    return plan_seat(project, inventory, needs=needs, served=served)
+
+
+def _training(
+    project: Project,
+    inventory: Inventory,
+    meant: Inventory,
+    work: Work,
+    mode: str,
+    serving_cpus: float,
+) -> tuple[Trials, Group]:
+    """How the search and the last fit run on the nodes that are meant."""
+    searched = work.at_most(SEARCH_ROWS) if mode == "ray-data" else work
+    # Replicas and the tasks that feed a group find room on the other nodes first.
+    elsewhere = inventory.cpus - meant.cpus
+    free_cpus = meant.cpus - max(0.0, serving_cpus - elsewhere)
+    trials = plan_trials(project, meant, searched, free_cpus=free_cpus)
+    group = plan_group(
+        project,
+        meant,
+        work,
+        mode=mode,
+        serving_cpus=serving_cpus,
+        cpus_elsewhere=elsewhere,
+        trials=trials,
+    )
+    return trials, group
+
+
+def _needs(meant: Inventory, trials: Trials, group: Group) -> tuple[Need, ...]:
+    """GPUs that training must find beside replicas: one session's, and those of a group."""
+    needs = []
+    if trials.gpus:
+        nodes = _with_gpus(meant, trials.gpu_type)
+        needs.append(Need("a retrain", trials.gpus, 1, nodes))
+    if group.fit == "distributed" and group.worker_gpus:
+        nodes = _with_gpus(meant, group.gpu_type)
+        needs.append(Need("a training group", group.worker_gpus, group.n_workers, nodes))
+    return tuple(needs)
+
+
+def _with_gpus(meant: Inventory, kind: str | None) -> tuple[Node, ...]:
+    nodes = [node for node in meant.nodes if node.cuda]
+    return tuple(node for node in nodes if kind is None or node.cuda[0].kind == kind)
 
 
 def _mode(work: Work, local_bytes: int) -> tuple[Literal["in-process", "ray-data"], str]:

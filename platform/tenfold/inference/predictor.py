@@ -26,7 +26,7 @@ from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import Codes
 from tenfold.features.joined import read_preprocessor
 from tenfold.features.preprocessor import Prepares
-from tenfold.inference.engines import Engine, Scores, load_engine
+from tenfold.inference.engines import HOST, Engine, Scores, Target, load_engine
 from tenfold.inference.golden import check_golden
 from tenfold.schema import Column, Schema
 
@@ -117,12 +117,22 @@ class Predictor:
         return cls.from_artifact(read_artifact(folder, digest=digest))
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact) -> Predictor:
-        """Load verified bytes. Nothing of the artifact is kept but what answers need."""
+    def from_artifact(cls, artifact: Artifact, *, target: Target = HOST) -> Predictor:
+        """Load verified bytes. Nothing of the artifact is kept but what answers need.
+
+        Args:
+            artifact: verified.
+            target: what its engine is loaded on.
+
+        Raises:
+            ArtifactError: it does not fit together, or cannot be loaded there.
+        """
         manifest = artifact.manifest
         preprocessor = read_preprocessor(artifact.json(PREPROCESS_FILE))
         files = {name: artifact.files[name] for name in manifest.engine_files}
-        engine = load_engine(manifest.engine, files=files, family=manifest.lineage.family)
+        engine = load_engine(
+            manifest.engine, files=files, family=manifest.lineage.family, target=target
+        )
         kept = {name: artifact.files[name] for name in _KEPT_FILES if name in artifact.files}
         return cls(
             manifest,

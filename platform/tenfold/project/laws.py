@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from tenfold.project.inputs import ColumnRule, Data, Prepare
 from tenfold.project.measures import Objective, Task, measures_for
+from tenfold.project.operate import Serve
 from tenfold.project.problem import Problem
 from tenfold.project.work import (
     ALL_OBJECTIVES,
+    FAMILIES,
     MONOTONE,
+    SERVED_ON_CUDA,
     Train,
     family_holds_monotone,
     family_objectives,
@@ -41,7 +44,12 @@ class Violation:
 
 
 def violations(
-    *, problem: Problem, data: Data, train: Train, prepare: Prepare | None = None
+    *,
+    problem: Problem,
+    data: Data,
+    train: Train,
+    prepare: Prepare | None = None,
+    serve: Serve | None = None,
 ) -> list[Violation]:
     """Every broken law between the fields, in the order of the file."""
     return [
@@ -52,6 +60,7 @@ def violations(
         *_prepare(data, prepare or Prepare()),
         *_train(problem, train),
         *_monotone(problem, data, train),
+        *_serve(problem, train, serve or Serve()),
     ]
 
 
@@ -233,3 +242,19 @@ def _monotone(problem: Problem, data: Data, train: Train) -> Iterator[Violation]
             law = f"must be a family that holds monotone columns ({', '.join(MONOTONE)}): the "
             law += f"weights of {family} may have any sign"
             yield Violation(("train", "families", index), law, "remove it")
+
+
+def _serve(problem: Problem, train: Train, serve: Serve) -> Iterator[Violation]:
+    """GPUs are asked for, and every family of the project is one that answers on CPU alone. Of
+    families of other packages nothing is known before there is a model."""
+    alone = [name for name in train.families if name in FAMILIES and name not in SERVED_ON_CUDA]
+    if serve.device != "gpu" or not alone or len(alone) < len(train.families):
+        return
+    law = "must not be gpu where only families answer that ONNX Runtime runs on CPU alone "
+    law += f"({', '.join(alone)}): trees have no CUDA kernel"
+    fitting = [name for name in SERVED_ON_CUDA if problem.task in FAMILIES[name]]
+    yield Violation(
+        ("serve", "device"),
+        law,
+        f"write 'auto', or name {' or '.join(fitting)} in train.families",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic_core import PydanticCustomError
@@ -67,6 +67,11 @@ class Serve(Section):
     )
     """Processes that answer: a number, 1 by default, or ``{min: 1, max: 4}`` for as many as the
     load asks for; one answers some thousand requests a second."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where replicas answer. auto: on CPU, and on a GPU only where one is free and the model is a
+    network so large that a row takes a millisecond on CPU; gpu: on GPUs, or the plan refuses and
+    says what is missing (trees run on none). GPUs need the extra ``gpu``."""
 
     max_rows: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1000
     """Most rows in one request; more belong to batch scoring, and would keep others waiting."""

@@ -95,7 +95,11 @@ class Project(Section):
     @model_validator(mode="after")
     def _obey(self) -> Self:
         broken = violations(
-            problem=self.problem, data=self.data, train=self.train, prepare=self.prepare
+            problem=self.problem,
+            data=self.data,
+            train=self.train,
+            prepare=self.prepare,
+            serve=self.serve,
         )
         if broken:
             text = "; ".join(f"{'.'.join(map(str, v.path))}: {v.law}; {v.remedy}" for v in broken)

@@ -38,6 +38,8 @@ FAMILIES: dict[str, frozenset[Task]] = {
 """Our own families, and the tasks each one fits."""
 ON_CUDA = ("boosting", "network")
 """Of our own families, those that CUDA fits, too."""
+SERVED_ON_CUDA = ("linear", "network", "kmeans")
+"""Of our own families, those whose graph holds products, which CUDA computes; trees it does not."""
 MONOTONE = ("dummy", "boosting")
 """Of our own families, those that hold monotone columns; an answer without columns does."""
 ALL_OBJECTIVES = ("dummy", "boosting")

@@ -24,6 +24,7 @@ __all__ = ["fit_small", "small_artifact", "small_files"]
 _TASKS: dict[str, Literal["binary", "regression", "clustering"]] = {
     "boosting": "binary",
     "linear": "binary",
+    "network": "binary",
     "dummy": "regression",
     "kmeans": "clustering",
 }
@@ -38,9 +39,9 @@ def fit_small(
 ) -> tuple[Preprocessor, Model]:
     """A preprocessor and a model of one family, fitted on 300 rows of the mixed table.
 
-    ``boosting`` and ``linear`` answer ``label``, ``dummy`` answers the number ``age``, ``kmeans``
-    makes three segments. ``preparing`` are parameters that name fields of the recipe; ``wide``
-    takes `wide_table`, with a text, an identifier and a second time.
+    ``boosting``, ``linear`` and ``network`` answer ``label``, ``dummy`` answers the number ``age``,
+    ``kmeans`` makes three segments. ``preparing`` are parameters that name fields of the recipe;
+    ``wide`` takes `wide_table`, with a text, an identifier and a second time.
     """
     from tenfold.models import FAMILIES, Fit
     from tenfold.profile import Profile

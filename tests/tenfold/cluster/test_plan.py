@@ -241,11 +241,13 @@ def test_more_replicas_than_fit_are_told() -> None:
 
 
 def test_a_plan_says_only_what_something_obeys() -> None:
-    """Each field is read where a training is started; replicas always answer on CPU, and how many
-    there are, the project says alone."""
+    """Each field is read where a training or an endpoint is started; how many replicas there are,
+    the project says alone."""
     made = plan(LAPTOP, SMALL).to_dict()
-    assert made.pop("replica_device") == "cpu"
     assert set(made) == {
+        "replica_device",
+        "replica_gpus",
+        "replica_gpu_type",
         "mode",
         "nodes",
         "trial_devices",

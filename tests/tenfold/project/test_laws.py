@@ -6,6 +6,7 @@ import pytest
 
 from tenfold.project.inputs import Data, Prepare
 from tenfold.project.laws import violations
+from tenfold.project.operate import Serve
 from tenfold.project.problem import Problem
 from tenfold.project.work import Train
 
@@ -175,3 +176,49 @@ def test_the_families_a_project_may_name_are_those_that_exist() -> None:
     assert {name: {str(task) for task in tasks} for name, tasks in FAMILIES.items()} == {
         name: {str(task) for task in family.tasks} for name, family in own.items()
     }
+
+
+def on_gpu(problem: dict[str, Any], families: list[str], device: str = "gpu") -> list[Any]:
+    return violations(
+        problem=Problem.model_validate(problem),
+        data=Data.model_validate({"sources": SOURCES}),
+        train=Train.model_validate({"families": families}),
+        serve=Serve.model_validate({"device": device}),
+    )
+
+
+def test_a_gpu_is_not_asked_for_where_only_trees_can_answer() -> None:
+    (law,) = on_gpu(BINARY, ["boosting", "dummy"])
+    assert law.path == ("serve", "device")
+    assert law.law == (
+        "must not be gpu where only families answer that ONNX Runtime runs on CPU alone (boosting, "
+        "dummy): trees have no CUDA kernel"
+    )
+    assert law.remedy == "write 'auto', or name linear or network in train.families"
+
+
+@pytest.mark.parametrize(
+    ("problem", "families", "device"),
+    [
+        (BINARY, ["boosting"], "auto"),
+        (BINARY, ["boosting"], "cpu"),
+        (BINARY, ["boosting", "network"], "gpu"),
+        ({"task": "clustering"}, ["kmeans"], "gpu"),
+    ],
+)
+def test_a_gpu_may_be_asked_for_where_one_family_can_use_it(
+    problem: dict[str, Any], families: list[str], device: str
+) -> None:
+    assert not [law for law in on_gpu(problem, families, device) if law.path[0] == "serve"]
+
+
+def test_the_families_that_a_gpu_can_serve_are_those_whose_graphs_hold_products() -> None:
+    from tenfold.inference.served import served_by
+    from tenfold.project.work import SERVED_ON_CUDA
+    from tenfold.testing.artifacts import fit_small
+
+    for family in ("boosting", "linear", "network", "kmeans"):
+        graph = fit_small(family)[1].to_onnx()
+        assert graph is not None
+        served = served_by("onnx", family=family, files={"model.onnx": graph})
+        assert served.runs_on_cuda == (family in SERVED_ON_CUDA)
