@@ -3,11 +3,13 @@
 Arguments (changing one restarts the replicas, so there are few)::
 
     {"project": "adult", "limits": {"max_rows": 1000, "max_body_bytes": 10485760,
-     "key_columns": []}, "grpc_port": null, "standalone": false}
+     "key_columns": []}, "grpc_port": null, "gpu": null, "standalone": false}
 
 Which models answer comes with ``user_config`` (see `tenfold_serve.arms`) and is swapped in place.
 ``standalone`` is for a Serve without a keeper (a RayService): the replica then starts with the
-registry's champion, and answers nobody without a key: pods listen beyond loopback.
+registry's champion, and answers nobody without a key: pods listen beyond loopback. ``gpu`` says
+that each replica has a share of a GPU, ``{"asked": "auto", "model_bytes": 1000000000}`` (see
+`tenfold_serve.seats`); the share itself is ``num_gpus`` of the deployment's options.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from tenfold_serve.process import ready_to_answer
 from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.scaling import BUSY, BusyMeter
+from tenfold_serve.seats import seat_from
 from tenfold_serve.shortcut import open_shortcut
 from tenfold_serve.spool import new_app, spool_folder
 
@@ -122,7 +125,7 @@ class EndpointReplica:
         app = new_app(replica)
         folder = spool_folder(settings.live, project)
         link = AggregatorLink()
-        self._board = ArmBoard()
+        self._board = ArmBoard(seat_from(args.get("gpu")))
         self._meter = BusyMeter()
         if args.get("standalone"):
             self._change(_champion_config(settings, project))
@@ -191,10 +194,11 @@ def build(args: dict[str, Any]) -> Any:
     """The application of one project, for Serve's declarative config.
 
     Raises:
-        UserError: no project is named.
+        UserError: no project is named, or what is said of a GPU has another form.
     """
     if not args.get("project"):
         raise UserError("the application needs the argument project: the name of a project")
+    seat_from(args.get("gpu"))
     return EndpointReplica.bind(args)  # type: ignore[attr-defined]  # the decorator made it so
 
 

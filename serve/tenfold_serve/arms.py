@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.artifact import GOLDEN_FILE, REFERENCE_FILE, read_artifact
+from tenfold.cluster.seats import ON_CPU_SEAT, Seat
 from tenfold.errors import ArtifactError
 from tenfold.features.codes import RowEncoder, code_width
 from tenfold.features.columnpath import ColumnEncoder
@@ -32,6 +33,7 @@ from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
 from tenfold.schema import Schema
 from tenfold_serve.batching import batching_pays
+from tenfold_serve.seats import target_of
 
 __all__ = ["Arm", "ArmBoard", "Lineup", "arm_config", "load_arm"]
 
@@ -51,6 +53,7 @@ class Arm:
         reference: the frozen bins that live rows are counted into.
         batched: whether requests that wait together are scored together, see
             `tenfold_serve.batching`.
+        device: that answers, ``cpu`` or ``cuda``.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Arm:
     predictor: Predictor
     reference: Reference
     batched: bool = False
+    device: str = "cpu"
 
     @property
     def encoder(self) -> RowEncoder:
@@ -112,6 +116,7 @@ class Lineup:
                     "version": arm.version,
                     "digest": arm.digest,
                     "weight": weight,
+                    "device": arm.device,
                 }
                 for arm, weight in zip(self.arms, self.weights, strict=True)
             ],
@@ -132,15 +137,22 @@ def arm_config(
     }
 
 
-def load_arm(config: Mapping[str, Any]) -> Arm:
-    """Load one model: digests, then golden rows, then it may answer.
+def load_arm(config: Mapping[str, Any], *, seat: Seat = ON_CPU_SEAT) -> Arm:
+    """Load one model: digests, then golden rows on the device that will answer, then it may.
+
+    Args:
+        config: one entry of a ``user_config``'s arms.
+        seat: of the replica; on CPU for who has none, such as a shadow.
 
     Raises:
-        ArtifactError: the files are not what the registry says, or do not reproduce their rows.
+        ArtifactError: the files are not what the registry says, do not reproduce their rows, or
+            cannot be loaded on the GPU.
+        ProjectError: a GPU is asked for, and no part of the model runs on one.
     """
     folder = Path(str(config["path"]))
     artifact = read_artifact(folder)  # digests first: nothing unverified is parsed
-    predictor = Predictor.from_artifact(artifact)
+    target = target_of(artifact, seat)
+    predictor = Predictor.from_artifact(artifact, target=target)
     if predictor.digest != config["digest"]:
         raise ArtifactError(
             f"version {config['version']} must have the digest {config['digest']} and "
@@ -157,13 +169,19 @@ def load_arm(config: Mapping[str, Any]) -> Arm:
         predictor=predictor,
         reference=Reference.from_bytes(reference),
         batched=batching_pays(predictor, np.full((1, code_width(predictor.schema)), np.nan)),
+        device=target.device,
     )
 
 
 class ArmBoard:
-    """Holds the lineup and changes it. `change` may be called from any thread, one at a time."""
+    """Holds the lineup and changes it. `change` may be called from any thread, one at a time.
 
-    def __init__(self) -> None:
+    Args:
+        seat: of the replica.
+    """
+
+    def __init__(self, seat: Seat = ON_CPU_SEAT) -> None:
+        self._seat = seat
         self.lineup = Lineup()
         self._lock = threading.Lock()
 
@@ -201,7 +219,7 @@ class ArmBoard:
         for arm in self.lineup.arms:
             if arm.digest == entry["digest"] and arm.version == int(entry["version"]):
                 return replace(arm, name=str(entry["arm"]), weight=float(entry["weight"]))
-        return load_arm(entry)
+        return load_arm(entry, seat=self._seat)
 
 
 def _asked(config: object) -> str:

@@ -29,6 +29,7 @@ from types import FrameType
 from typing import Any, Final
 
 from tenfold.canonical import canonical_json, finite_json, write_atomic
+from tenfold.cluster import inventory_ray
 from tenfold.cluster.connect import LOOPBACK, auth_environment
 from tenfold.cluster.keeper import forget_keeper, keeper_file, read_keeper, status_file
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, open_session
@@ -53,6 +54,7 @@ from tenfold_serve.ray_rim import (
     serve_environment,
     start_serve,
 )
+from tenfold_serve.seating import seats_for
 from tenfold_serve.startup import Startup
 from tenfold_serve.supervisor import Supervisor
 
@@ -103,7 +105,8 @@ class Keeper:
 
         Raises:
             UserError: a port is taken, a keeper runs already, a project without keys would listen
-                beyond loopback, or MLflow's pages are asked for and the runs are on a server.
+                beyond loopback, MLflow's pages are asked for and the runs are on a server, or a
+                project asks for a GPU that is not there.
             ClusterError: something did not start.
         """
         self._refuse_a_second()
@@ -160,8 +163,16 @@ class Keeper:
             self._record |= host.addresses()
             self._write()
             aggregator = _RemoteAggregator()
+            projects = [project for project, _ in self._projects]
+            seats = seats_for(projects, self._settings, inventory_ray())
+            for name, seat in seats.items():
+                log.info("%s: %s", name, seat.reason)
             supervisor = Supervisor(
-                self._projects, settings=self._settings, host=host, aggregator=aggregator
+                self._projects,
+                settings=self._settings,
+                host=host,
+                aggregator=aggregator,
+                seats=seats,
             )
             supervisor.start()
             startup.done("probe of the models")

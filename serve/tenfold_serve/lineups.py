@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tenfold.cluster.seats import ON_CPU_SEAT, Seat
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Version
 from tenfold_serve.arms import arm_config
 from tenfold_serve.scaling import scaling_config
+from tenfold_serve.seats import seat_args
 
 __all__ = ["DEPLOYMENT", "IMPORT_PATH", "Wanted", "application", "arm_of", "arms_of"]
 
@@ -64,12 +66,21 @@ def arm_of(name: str, version: Version, *, weight: float = 1.0) -> dict[str, Any
     )
 
 
-def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, Any]:
+def application(
+    project: Project, user_config: Mapping[str, Any], seat: Seat = ON_CPU_SEAT
+) -> dict[str, Any]:
     """One application of Serve's declarative config.
 
     Only ``user_config`` may change while it runs: anything else restarts the replicas.
+
+    Args:
+        project: its limits and replicas.
+        user_config: which models answer.
+        seat: what each replica asks Ray for.
     """
     serve = project.serve
+    # On CPU the deployment's own options hold: replicas reserve nothing there.
+    options = {} if seat.device == "cpu" else {"ray_actor_options": seat.ray_options()}
     return {
         "name": project.name,
         "route_prefix": f"/{project.name}",
@@ -82,11 +93,13 @@ def application(project: Project, user_config: Mapping[str, Any]) -> dict[str, A
                 "key_columns": list(project.data.key or ()),
             },
             **({} if serve.grpc_port is None else {"grpc_port": serve.grpc_port}),
+            **seat_args(seat),
         },
         "deployments": [
             {
                 "name": DEPLOYMENT,
                 **scaling_config(serve.replicas),
+                **options,
                 "user_config": dict(user_config),
             }
         ],

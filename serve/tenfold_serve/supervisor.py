@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tenfold.artifact import ProbeResult, probe
+from tenfold.cluster.seats import ON_CPU_SEAT, Seat
 from tenfold.errors import ClusterError
 from tenfold.monitor import Action, Decision, Evidence, Rules, decide
 from tenfold.project import Project
@@ -29,6 +30,7 @@ from tenfold_serve.flight import flights_folder
 from tenfold_serve.guarding import Guarding
 from tenfold_serve.lineups import Wanted, application, arm_of, arms_of
 from tenfold_serve.retraining import Retraining
+from tenfold_serve.seating import refusal
 from tenfold_serve.shadowing import Shadowing
 from tenfold_serve.snapshots import NewestSnapshot
 
@@ -83,6 +85,7 @@ class _Watch:
     alarms: set[tuple[int, str]] = field(default_factory=set)
     decisions: Counter[str] = field(default_factory=Counter)
     status: dict[str, Any] = field(default_factory=dict)
+    seat: Seat = ON_CPU_SEAT
 
 
 class Supervisor:
@@ -93,6 +96,7 @@ class Supervisor:
         settings: where everything lies.
         host: the running Serve.
         aggregator: the running aggregator.
+        seats: where the replicas of a project sit, by its name; on CPU by default.
         probe_artifact: tries an artifact in a child process; for tests.
         retrain_command: what a retrain runs; for tests.
     """
@@ -104,6 +108,7 @@ class Supervisor:
         settings: Settings,
         host: Host,
         aggregator: AggregatorClient,
+        seats: Mapping[str, Seat] | None = None,
         probe_artifact: Callable[[Path], ProbeResult] = probe,
         retrain_command: list[str] | None = None,
     ) -> None:
@@ -142,6 +147,7 @@ class Supervisor:
                     shift=project.serve.canary_shift,
                 ),
                 NewestSnapshot(settings, project.name),
+                seat=(seats or {}).get(project.name, ON_CPU_SEAT),
             )
             for project, path in projects
         }
@@ -186,6 +192,7 @@ class Supervisor:
                 "arms": watch.arms,
                 "generation": watch.generation,
                 "retrain_running": watch.retraining.is_running,
+                "replicas": {"device": watch.seat.device, "why": watch.seat.reason},
                 **watch.status,
             }
             for name, watch in self._watches.items()
@@ -245,10 +252,13 @@ class Supervisor:
         if time.monotonic() < watch.retry_s.get(number, 0.0):
             return False
         result = self._probe(version.path)
-        if result.ok:
-            watch.refused.discard(number)
-            return True
         reason = f"version {number} failed its probe: {result.reason}"
+        if result.ok:
+            why = refusal(watch.seat, version.path)
+            if not why:
+                watch.refused.discard(number)
+                return True
+            reason = f"version {number} cannot answer here: {why}"
         if number not in watch.refused:
             watch.refused.add(number)
             body = {"reason": reason, "version": number}
@@ -270,7 +280,11 @@ class Supervisor:
         self._unsent = True
         self._host.apply(
             [
-                application(watch.project, {"generation": watch.generation, "arms": watch.arms})
+                application(
+                    watch.project,
+                    {"generation": watch.generation, "arms": watch.arms},
+                    watch.seat,
+                )
                 for watch in self._watches.values()
             ]
         )
