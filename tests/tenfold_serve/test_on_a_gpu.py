@@ -56,11 +56,12 @@ class Endpoint:
         self.registry.promote("mixed", version, expected=before)
 
     def start(self, *, claims_cuda: bool) -> subprocess.Popen[bytes]:
+        """A keeper, on a runtime that claims CUDA or not."""
         self.settings.keeper.mkdir(parents=True, exist_ok=True)
         path = os.environ.get("PYTHONPATH", "")
         paths = os.pathsep.join([str(STANDINS), path]) if claims_cuda else path
         with self.log.open("wb") as log:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tenfold_serve.keeper"),
                     *("--project", str(self.project), "--port", str(self.port)),
@@ -72,6 +73,7 @@ class Endpoint:
                 | {"RAY_OVERRIDE_RESOURCES": ONE_T4, "PYTHONPATH": paths},
                 start_new_session=True,
             )
+        return self.process
 
     @property
     def log(self) -> Path:
@@ -98,6 +100,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     yield made
     if made.record:
         end_session(SessionRecord.from_dict(made.record), grace_s=20)
+    made.process.wait(20)
 
 
 def test_without_a_runtime_for_it_the_endpoint_does_not_start(endpoint: Endpoint) -> None:
