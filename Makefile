@@ -53,7 +53,7 @@ bench-%: $(READY) ## A side-by-side comparison, e.g. bench-monitor; writes bench
 test-faults: $(READY) ## Long faults: kills, full disks, soak
 	$(BIN)/python -m pytest -m slow
 
-test-gpu: $(READY) ## Fits on a GPU beside the same on CPU, where there is one
+test-gpu: $(READY) ## Fits and answers on a GPU beside the same on CPU, where there is one
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
 docs: $(READY) ## Build the guides

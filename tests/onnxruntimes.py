@@ -40,6 +40,7 @@ class Runtime(ModuleType):
         self.options: list[Options] = []
         self.calls: list[int] = []
         self.fallback = True
+        self.lost = ""
         self.__version__ = "0.0"
 
     def get_available_providers(self) -> list[str]:
@@ -68,6 +69,8 @@ class Runtime(ModuleType):
         self.fallback = False
 
     def run(self, outputs: list[str], feed: dict[str, Any]) -> Any:
+        if self.lost:
+            raise RuntimeError(self.lost)
         self.calls += [len(matrix) for matrix in feed.values()]
         return self.session.run(outputs, feed)
 

@@ -125,7 +125,10 @@ class EndpointReplica:
         app = new_app(replica)
         folder = spool_folder(settings.live, project)
         link = AggregatorLink()
-        self._board = ArmBoard(seat_from(args.get("gpu")))
+        seat = seat_from(args.get("gpu"))
+        self._board = ArmBoard(seat)
+        if seat.device == "cuda":  # Serve asks who has such a method; others need none
+            self.check_health = self._gpu_answers
         self._meter = BusyMeter()
         if args.get("standalone"):
             self._change(_champion_config(settings, project))
@@ -169,6 +172,10 @@ class EndpointReplica:
     async def reconfigure(self, user_config: object) -> None:
         """Swap models in a thread, while requests go on. Never raises."""
         await asyncio.to_thread(self._change, user_config)
+
+    async def _gpu_answers(self) -> None:
+        """Three failures in a row, and Serve starts another replica."""
+        await asyncio.to_thread(self._board.check)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What Serve asks for where the number of replicas follows the load."""

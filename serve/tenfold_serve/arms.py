@@ -198,6 +198,17 @@ class ArmBoard:
             self.lineup = lineup
             return lineup
 
+    def check(self) -> None:
+        """Ask each model that answers on a GPU once; any thread may call it.
+
+        Raises:
+            Exception: what the runtime raises. A process that lost its GPU fails every later call,
+                so its replica must be replaced.
+        """
+        for arm in self.lineup.arms:
+            if arm.device != "cpu":
+                arm.predictor.predict_codes(np.full((1, code_width(arm.schema)), np.nan))
+
     def _next(self, config: object) -> Lineup:
         if not isinstance(config, Mapping) or not isinstance(config.get("arms"), list):
             raise ArtifactError(f"a configuration is an object with a list of arms, not {config!r}")

@@ -19,11 +19,11 @@ import yaml
 
 from tenfold.cluster.connect import auth_environment
 from tenfold.cluster.keeper import read_keeper
-from tenfold.cluster.sessions import SessionRecord, end_session
+from tenfold.cluster.sessions import SessionRecord, end_session, members
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tests.tenfold_serve.support import PROJECT, make_artifact
-from tests.tenfold_serve.test_keeper_e2e import ROWS, eventually, free_port
+from tests.tenfold_serve.test_keeper_e2e import ROWS, command_line, eventually, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -70,7 +70,8 @@ class Endpoint:
                 stderr=subprocess.STDOUT,
                 env=os.environ
                 | self.settings.to_env()
-                | {"RAY_OVERRIDE_RESOURCES": ONE_T4, "PYTHONPATH": paths},
+                | {"RAY_OVERRIDE_RESOURCES": ONE_T4, "PYTHONPATH": paths}
+                | {"BROKEN_GPU": str(self.folder / "broken")},
                 start_new_session=True,
             )
         return self.process
@@ -83,14 +84,27 @@ class Endpoint:
     def record(self) -> dict[str, Any]:
         return read_keeper(self.settings) or {}
 
+    def replica(self) -> int | None:
+        """The process of the only one."""
+        found = members(SessionRecord.from_dict(self.record))
+        pids = [pid for pid in found if "ServeReplica" in command_line(pid)]
+        return pids[0] if len(pids) == 1 else None
+
     def status(self) -> dict[str, Any]:
         path = self.settings.keeper / "status.json"
         found: dict[str, Any] = json.loads(path.read_bytes())["mixed"] if path.exists() else {}
         return found
 
     def ready(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/mixed/readyz").json()
+        try:
+            found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/mixed/readyz").json()
+        except (httpx.HTTPError, ValueError):
+            return {"arms": []}
         return found
+
+    def predict(self) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.port}/mixed/predict"
+        return httpx.post(url, json={"rows": ROWS}, timeout=15)
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +137,7 @@ def test_a_replica_has_its_share_and_answers_on_the_device_that_the_plan_names(
     eventually(ready, within_s=150)
     (arm,) = endpoint.ready()["arms"]
     assert (arm["version"], arm["device"]) == (1, "cuda")
-    body = {"rows": ROWS}
-    reply = httpx.post(f"http://127.0.0.1:{endpoint.port}/mixed/predict", json=body, timeout=10)
+    reply = endpoint.predict()
     assert reply.status_code == 200
     assert len(reply.json()["predictions"]) == len(ROWS)
     eventually(lambda: "replicas" in endpoint.status(), within_s=20)
@@ -152,3 +165,17 @@ def test_another_model_is_swapped_in_and_trees_are_not(endpoint: Endpoint) -> No
     assert "version 3 cannot answer here: serve.device: gpu" in endpoint.status()["refused"]
     (arm,) = endpoint.ready()["arms"]
     assert arm["version"] == 2
+
+
+def test_a_replica_that_lost_its_gpu_is_replaced(endpoint: Endpoint) -> None:
+    lost = endpoint.replica()
+    assert lost is not None
+    (endpoint.folder / f"broken.{lost}").touch()
+    assert endpoint.predict().status_code == 500
+
+    def another_answers() -> bool:
+        arms = endpoint.ready().get("arms") or [{}]
+        return endpoint.replica() not in (lost, None) and arms[0].get("device") == "cuda"
+
+    eventually(another_answers, within_s=90)
+    assert endpoint.predict().status_code == 200

@@ -23,7 +23,7 @@ from tenfold_serve.seating import refusal, seats_for
 from tenfold_serve.seats import seat_args, seat_from, target_of
 from tenfold_serve.supervisor import Supervisor
 from tests.onnxruntimes import BOTH, stand_in, without_cuda
-from tests.tenfold_serve.support import PROJECT, Publish, config_of
+from tests.tenfold_serve.support import PROJECT, Publish, board_with, config_of
 from tests.tenfold_serve.test_supervisor import Host
 
 ON_GPU = Seat("cuda", "gpu", gpus=0.25, gpu_type="T4", model_bytes=10**9, reason="as asked")
@@ -112,6 +112,30 @@ def test_where_the_project_leaves_it_open_trees_answer_on_the_replica_s_cpu(
     board = ArmBoard(seat_from({"asked": "auto", "model_bytes": 10**9}))
     (shown,) = board.change(config_of(publish())).to_dict()["arms"]
     assert shown["device"] == "cpu"
+
+
+def test_a_gpu_that_is_lost_shows_when_it_is_asked(
+    publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = publish(family="linear")
+    board = ArmBoard(seat_from({"asked": "gpu", "model_bytes": 10**9}))
+    runtime = stand_in(monkeypatch, used=BOTH)
+    board.change(config_of(version))
+    before = len(runtime.calls)
+    board.check()
+    assert runtime.calls[before:] == [1]
+    runtime.lost = "CUDA failure 719: unspecified launch failure"
+    with pytest.raises(RuntimeError, match="CUDA failure 719"):
+        board.check()
+
+
+def test_a_model_on_cpu_is_not_asked(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = publish()
+    runtime = stand_in(monkeypatch, used=BOTH)
+    board = board_with(version)
+    before = list(runtime.calls)
+    board.check()
+    assert runtime.calls == before
 
 
 def test_trees_are_refused_where_a_gpu_is_asked_for(publish: Publish) -> None:

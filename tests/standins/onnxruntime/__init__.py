@@ -1,12 +1,14 @@
 """On the path before the real one: the real one, which claims CUDA and computes on CPU.
 
 What is asked of a GPU is thereby walked through real processes where there is none. The module that
-is imported in the end is the real one, changed in three places.
+is imported in the end is the real one, changed in three places. In a process for which there is a
+file ``$BROKEN_GPU.{pid}`` the GPU answers no more.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -38,6 +40,11 @@ class Session(real.InferenceSession):  # type: ignore[misc]
         if CUDA in names:
             asked.pop("sess_options")  # it refuses what would run on CPU
         super().__init__(data, *more, providers=[CPU], **asked)
+
+    def run(self, *asked: Any) -> Any:
+        if CUDA in self.claimed and Path(f"{os.environ.get('BROKEN_GPU')}.{os.getpid()}").exists():
+            raise RuntimeError("CUDA failure 719: unspecified launch failure")
+        return super().run(*asked)
 
     def get_providers(self) -> list[str]:
         return self.claimed
