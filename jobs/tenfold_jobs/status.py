@@ -129,6 +129,9 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
     if live is None:
         return []
     lines = [f"answers: {', '.join(_arm(arm) for arm in live.get('arms', []))}"]
+    replicas = live.get("replicas") or {}
+    if replicas.get("device") == "cuda":
+        lines.append(replicas["why"])
     for part in (
         "aliases_trouble",
         "logs_trouble",

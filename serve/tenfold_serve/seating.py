@@ -20,6 +20,8 @@ from tenfold.settings import Settings
 
 __all__ = ["refusal", "seats_for"]
 
+NO_TABLE = {"n_rows": 0, "n_columns": 0, "size_bytes": 0}
+
 
 def seats_for(
     projects: Sequence[Project], settings: Settings, inventory: Inventory
@@ -57,12 +59,14 @@ def refusal(seat: Seat, folder: Path) -> str:
 
 
 def _seat_of(project: Project, settings: Settings, inventory: Inventory) -> Seat:
+    asked = project.serve.device
+    matters = asked == "gpu" or (asked == "auto" and bool(inventory.gpus))
     seat = plan_serving(
         project,
         inventory,
-        served=_champion(project, settings, inventory),
+        served=_champion(project, settings) if matters else None,
         local_bytes=settings.local_bytes,
-        **_table(project, settings),
+        **(_table(project, settings) if matters else NO_TABLE),
     )
     why = why_no_cuda() if seat.device == "cuda" else ""
     if not why:
@@ -72,11 +76,8 @@ def _seat_of(project: Project, settings: Settings, inventory: Inventory) -> Seat
     return replace(ON_CPU_SEAT, reason=f"replicas answer on CPU: {why}")
 
 
-def _champion(project: Project, settings: Settings, inventory: Inventory) -> Served | None:
-    """The model that answers first, read only where a GPU could answer for it."""
-    asked = project.serve.device
-    if asked == "cpu" or (asked == "auto" and not inventory.gpus):
-        return None
+def _champion(project: Project, settings: Settings) -> Served | None:
+    """The model that answers first."""
     champion = Registry(settings).resolve(project.name, CHAMPION)
     return None if champion is None else served_in(champion.path)
 
@@ -86,7 +87,7 @@ def _table(project: Project, settings: Settings) -> dict[str, int]:
     try:
         snapshot = Snapshot.latest(settings, project)
     except TenfoldError:
-        return {"n_rows": 0, "n_columns": 0, "size_bytes": 0}
+        return dict(NO_TABLE)
     return {
         "n_rows": snapshot.n_rows,
         "n_columns": len(snapshot.schema.features),

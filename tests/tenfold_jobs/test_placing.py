@@ -41,6 +41,12 @@ def test_what_stays_in_this_process_needs_no_cluster(
         assert where == HERE
 
 
+def test_a_retrain_is_not_refused_for_what_replicas_lack(settings: Settings) -> None:
+    asking = {**body("boosting", "network"), "serve": {"device": "gpu"}}
+    with place_retrain(Project.from_dict(asking), settings, **LARGE) as where:
+        assert where == HERE
+
+
 def test_a_gpu_that_is_not_there_is_refused_as_in_a_training(settings: Settings) -> None:
     with (
         pytest.raises(ProjectError, match=r"train\.device: gpu needs a GPU that runs CUDA; found"),

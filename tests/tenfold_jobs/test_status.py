@@ -238,6 +238,17 @@ def test_a_share_given_to_an_earlier_challenger_is_not_the_present_ones(
     assert (facts["challenger"], facts["canary_percent"]) == (3, 0)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_replicas_on_a_gpu_are_told(
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns, device: str
+) -> None:
+    publish_small(promote=True)
+    keeper_runs("mixed")
+    live_says(settings, mixed={"arms": [], "replicas": {"device": device, "why": "as asked"}})
+    lines = status_lines(collect_status(settings, project="mixed"))
+    assert ("  as asked" in lines) == (device == "cuda")
+
+
 @pytest.mark.parametrize("part", ["aliases_trouble", "logs_trouble", "policy_trouble", "refused"])
 def test_trouble_is_told(
     settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns, part: str
