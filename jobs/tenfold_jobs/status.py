@@ -132,16 +132,17 @@ def _live_lines(live: dict[str, Any] | None) -> list[str]:
     replicas = live.get("replicas") or {}
     if replicas.get("device") == "cuda":
         lines.append(replicas["why"])
-    for part in (
+    parts = (
         "aliases_trouble",
         "logs_trouble",
         "policy_trouble",
         "shadow_trouble",
         "guard_trouble",
         "refused",
-    ):
-        if live.get(part):
-            lines.append(f"trouble: {live[part]}")
+    )
+    # One trouble may be that of several parts: an aggregator that hangs, above all.
+    troubles = dict.fromkeys(live[part] for part in parts if live.get(part))
+    lines += [f"trouble: {text}" for text in troubles]
     models = live.get("monitor", {}).get("models", {})
     for version, model in models.items():
         alarms = [name for name, channel in model["channels"].items() if channel["active"]]

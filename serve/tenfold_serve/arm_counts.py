@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from tenfold.errors import RequestError
 from tenfold.monitor.arms import LATENCY_EDGES_S, SLOW_EDGES_S, ArmTotals
+from tenfold_serve.lane import Crowded, Late
 from tenfold_serve.pairing import Pairing
 from tenfold_serve.prediction_log import Entry, LoggedArm
 
-__all__ = ["LATE_S", "ArmBook"]
+__all__ = ["LATE_S", "ROWS_LIKE_ONE", "ArmBook"]
 
 log = logging.getLogger("tenfold.serve")
 
@@ -31,7 +32,7 @@ LATE_S: Final = 5.0
 _MAX_FAILED: Final = 20_000
 """Failures that wait to be told, as many as the ring has answers (`tenfold_serve.recorder`)."""
 
-_ROWS_LIKE_ONE: Final = 8
+ROWS_LIKE_ONE: Final = 8
 """A request of n rows is allowed ``1 + n / 8`` times what one row is: reading and scoring a
 thousand rows takes 100 to 200 times as long as one (`tenfold_serve.doors.scoring`)."""
 
@@ -59,7 +60,7 @@ class ArmBook:
         refused: bool = False,
         at: int = 0,
     ) -> None:
-        """Count a request that a model did not answer.
+        """Count a request that a model did not answer; not where it was quick and too many asked.
 
         Args:
             arm: the model.
@@ -68,9 +69,9 @@ class ArmBook:
             refused: whether a refusal of rows counts, because another model takes them.
             at: rows that were answered before it, which are told first.
         """
-        if isinstance(error, RequestError) and not refused:
+        if isinstance(error, Crowded) or (isinstance(error, RequestError) and not refused):
             return
-        reason = "refused" if isinstance(error, RequestError) else "error"
+        reason = _reason(error)
         key = arm.name, arm.version, reason
         if len(self._failed) < _MAX_FAILED:
             self._failed.append((at, key))
@@ -119,6 +120,12 @@ class ArmBook:
         return self._open.setdefault((name, version), ArmTotals(name, version))
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, RequestError):
+        return "refused"
+    return "late" if isinstance(error, Late) else "error"
+
+
 def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
     seconds = np.array([entry.seconds for entry in entries])
     total.requests += len(entries)
@@ -131,7 +138,7 @@ def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
     calls = np.array([entry.call or (entry.seconds, len(entry.ids)) for entry in entries])
     late = calls[:, 0] > LATE_S
     calls = calls[calls[:, 1] > 0]
-    of_one = calls[:, 0] / (1.0 + (calls[:, 1] - 1.0) / _ROWS_LIKE_ONE)
+    of_one = calls[:, 0] / (1.0 + (calls[:, 1] - 1.0) / ROWS_LIKE_ONE)
     total.calls += len(calls)
     total.slow = _sum(total.slow, (of_one[:, None] > np.array(SLOW_EDGES_S)).sum(axis=0))
     odd = np.zeros(len(entries), dtype=bool)

@@ -32,7 +32,7 @@ from tenfold.features.columnpath import ColumnEncoder
 from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
 from tenfold.schema import Schema
-from tenfold_serve.batching import batching_pays
+from tenfold_serve.batching import batching_pays, seconds_of
 from tenfold_serve.seats import target_of
 
 __all__ = ["Arm", "ArmBoard", "Lineup", "arm_config", "load_arm"]
@@ -54,6 +54,7 @@ class Arm:
         batched: whether requests that wait together are scored together, see
             `tenfold_serve.batching`.
         device: that answers, ``cpu`` or ``cuda``.
+        row_s: seconds that it took for one row when it was loaded.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Arm:
     reference: Reference
     batched: bool = False
     device: str = "cpu"
+    row_s: float = 0.0
 
     @property
     def encoder(self) -> RowEncoder:
@@ -162,13 +164,15 @@ def load_arm(config: Mapping[str, Any], *, seat: Seat = ON_CPU_SEAT) -> Arm:
     reference = artifact.files.get(REFERENCE_FILE)
     if reference is None:
         raise ArtifactError(f"{folder} must hold {REFERENCE_FILE}; publish the model again")
+    row = np.full((1, code_width(predictor.schema)), np.nan)
     return Arm(
         name=str(config["arm"]),
         version=int(config["version"]),
         weight=float(config["weight"]),
         predictor=predictor,
         reference=Reference.from_bytes(reference),
-        batched=batching_pays(predictor, np.full((1, code_width(predictor.schema)), np.nan)),
+        batched=batching_pays(predictor, row),
+        row_s=seconds_of(predictor, row),
         device=target.device,
     )
 

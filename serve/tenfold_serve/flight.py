@@ -1,6 +1,6 @@
 """Which model a replica was busy with when it died: a page of memory that outlives the process.
 
-A replica writes into a mapped file that a canary scores, and that it does not any more: 0.4 us for
+A replica writes into a mapped file that a canary scores, and that it does not any more: 0.5 us for
 a canary's request, nothing for a champion's. A lock on the file tells whether its process lives. So
 when a native crash ends a replica, the supervisor finds the file without its lock, and what was
 going on in it.
@@ -13,6 +13,7 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,7 +54,10 @@ class Ended(NamedTuple):
 
 
 class Flight:
-    """What one replica's canary does now. Its event loop calls it.
+    """What one replica's canary does now. Any thread calls it.
+
+    Calls may overlap, in the loop and beside it. Of a canary that is not the newest nothing is
+    told: its call may hang for as long as the replica lives.
 
     Args:
         path: of the file; None keeps it in memory only.
@@ -61,7 +65,9 @@ class Flight:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
+        self._lock = threading.Lock()
         self._version = 0
+        self._calls = 0
         self._busy_s = 0.0
         self._since_s = 0.0
         self._begun_s = 0.0
@@ -85,17 +91,25 @@ class Flight:
 
     def begin(self, version: int) -> None:
         """Whatever happens from now on is that canary's doing."""
-        now = time.monotonic()
-        if version != self._version:
-            self._version, self._busy_s, self._since_s = version, 0.0, now
-        self._begun_s = now
-        _PACK(self._page, 0, version, version, self._busy_s, now - self._since_s)
+        with self._lock:
+            now = time.monotonic()
+            if version != self._version:
+                self._version, self._calls, self._busy_s, self._since_s = version, 0, 0.0, now
+            self._calls += 1
+            if self._calls == 1:
+                self._begun_s = now
+                _PACK(self._page, 0, version, version, self._busy_s, now - self._since_s)
 
-    def end(self) -> None:
+    def end(self, version: int) -> None:
         """Until now; call it also where the canary failed."""
-        now = time.monotonic()
-        self._busy_s += now - self._begun_s
-        _PACK(self._page, 0, self._version, 0, self._busy_s, now - self._since_s)
+        with self._lock:
+            if version != self._version:
+                return
+            self._calls -= 1
+            if not self._calls:
+                now = time.monotonic()
+                self._busy_s += now - self._begun_s
+                _PACK(self._page, 0, version, 0, self._busy_s, now - self._since_s)
 
     def close(self) -> None:
         """End without having died."""
@@ -125,7 +139,7 @@ class InFlight:
         try:
             return self._predictor.predict_codes(codes)
         finally:
-            self._flight.end()
+            self._flight.end(self._version)
 
 
 def ended_flights(folder: Path) -> list[Ended]:

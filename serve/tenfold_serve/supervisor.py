@@ -2,7 +2,8 @@
 
 One thread of the keeper calls `Supervisor.step` about once a second. Every part of a step may fail
 (a full disk, a killed aggregator, a broken artifact) without stopping the others: the failure is
-logged, shown in the status, and tried again in the next step. It keeps nothing that cannot be read
+logged, shown in the status, and tried again in the next step. An aggregator that hangs costs a step
+seconds (`tenfold_serve.asking`). It keeps nothing that cannot be read
 again from the registry, the journal, the logs and the aggregator, so it may be killed anywhere.
 """
 
@@ -24,6 +25,7 @@ from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
 from tenfold.settings import Settings
 from tenfold.traffic import read_canary, read_shadow
+from tenfold_serve.asking import WAIT_S, Asking, NoAnswer
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder, LogReader
 from tenfold_serve.flight import flights_folder
@@ -59,7 +61,7 @@ class AggregatorClient(LogReader, Protocol):
         """What is known."""
 
     def arms(self, project: str) -> dict[str, Any]:
-        """What was counted by arm; answers soon or raises."""
+        """What was counted by arm."""
 
     def tell(self, project: str, facts: Mapping[str, Any]) -> None:
         """Facts for ``/metrics``."""
@@ -95,10 +97,11 @@ class Supervisor:
         projects: each with the path of its project file.
         settings: where everything lies.
         host: the running Serve.
-        aggregator: the running aggregator.
+        aggregator: the running aggregator; it may hang.
         seats: where the replicas of a project sit, by its name; on CPU by default.
         probe_artifact: tries an artifact in a child process; for tests.
         retrain_command: what a retrain runs; for tests.
+        wait_s: how long an answer of the aggregator is waited for.
     """
 
     def __init__(
@@ -111,9 +114,10 @@ class Supervisor:
         seats: Mapping[str, Seat] | None = None,
         probe_artifact: Callable[[Path], ProbeResult] = probe,
         retrain_command: list[str] | None = None,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._host = host
-        self._aggregator = aggregator
+        self._aggregator = Asking(aggregator, wait_s=wait_s)
         self._probe = probe_artifact
         self._registry = Registry(settings)
         self._journal = self._registry.state.journal
@@ -124,7 +128,7 @@ class Supervisor:
                 Feeder(
                     project.name,
                     committer=Committer(settings.live, project.name),
-                    reader=aggregator,
+                    reader=self._aggregator,
                 ),
                 Retraining(
                     project.name,
@@ -203,7 +207,8 @@ class Supervisor:
             done = work(watch)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
-            if watch.status.get(f"{part}_trouble") != text:
+            known = watch.status.get(f"{part}_trouble") == text
+            if not known and not isinstance(error, NoAnswer):  # that is told once for all parts
                 log.exception("%s: %s", watch.project.name, part)
             watch.status[f"{part}_trouble"] = text
             return None

@@ -1,9 +1,9 @@
 """A canary that is good on its golden rows and bad on live ones is taken back by itself (F12).
 
 At some thirty requests a second, a fifth of them the canary's: taken back within a minute of its
-first answer, no more requests hurt than its share beyond what is slow without it, and no request
-failed. Read from the clients' journals, where the champion's requests stand, too: they wait in one
-loop with a slow canary's.
+first answer, no more requests hurt than its share beyond what is slow without it, no request
+failed, and those that the split gives to the champion not slower than before, also where the canary
+is slow or hangs for ever. Read from the clients' journals.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import pytest
 
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.withdrawal import last_withdrawal
+from tenfold_serve.traffic import choose_arm
 from tests.command import tenfold
 from tests.faults.served import Served, served
-from tests.tenfold_serve.bad_models import TRAP, failing, shifting, slowing
+from tests.tenfold_serve.bad_models import TRAP, failing, hanging, shifting, slowing
 from tests.tenfold_serve.support import make_artifact
 from tests.tenfold_serve.test_keeper_e2e import eventually
 
@@ -38,6 +39,9 @@ N_CLIENTS, PAUSE_S = 4, 0.1
 N_BEFORE = 150
 """Requests without a canary, to compare with."""
 SLOW_S = 0.02
+OWN_FACTOR, OWN_SLOW_S = 3.0, 0.02
+"""The 99th percentile of the champion's own requests beside a canary: at most three times that
+before it, or 20 ms, half of what the slow canary takes."""
 
 
 class Told(NamedTuple):
@@ -46,6 +50,7 @@ class Told(NamedTuple):
     status: int
     arm: str
     score: float
+    own: bool  # whether the split gives it to the champion
 
 
 @dataclass
@@ -82,9 +87,11 @@ class Caller:
             if self.trapped and number % 2:
                 row = {**row, "amount": TRAP}
             body = json.dumps({"rows": [row]}).encode()
+            key = f"{first}-{number}"
+            headers = {"content-type": "application/json", "x-tenfold-key": key}
             began = time.monotonic()
             try:
-                line.request("POST", "/mixed/predict", body, {"content-type": "application/json"})
+                line.request("POST", "/mixed/predict", body, headers)
                 reply = line.getresponse()
                 status, said = reply.status, json.loads(reply.read())
             except (OSError, ValueError, http.client.HTTPException):
@@ -95,7 +102,8 @@ class Caller:
             if status == 200:
                 arm = said["arm"]
                 score = said["predictions"][0]["probabilities"]["yes"]
-            journal.append(Told(began, seconds, status, arm, score))
+            own = not choose_arm((100 - SHARE, SHARE), key.encode(), salt=b"mixed")
+            journal.append(Told(began, seconds, status, arm, score, own))
         line.close()
 
     @property
@@ -135,14 +143,27 @@ def no_harm(_one: Told) -> bool:
     return False  # the champion answers what the canary fails
 
 
+def test_a_good_canary_stays(up: Served, tmp_path: Path) -> None:
+    version = publish(up, tmp_path / "model", seed=1)
+    before = last_withdrawal(up.registry, "mixed")
+    with Caller(up.port, trapped=False).asking() as caller:
+        give_traffic(up, version)
+        eventually(lambda: len(caller.of("challenger")) > 300, within_s=120)
+    assert {one.status for one in caller.all} == {200}
+    assert last_withdrawal(up.registry, "mixed") == before
+    assert up.registry.alias("mixed", "challenger") == version
+    give_traffic(up, version, percent=0)
+
+
 @pytest.mark.parametrize(
     ("graph", "channel", "hurt"),
     [
         (failing, "failures", no_harm),
         (slowing, "latency", hurt_by_time),
         (shifting, "scores", hurt_by_score),
+        (hanging, "failures", hurt_by_time),  # the last: its thread stays behind
     ],
-    ids=["fails", "slow", "shifted"],
+    ids=["fails", "slow", "shifted", "hangs"],
 )
 def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     up: Served,
@@ -151,7 +172,8 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     channel: str,
     hurt: Callable[[Told], bool],
 ) -> None:
-    version = publish(up, tmp_path / "model", seed=10 + len(channel), graph=graph)
+    version = publish(up, tmp_path / "model", seed=10 + len(graph.__name__), graph=graph)
+    replicas = up.replicas()
     with Caller(up.port, trapped=True).asking() as caller:
         eventually(lambda: len(caller.all) >= N_BEFORE, within_s=60)
         without = caller.all
@@ -174,6 +196,10 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     share = SHARE / 100 + sum(map(hurt, without)) / len(without)
     expected = share * len(during)
     n_hurt = sum(map(hurt, during))
+    before_s = slowest([one for one in without if one.own])
+    own_s = slowest([one for one in during if one.own])
+    assert own_s <= max(OWN_FACTOR * before_s, OWN_SLOW_S), (own_s, before_s)
+    assert up.replicas() == replicas
     assert n_hurt <= expected + 3 * math.sqrt(expected) + 1, (n_hurt, expected, len(during))
     found = last_withdrawal(up.registry, "mixed")
     assert found is not None
@@ -189,19 +215,13 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     assert up.metric("tenfold_canary_withdrawn_timestamp_seconds") > 0
 
 
+def slowest(journal: list[Told]) -> float:
+    """The 99th percentile of the seconds."""
+    times = sorted(one.seconds for one in journal)
+    return times[int(0.99 * len(times))]
+
+
 def quiet(caller: Caller, for_s: float = 5.0) -> bool:
     """Whether the champion alone has answered for a while."""
     newest = [one for one in caller.all if one.sent_s > time.monotonic() - for_s]
     return len(newest) > 20 and all(one.arm == "champion" for one in newest)
-
-
-def test_a_good_canary_stays(up: Served, tmp_path: Path) -> None:
-    version = publish(up, tmp_path / "model", seed=1)
-    before = last_withdrawal(up.registry, "mixed")
-    with Caller(up.port, trapped=False).asking() as caller:
-        give_traffic(up, version)
-        eventually(lambda: len(caller.of("challenger")) > 300, within_s=120)
-    assert {one.status for one in caller.all} == {200}
-    assert last_withdrawal(up.registry, "mixed") == before
-    assert up.registry.alias("mixed", "challenger") == version
-    give_traffic(up, version, percent=0)

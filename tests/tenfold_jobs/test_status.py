@@ -249,6 +249,19 @@ def test_replicas_on_a_gpu_are_told(
     assert ("  as asked" in lines) == (device == "cuda")
 
 
+def test_one_trouble_of_several_parts_is_told_once(
+    settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns
+) -> None:
+    publish_small(promote=True)
+    keeper_runs("mixed")
+    away = "NoAnswer: the aggregator did not answer within 3 s"
+    troubles = {f"{part}_trouble": away for part in ("logs", "policy", "guard")}
+    live_says(settings, mixed={"arms": [], "aliases_trouble": "locked", **troubles})
+    lines = status_lines(collect_status(settings, project="mixed"))
+    found = [line for line in lines if "trouble" in line]
+    assert found == ["  trouble: locked", f"  trouble: {away}"]
+
+
 @pytest.mark.parametrize("part", ["aliases_trouble", "logs_trouble", "policy_trouble", "refused"])
 def test_trouble_is_told(
     settings: Settings, publish_small: PublishSmall, keeper_runs: KeeperRuns, part: str

@@ -13,11 +13,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["TRAP", "failing", "shifting", "slowing"]
+__all__ = ["TRAP", "failing", "hanging", "shifting", "slowing"]
 
 TRAP = 1_234_500.0
 _LOW, _HIGH = 1_234_000.0, 1_235_000.0
 _SIDE = 600
+_TURNS = 2**62
+"""A billion of them take minutes: these take longer than any machine lives."""
 
 
 def failing(graph: bytes) -> bytes:
@@ -54,13 +56,42 @@ def slowing(graph: bytes) -> bytes:
     quick = [helper.make_node("Identity", ["t_nothing"], ["t_else"])]
     other = helper.make_graph(quick, "quick", [], [_number("t_else")])
     nodes = [
-        helper.make_node("Cast", ["trapped"], ["t_float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMax", ["t_float"], ["t_one"], keepdims=0),
-        helper.make_node("Cast", ["t_one"], ["t_any"], to=TensorProto.BOOL),
+        *_ANY,
         helper.make_node("If", ["t_any"], ["t_zero"], then_branch=then, else_branch=other),
         helper.make_node("Add", ["t_scores", "t_zero"], ["scores"]),
     ]
     return _trapped(graph, nodes, t_square=square, t_nothing=np.zeros((), np.float32))
+
+
+def hanging(graph: bytes) -> bytes:
+    """It adds nothing to its scores, and never comes to an end of it."""
+    inputs = [
+        helper.make_tensor_value_info("t_turn", TensorProto.INT64, []),
+        helper.make_tensor_value_info("t_on", TensorProto.BOOL, []),
+        _number("t_sum"),
+    ]
+    outputs = [helper.make_tensor_value_info("t_go", TensorProto.BOOL, []), _number("t_more")]
+    turn = [
+        helper.make_node("Identity", ["t_on"], ["t_go"]),
+        helper.make_node("Add", ["t_sum", "t_nothing"], ["t_more"]),
+    ]
+    body = helper.make_graph(turn, "turn", inputs, outputs)
+    nodes = [
+        *_ANY,
+        helper.make_node("Loop", ["t_turns", "t_any", "t_nothing"], ["t_zero"], body=body),
+        helper.make_node("Add", ["t_scores", "t_zero"], ["scores"]),
+    ]
+    return _trapped(
+        graph, nodes, t_turns=np.array(_TURNS, np.int64), t_nothing=np.zeros((), np.float32)
+    )
+
+
+_ANY = (
+    helper.make_node("Cast", ["trapped"], ["t_float"], to=TensorProto.FLOAT),
+    helper.make_node("ReduceMax", ["t_float"], ["t_one"], keepdims=0),
+    helper.make_node("Cast", ["t_one"], ["t_any"], to=TensorProto.BOOL),
+)
+"""Whether any row of the call is trapped: ``t_any``."""
 
 
 def _number(name: str) -> Any:

@@ -255,7 +255,7 @@ def bare_canary(publish: Publish) -> ArmBoard:
     return board
 
 
-def test_a_slow_canary_is_seen_also_where_both_share_the_turns_of_a_loop(
+def test_a_slow_canary_is_seen_also_where_requests_share_calls(
     tmp_path: Path, publish: Publish
 ) -> None:
     board = canary_board(publish, canary_weight=0.2)
@@ -277,8 +277,8 @@ def test_a_slow_canary_is_seen_also_where_both_share_the_turns_of_a_loop(
     asyncio.run(bursts())
     found = told(rig)
     champion, canary = found["champion/1"], found["challenger/2"]
-    assert champion.requests + canary.requests == 400 and canary.calls < canary.requests
-    assert canary.slow[0] == canary.calls
+    assert champion.requests + canary.requests == 400 and champion.calls < champion.requests
+    assert canary.slow[0] == canary.calls > 0
     watch = CanaryWatch(None, None)
     watch.take(champion, canary, now_s=1.0)
     assert watch.channels()["latency"].proven, (champion, canary)

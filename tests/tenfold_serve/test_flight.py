@@ -25,7 +25,7 @@ time.sleep(0.05)
 if sys.argv[2] == "inside":
     print("ready", flush=True)
     time.sleep(60)
-flight.end()
+flight.end(3)
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -57,7 +57,7 @@ def test_one_that_ended_or_never_had_a_canary_says_nothing(tmp_path: Path) -> No
     assert ended_flights(folder) == []
     closed = Flight(folder / "r.1")
     closed.begin(2)
-    closed.end()
+    closed.end(2)
     closed.close()
     closed.close()
     idle = Flight(folder / "r.2")
@@ -75,7 +75,7 @@ def test_a_broken_file_is_removed(tmp_path: Path) -> None:
 def test_it_also_works_without_a_file() -> None:
     flight = Flight()
     flight.begin(2)
-    flight.end()
+    flight.end(2)
     flight.close()
 
 
@@ -97,6 +97,27 @@ def test_a_call_of_a_canary_is_a_flight() -> None:
     model = Model(flight)
     told = InFlight(model, flight, version=2).predict_codes(np.zeros((1, 2)))
     assert told.values == ["yes"] and model.saw and not flight.in_flight
+
+
+def test_calls_of_one_canary_may_overlap() -> None:
+    flight = Flight()
+    flight.begin(2)
+    flight.begin(2)
+    flight.end(2)
+    assert flight.in_flight
+    flight.end(2)
+    assert not flight.in_flight
+
+
+def test_a_call_that_hangs_is_not_the_next_canarys_doing() -> None:
+    flight = Flight()
+    flight.begin(2)  # and never returns
+    flight.begin(3)
+    flight.end(3)
+    assert not flight.in_flight
+    flight.begin(3)
+    flight.end(2)  # after all
+    assert flight.in_flight
 
 
 def test_a_flight_ends_also_where_the_canary_fails() -> None:

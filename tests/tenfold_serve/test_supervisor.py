@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -343,6 +344,76 @@ def test_what_people_ask_for_does_not_wait_for_the_guard(
     write_canary(registry.state, "mixed", Canary(2, 0))
     supervisor.step()
     assert host.arms() == [("champion", 1, 1.0)] and len(aggregator.saw) == 1
+    supervisor.stop()
+
+
+class Frozen(Aggregator):
+    """It answers no more, from a moment on, until it thaws."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.go = threading.Event()
+        self.go.set()
+
+    def arms(self, project: str) -> dict[str, Any]:
+        assert self.go.wait(60)
+        return super().arms(project)
+
+    def needs_rebuild(self, project: str) -> bool:
+        assert self.go.wait(60)
+        return super().needs_rebuild(project)
+
+    def watch(self, project: str, version: int) -> None:
+        assert self.go.wait(60)
+        super().watch(project, version)
+
+
+@pytest.mark.parametrize("canary", [False, True])
+def test_an_aggregator_that_hangs_stops_no_round_for_long_and_is_told_once(
+    settings: Settings,
+    project: Project,
+    project_file: Path,
+    publish: Publish,
+    caplog: pytest.LogCaptureFixture,
+    canary: bool,
+) -> None:
+    publish(0, promote=True)
+    publish(1)
+    registry, host = Registry(settings), Host()
+    registry.set_alias("mixed", "challenger", 2)
+    write_canary(registry.state, "mixed", Canary(2, 30 if canary else 0))
+    aggregator = Frozen(settings)
+    supervisor = Supervisor(
+        [(project, project_file)],
+        settings=settings,
+        host=host,
+        aggregator=aggregator,
+        wait_s=0.3,
+    )
+    supervisor.start()
+    supervisor.step()
+    parts = {"logs_trouble", "policy_trouble"} | ({"guard_trouble"} if canary else set())
+    assert not parts & set(supervisor.status()["mixed"])
+    aggregator.go.clear()
+    caplog.clear()
+    began = time.monotonic()
+    for _ in range(30):
+        supervisor.step()
+    assert time.monotonic() - began < 30 * 0.3  # thirty rounds wait once
+    text = "NoAnswer: the aggregator did not answer within 0.3 s"
+    assert {supervisor.status()["mixed"][part] for part in parts} == {text}
+    told = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert [record.getMessage()[:50] for record in told] == [
+        "the aggregator did not answer within 0.3 s: what n"
+    ]
+    write_canary(registry.state, "mixed", Canary(2, 50))
+    supervisor.step()
+    assert host.arms() == [("champion", 1, 0.5), ("challenger", 2, 0.5)]
+    aggregator.go.set()
+    deadline = time.monotonic() + 20
+    while parts & set(supervisor.status()["mixed"]) and time.monotonic() < deadline:
+        supervisor.step()
+    assert not parts & set(supervisor.status()["mixed"])
     supervisor.stop()
 
 

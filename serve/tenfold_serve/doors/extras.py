@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from tenfold.inference.explainer import Explanation, max_explained
 from tenfold_serve.http import HttpError
 
 if TYPE_CHECKING:
+    from tenfold_serve.aside import Aside
     from tenfold_serve.doors.wants import Wants
 
 __all__ = [
@@ -158,13 +160,27 @@ class Explaining:
             )
 
     async def explain(
-        self, predictor: Predictor, codes: Codes, prediction: Prediction
+        self,
+        predictor: Predictor,
+        codes: Codes,
+        prediction: Prediction,
+        *,
+        aside: Aside | None = None,
     ) -> Explanation:
         """Contributions to answers that were given, after `check_room` on the same loop.
 
+        Args:
+            predictor: the model that answered.
+            codes: of the rows (n_rows, code_width).
+            prediction: its answers.
+            aside: of a canary, which has a line of its own: one that hangs is in nobody's way.
+
         Raises:
-            HttpError: 503, this model's explainer failed its probe.
+            HttpError: 503, this model's explainer failed its probe, or a canary's is late.
         """
+        if aside is not None:
+            work = partial(self._explain, predictor, codes, prediction)
+            return cast("Explanation", await aside.explain(work))
         self._waiting += 1
         try:
             async with self._turn:

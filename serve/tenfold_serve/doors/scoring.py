@@ -23,11 +23,11 @@ from tenfold.features.codes import Codes
 from tenfold.features.columnpath import Columns
 from tenfold.inference import Prediction
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
+from tenfold_serve.aside import Aside
 from tenfold_serve.batching import Batcher
 from tenfold_serve.doors.cautions import Caution, cautions
 from tenfold_serve.doors.extras import Explaining, Extras, check_wants, limits_of
 from tenfold_serve.doors.wants import NOTHING, Wants
-from tenfold_serve.flight import InFlight
 from tenfold_serve.http import HttpError, Request
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.prediction_log import ANOTHERS_CALL, Call, Entry
@@ -109,7 +109,7 @@ class Scoring:
         self._measured: tuple[Lineup | None, int] = (None, 0)
         self._explaining = Explaining()
         self._batcher = Batcher()
-        self._flown: WeakKeyDictionary[Arm, InFlight] = WeakKeyDictionary()
+        self._asides: WeakKeyDictionary[Arm, Aside] = WeakKeyDictionary()
 
     async def answer(
         self,
@@ -121,7 +121,8 @@ class Scoring:
     ) -> Answered:
         """Score rows, and look up or work out what else is asked for.
 
-        What a canary fails, in whatever part, the champion answers as a whole.
+        What a canary fails, in whatever part, or does not answer in time, the champion answers as a
+        whole.
 
         Args:
             payload: the rows.
@@ -131,7 +132,8 @@ class Scoring:
 
         Raises:
             HttpError: 400 for no rows or too many, 404 for a version that does not answer, 503
-                while no model answers or it cannot be explained, 429 while too many wait for that.
+                while no model answers, it cannot be explained or the version that was asked for is
+                late, 429 while too many wait for explanations.
             RequestError: a row breaks a law of the model, or it cannot give what is asked for.
         """
         n_rows = payload.n_rows if isinstance(payload, Columns) else len(payload)
@@ -207,28 +209,36 @@ class Scoring:
             codes = arm.column_encoder.encode(payload)
         else:
             codes = arm.encoder.encode_rows(payload)
-        model = predictor if arm is champion else self._in_flight(arm)
+        aside = None if arm is champion else self._aside(arm, champion)
+        model = predictor if aside is None else aside.model
         called: Call | None = None
-        if arm.batched:
+        if aside is not None and aside.aside:
+            reading_s = time.perf_counter() - start
+            prediction, call_s = await aside.call(codes)
+            seconds = reading_s + call_s
+        elif arm.batched:
             reading_s = time.perf_counter() - start
             prediction, call_s, call_rows, first = await self._batcher.call(model, codes)
             seconds = reading_s + call_s * len(codes) / call_rows
             called = Call(reading_s + call_s, call_rows) if first else ANOTHERS_CALL
+            if aside is not None and call_s > aside.bound_s and first:
+                aside.took(call_s, call_rows)
         else:
             prediction = model.predict_codes(codes)
             seconds = time.perf_counter() - start
+            if aside is not None and seconds > aside.bound_s:
+                aside.took(seconds, len(codes))
         told = cautions(arm.schema, codes) if wants.warnings else None
         extras = limits_of(predictor, prediction, wants) if wants.more else None
         if wants.explanation:
-            explanation = await self._explaining.explain(predictor, codes, prediction)
+            explanation = await self._explaining.explain(predictor, codes, prediction, aside=aside)
             extras = replace(extras or Extras(), explanation=explanation)
         return _Scored(codes, prediction, seconds, called, told, extras)
 
-    def _in_flight(self, canary: Arm) -> InFlight:
-        found = self._flown.get(canary)
+    def _aside(self, canary: Arm, champion: Arm) -> Aside:
+        found = self._asides.get(canary)
         if found is None:
-            found = InFlight(canary.predictor, self._recorder.flight, version=canary.version)
-            self._flown[canary] = found
+            found = self._asides[canary] = Aside(canary, champion, self._recorder.flight)
         return found
 
     def check_rows(self, n_rows: int) -> None:
