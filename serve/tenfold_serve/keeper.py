@@ -66,6 +66,7 @@ _STEP_S: Final = 1.0
 _STATUS_S: Final = 2.0
 _READY_S: Final = 150.0
 _CALL_S: Final = 30.0
+"""An index that is filled again takes seconds. The supervisor waits for less, see `asking`."""
 _QUICK_S: Final = {"arms": 1.0}
 """Asked every second while a canary answers: a later answer is asked for again."""
 

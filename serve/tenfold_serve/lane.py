@@ -110,7 +110,7 @@ class Lane:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(mine.found), limit_s)
         except TimeoutError as error:
-            if mine.found.done() and not mine.found.cancelled():
+            if _raised(mine.found):
                 raise  # the work's own
             mine.given_up = mine.begun_s < math.inf
             if self.hangs():
@@ -125,6 +125,12 @@ class Lane:
         """What waits behind work that hangs need not wait."""
         for each in self._open:
             each.found.cancel()
+
+
+def _raised(found: Future[Done]) -> bool:
+    """Whether the work itself raised a `TimeoutError`."""
+    ended = found.done() and not found.cancelled()
+    return ended and isinstance(found.exception(), TimeoutError)
 
 
 def _leaving() -> bool:

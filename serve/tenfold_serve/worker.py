@@ -25,10 +25,12 @@ class Done(NamedTuple):
     Attributes:
         value: that it returned.
         seconds: that it took, waiting for its turn left out.
+        cpu_s: of them, those of a processor; the others it waited, for Python's lock above all.
     """
 
     value: object
     seconds: float
+    cpu_s: float
 
 
 class _Task(NamedTuple):
@@ -88,7 +90,7 @@ def _run(tasks: _Tasks) -> None:
 def _do(task: _Task) -> None:
     if not task.found.set_running_or_notify_cancel():
         return
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.thread_time()
     try:
         value = task.work()
     except BaseException as error:  # noqa: BLE001  (a thread that ended would answer nobody)
@@ -97,4 +99,5 @@ def _do(task: _Task) -> None:
             error if usual else RuntimeError(f"it ended by {type(error).__name__}: {error}")
         )
     else:
-        task.found.set_result(Done(value, time.perf_counter() - began))
+        cpu_s = time.thread_time() - cpu_began
+        task.found.set_result(Done(value, time.perf_counter() - began, cpu_s))

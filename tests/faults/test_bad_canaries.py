@@ -39,9 +39,10 @@ N_CLIENTS, PAUSE_S = 4, 0.1
 N_BEFORE = 150
 """Requests without a canary, to compare with."""
 SLOW_S = 0.02
-OWN_FACTOR, OWN_SLOW_S = 3.0, 0.02
+OWN_FACTOR, OWN_SLOW_S = 3.0, 0.03
 """The 99th percentile of the champion's own requests beside a canary: at most three times that
-before it, or 20 ms, half of what the slow canary takes."""
+before it, or 30 ms, less than one call of the slow canary. Measured on two cores that were busy
+otherwise: 10 ms before and beside the slow one, 7 before and 19 beside the one that hangs."""
 
 
 class Told(NamedTuple):
@@ -191,7 +192,7 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     of_canary = caller.of("challenger")
     assert {one.status for one in caller.all} == {200}
     if of_canary:
-        assert of_canary[-1].sent_s - of_canary[0].sent_s <= 60
+        assert max(of_canary[-1].sent_s, ended) - of_canary[0].sent_s <= 60
     during = [one for one in caller.all if began <= one.sent_s <= ended]
     share = SHARE / 100 + sum(map(hurt, without)) / len(without)
     expected = share * len(during)

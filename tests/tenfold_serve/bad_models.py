@@ -101,6 +101,7 @@ def _number(name: str) -> Any:
 def _trapped(graph: bytes, nodes: list[Any], **constants: Any) -> bytes:
     """The graph with nodes behind its scores, which may read ``trapped`` (n_rows, 1)."""
     model = onnx.load_from_string(graph)
+    del model.metadata_props[:]  # as if another package had converted it: it is not built again
     for node in model.graph.node:
         node.output[:] = ["t_scores" if name == "scores" else name for name in node.output]
     source = model.graph.input[0].name

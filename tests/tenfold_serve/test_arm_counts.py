@@ -229,10 +229,10 @@ def test_failures_are_dropped_while_answers_are(tmp_path: Path, publish: Publish
 
 
 class Slow(Predictor):
-    """It takes thirty milliseconds for whatever it is asked."""
+    """It takes fifty milliseconds for whatever it is asked."""
 
     def predict_codes(self, codes: Codes) -> Prediction:
-        ends = time.perf_counter() + 0.03
+        ends = time.perf_counter() + 0.05
         while time.perf_counter() < ends:
             pass
         return super().predict_codes(codes)

@@ -47,7 +47,7 @@ class Model:
 
     def __init__(self) -> None:
         self.threads: list[str] = []
-        self.takes_s = 0.0
+        self.takes_s, self.waits_s = 0.0, 0.0
         self.entered, self.go = threading.Event(), threading.Event()
         self.go.set()
 
@@ -55,6 +55,7 @@ class Model:
         self.threads.append(threading.current_thread().name)
         self.entered.set()
         assert self.go.wait(LONG_S)
+        threading.Event().wait(self.waits_s)
         ends = time.perf_counter() + self.takes_s
         while time.perf_counter() < ends:
             pass
@@ -92,7 +93,7 @@ def test_a_slow_call_aside_begins_the_count_again() -> None:
 
     async def scene() -> None:
         await ask(aside, PROVEN_CALLS - 1)
-        model.takes_s = 0.12
+        model.takes_s = 0.2
         await ask(aside, 1)
         model.takes_s = 0.0
         await ask(aside, PROVEN_CALLS - 1)
@@ -128,6 +129,19 @@ def test_what_is_slow_depends_on_the_champion_and_the_rows() -> None:
     assert slow.limit_s(1) == 1.6
 
 
+def test_waiting_for_the_lock_is_not_the_models_and_longer_waiting_is() -> None:
+    model = Model()
+    aside = aside_of(model)
+
+    async def seconds() -> float:
+        return (await aside.call(ROW)).seconds
+
+    model.waits_s = 0.01
+    assert asyncio.run(seconds()) < 0.005
+    model.waits_s = 0.1
+    assert asyncio.run(seconds()) >= 0.1
+
+
 async def hanging(aside: Aside, model: Model) -> list[asyncio.Task[Any]]:
     """A lane that is full behind a call that hangs."""
     model.go.clear()
@@ -156,7 +170,7 @@ def test_a_crowd_before_a_slow_one_is_its_own() -> None:
     aside = aside_of(model)
 
     async def scene() -> None:
-        model.takes_s = 0.02
+        model.takes_s = 0.1
         await ask(aside, 1)
         model.takes_s = 0.0
         tasks = await hanging(aside, model)
@@ -367,6 +381,7 @@ def test_a_dropped_arm_takes_its_thread_along(make_scene: MakeScene) -> None:
     (thread,) = (t for t in threading.enumerate() if t not in before)
     assert thread.name == MODEL_THREAD
     scene.board.change(config_of(scene.publish(0)))
+    assert asyncio.run(scene.send(b"any"))["arm"] == "champion"
     scene.rig.recorder.flush()  # what was answered holds its model
     gc.collect()
     thread.join(10)

@@ -20,34 +20,37 @@ import sys, time
 from pathlib import Path
 from tenfold_serve.flight import Flight
 flight = Flight(Path(sys.argv[1]))
-flight.begin(3)
+calls = getattr(flight, sys.argv[3])
+calls.begin(3)
 time.sleep(0.05)
-if sys.argv[2] == "inside":
+if sys.argv[2] == "scoring":
     print("ready", flush=True)
     time.sleep(60)
-flight.end(3)
+calls.end(3)
 print("ready", flush=True)
 time.sleep(60)
 """
 
 
-def dead(path: Path, where: str) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(path), where]
+def dead(path: Path, place: str, when: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(path), when, place]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline() == b"ready\n"
         assert ended_flights(path.parent) == []  # it lives
         os.kill(child.pid, signal.SIGKILL)
 
 
-def test_a_process_that_died_while_its_canary_scored(tmp_path: Path) -> None:
-    dead(tmp_path / "r.1", "inside")
+@pytest.mark.parametrize("place", ["inside", "beside"])
+def test_a_process_that_died_while_its_canary_scored(tmp_path: Path, place: str) -> None:
+    dead(tmp_path / "r.1", place, "scoring")
     (found,) = ended_flights(tmp_path)
     assert found.version == 3 and found.in_flight and 0.0 <= found.busy_ratio <= 1.0
     assert ended_flights(tmp_path) == []  # told once
 
 
-def test_a_process_that_died_later(tmp_path: Path) -> None:
-    dead(tmp_path / "r.1", "behind")
+@pytest.mark.parametrize("place", ["inside", "beside"])
+def test_a_process_that_died_later(tmp_path: Path, place: str) -> None:
+    dead(tmp_path / "r.1", place, "behind")
     (found,) = ended_flights(tmp_path)
     assert found.version == 3 and not found.in_flight and found.busy_ratio > 0.5
 
@@ -56,8 +59,8 @@ def test_one_that_ended_or_never_had_a_canary_says_nothing(tmp_path: Path) -> No
     folder = flights_folder(tmp_path, "adult")
     assert ended_flights(folder) == []
     closed = Flight(folder / "r.1")
-    closed.begin(2)
-    closed.end(2)
+    closed.inside.begin(2)
+    closed.inside.end(2)
     closed.close()
     closed.close()
     idle = Flight(folder / "r.2")
@@ -74,8 +77,8 @@ def test_a_broken_file_is_removed(tmp_path: Path) -> None:
 
 def test_it_also_works_without_a_file() -> None:
     flight = Flight()
-    flight.begin(2)
-    flight.end(2)
+    flight.inside.begin(2)
+    flight.inside.end(2)
     flight.close()
 
 
@@ -95,28 +98,28 @@ class Model:
 def test_a_call_of_a_canary_is_a_flight() -> None:
     flight = Flight()
     model = Model(flight)
-    told = InFlight(model, flight, version=2).predict_codes(np.zeros((1, 2)))
+    told = InFlight(model, flight.inside, version=2).predict_codes(np.zeros((1, 2)))
     assert told.values == ["yes"] and model.saw and not flight.in_flight
 
 
-def test_calls_of_one_canary_may_overlap() -> None:
+def test_calls_in_the_loop_and_beside_it_may_overlap() -> None:
     flight = Flight()
-    flight.begin(2)
-    flight.begin(2)
-    flight.end(2)
+    flight.beside.begin(2)
+    flight.inside.begin(2)
+    flight.inside.end(2)
     assert flight.in_flight
-    flight.end(2)
+    flight.beside.end(2)
     assert not flight.in_flight
 
 
 def test_a_call_that_hangs_is_not_the_next_canarys_doing() -> None:
     flight = Flight()
-    flight.begin(2)  # and never returns
-    flight.begin(3)
-    flight.end(3)
+    flight.beside.begin(2)  # and never returns
+    flight.beside.begin(3)
+    flight.beside.end(3)
     assert not flight.in_flight
-    flight.begin(3)
-    flight.end(2)  # after all
+    flight.beside.begin(3)
+    flight.beside.end(2)  # after all
     assert flight.in_flight
 
 
@@ -124,5 +127,5 @@ def test_a_flight_ends_also_where_the_canary_fails() -> None:
     flight = Flight()
     model = Model(flight, fails=True)
     with pytest.raises(RuntimeError):
-        InFlight(model, flight, version=2).predict_codes(np.zeros((1, 2)))
+        InFlight(model, flight.inside, version=2).predict_codes(np.zeros((1, 2)))
     assert model.saw and not flight.in_flight

@@ -258,7 +258,7 @@ import os, signal, sys
 from pathlib import Path
 from tenfold_serve.flight import Flight
 flight = Flight(Path(sys.argv[1]))
-flight.begin(2)
+flight.beside.begin(2)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -2,7 +2,7 @@
 
 Replicas tell differences, the aggregator keeps sums, the guard of a canary takes differences again.
 Seconds are those that the model took (reading the rows and scoring them), not those that a request
-waited: both arms of a replica share one event loop, so a slow canary makes both arms wait.
+waited: both arms of a replica share one event loop, and a slow canary's requests wait for a thread.
 """
 
 from __future__ import annotations
