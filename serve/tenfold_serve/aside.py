@@ -80,7 +80,7 @@ class Aside:
         self._explaining = Lane(f"canary-{canary.version}-explains")
         self._wanted = PROVEN_CALLS
         self._quick = 0
-        self._slow = False
+        self._slow = 0  # calls in a row; the first of all may be, while all else is loaded, too
 
     async def call(self, codes: Codes) -> _Answered:
         """Ask it beside the loop.
@@ -105,7 +105,7 @@ class Aside:
             self._judge(slow=True)
             raise
         except Crowded as error:
-            if self._slow:
+            if self._slow > 1:
                 raise Late(limit) from error
             raise
         seconds = _own_s(done)
@@ -133,7 +133,7 @@ class Aside:
             self._wanted *= 2
 
     def _judge(self, *, slow: bool) -> None:
-        self._slow = slow
+        self._slow = self._slow + 1 if slow else 0
         self._quick = 0 if slow else self._quick + 1
         if slow and sys.getswitchinterval() > _SWITCH_S:
             sys.setswitchinterval(_SWITCH_S)

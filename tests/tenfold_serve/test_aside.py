@@ -171,7 +171,7 @@ def test_a_crowd_before_a_slow_one_is_its_own() -> None:
 
     async def scene() -> None:
         model.takes_s = 0.1
-        await ask(aside, 1)
+        await ask(aside, 2)
         model.takes_s = 0.0
         tasks = await hanging(aside, model)
         with pytest.raises(Late):
