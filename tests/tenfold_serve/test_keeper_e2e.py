@@ -515,6 +515,7 @@ def test_a_full_queue_is_answered_at_once_with_when_to_come_back(running: Runnin
             opened.callback(line.close)
         os.kill(replica, signal.SIGSTOP)
         try:
+            eventually(lambda: stands_still(replica), within_s=4)
             for line in lines:
                 line.request("POST", "/mixed/predict", body, headers)
             eventually(lambda: len(ready(lines)) == 30, within_s=4)
@@ -530,6 +531,12 @@ def test_a_full_queue_is_answered_at_once_with_when_to_come_back(running: Runnin
                 assert json.loads(text)["error"]["law"] == "busy"
     assert statuses == {200: 320, 429: 30}
     assert running.answering() == 1
+
+
+def stands_still(pid: int) -> bool:
+    """Whether every thread has seen the signal."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(text.rpartition(")")[2].split()[0] == "T" for text in stats)
 
 
 def ready(lines: list[http.client.HTTPConnection]) -> list[socket.socket]:
