@@ -184,12 +184,14 @@ def test_a_backlog_is_taken_with_breaths_and_reported_meanwhile(
     for _ in range(n_requests):
         recorder.offer(one)
     recorder.start()
-    deadline = time.monotonic() + 60
+    began = time.monotonic()
+    deadline = began + 60
     while sum(m.n_rows for report in ear.heard for m in report.counts) < 10 * n_requests:
         assert time.monotonic() < deadline, "the backlog is not taken"
         time.sleep(0.01)
+    taken_s = time.monotonic() - began
     recorder.close()
-    assert len(ear.heard) > 1
+    assert len(ear.heard) >= taken_s // 1.5  # one a second, whatever waits behind it
     assert recorder.dropped_rows == 0
     logged = sum(
         pa.ipc.open_file(s.path).read_all().num_rows for s in segments(tmp_path, "predictions")

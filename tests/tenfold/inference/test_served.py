@@ -98,7 +98,7 @@ def test_trees_stay_on_cpu_and_so_does_what_is_only_trees(tmp_path: Path) -> Non
 
 def test_a_blend_with_a_network_runs_in_part() -> None:
     _, trees = fit_small("boosting")
-    n = trees.n_features
+    n = trees.forest.n_features
     members = [Member(trees, 0.5, 0, n), Member(network(n), 0.5, 0, n)]
     served = of(BlendModel(members, n_features=n, n_outputs=2))
     assert served.runs_on_cuda
