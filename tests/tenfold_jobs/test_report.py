@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tenfold.errors import UserError
-from tenfold.project import Project
+from tenfold.errors import StoreError, UserError
+from tenfold.profile.report import render_report
+from tenfold.project import Project, load_project
 from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
-from tenfold_jobs.report import find_reports
-from tests.command import tenfold
+from tenfold_jobs.prepare import run_prepare
+from tenfold_jobs.report import find_reports, report_document
+from tests.command import tenfold, tenfold_json
 from tests.tenfold_jobs.conftest import PublishSmall
 
 
@@ -52,11 +55,48 @@ def test_the_card_is_the_champions_else_the_newest_versions(
         find_reports(mixed_project, settings)
 
 
+def test_numbers_that_are_gone_are_told(settings: Settings, mixed_project: Project) -> None:
+    path = settings.reports / "mixed" / "report.html"
+    path.parent.mkdir(parents=True)
+    path.write_text("a report")
+    with pytest.raises(StoreError, match=r"report\.json must be a readable JSON file"):
+        report_document(mixed_project, settings)
+
+
+def test_a_card_alone_has_no_numbers(
+    settings: Settings, mixed_project: Project, publish_small: PublishSmall
+) -> None:
+    with_card(publish_small())
+    assert report_document(mixed_project, settings)["numbers"] is None
+
+
 PROJECT = """
 name: mixed
 problem: {task: binary, target: label}
 data: {sources: [{path: mixed.csv}]}
 """
+
+
+def test_json_carries_the_numbers_of_the_page(settings: Settings, tmp_path: Path) -> None:
+    rows = [f"{i / 9},{i % 7},{'ab'[i % 3 == 0]},{('no', 'yes')[i % 2]}" for i in range(70)]
+    (tmp_path / "mixed.csv").write_text("\n".join(["x,n,c,label", *rows]))
+    file = tmp_path / "project.yaml"
+    file.write_text(PROJECT)
+    prepared = run_prepare(load_project(file), settings)
+    document = tenfold_json("report", str(file), home=settings.home)
+    numbers = document["numbers"]
+    assert set(document) == {"project", "report", "card", "numbers"}
+    page = Path(document["report"]).read_text()
+    assert render_report(numbers) == page
+    assert numbers["findings"] == prepared.findings
+    assert numbers["snapshot"]["digest"] == prepared.snapshot
+    (n,) = (column for column in numbers["columns"] if column["name"] == "n")
+    card = page.split('<section class="card"')[1 + numbers["columns"].index(n)]
+    shown = dict(re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", card))
+    assert shown["rows"] == str(n["count"])
+    assert shown["mean"] == f"{n['mean']:.4g}"
+    assert shown["median"] == f"{n['quantiles']['0.5']:.4g}"
+    assert shown["largest"] == f"{n['maximum']:.4g}" == "6"
 
 
 def a_browser(folder: Path) -> str:

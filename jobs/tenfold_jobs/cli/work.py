@@ -149,12 +149,14 @@ def report(
     json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say where the exploration report and the model card are."""
+    """Say where the exploration report and the model card are; with --json, its numbers too."""
     with running(as_json=json, verbose=verbose) as out:
-        from tenfold_jobs.report import find_reports
+        from tenfold_jobs.report import find_reports, report_document
 
-        found = find_reports(load_project(project), out.settings)
-        out.result(found, [f"{name}: {path}" for name, path in found.items() if path])
+        loaded = load_project(project)
+        found = find_reports(loaded, out.settings)
+        document = report_document(loaded, out.settings) if json else {}
+        out.result(document, [f"{name}: {path}" for name, path in found.items() if path])
         if open_:
             for name in ("report", "card"):
                 if found[name]:
