@@ -78,8 +78,8 @@ data: {sources: [{path: mixed.csv}]}
 
 
 def test_json_carries_the_numbers_of_the_page(settings: Settings, tmp_path: Path) -> None:
-    rows = [f"{i / 9},{i % 7},{'ab'[i % 3 == 0]},{('no', 'yes')[i % 2]}" for i in range(70)]
-    (tmp_path / "mixed.csv").write_text("\n".join(["x,n,c,label", *rows]))
+    rows = [f"r{i:04d},{i % 7},{'ab'[i % 3 == 0]},{('no', 'yes')[i % 2]}" for i in range(70)]
+    (tmp_path / "mixed.csv").write_text("\n".join(["id,n,c,label", *rows]))
     file = tmp_path / "project.yaml"
     file.write_text(PROJECT)
     prepared = run_prepare(load_project(file), settings)
@@ -89,6 +89,9 @@ def test_json_carries_the_numbers_of_the_page(settings: Settings, tmp_path: Path
     page = Path(document["report"]).read_text()
     assert render_report(numbers) == page
     assert numbers["findings"] == prepared.findings
+    assert [(one["name"], one["seen"]) for one in numbers["left_out"]] == [
+        ("id", {"rows": 70, "missing_share": 0.0, "distinct": 70, "exact": True, "top": None})
+    ]
     assert numbers["snapshot"]["digest"] == prepared.snapshot
     (n,) = (column for column in numbers["columns"] if column["name"] == "n")
     card = page.split('<section class="card"')[1 + numbers["columns"].index(n)]
@@ -96,6 +99,8 @@ def test_json_carries_the_numbers_of_the_page(settings: Settings, tmp_path: Path
     assert shown["rows"] == str(n["count"])
     assert shown["mean"] == f"{n['mean']:.4g}"
     assert shown["median"] == f"{n['quantiles']['0.5']:.4g}"
+    top = n["top"][0]
+    assert f"{top['value']:.0f} ({100 * top['share']:.0f}%)" in card
     assert shown["largest"] == f"{n['maximum']:.4g}" == "6"
 
 

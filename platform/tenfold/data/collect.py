@@ -30,12 +30,13 @@ from tenfold.data.near import near_parts
 from tenfold.data.near_jobs import NearGroups, NearPlan, find_near_rows
 from tenfold.data.options import Options
 from tenfold.data.ranked import from_sortable, order_statistics
-from tenfold.data.scan import TableScan
+from tenfold.data.scan import ColumnScan, TableScan
 from tenfold.data.split import TEST, SplitRule
 from tenfold.data.work import Work
 from tenfold.errors import DataError
 from tenfold.profile.columns import NUMBER_KINDS
 from tenfold.profile.course import Axis
+from tenfold.profile.profile import profiled_columns
 from tenfold.schema import Column, Kind, Role, Schema
 
 __all__ = [
@@ -46,10 +47,13 @@ __all__ = [
     "collect_scan",
     "collect_split",
     "digest_rows",
+    "left_out_facts",
 ]
 
 MAX_CLASSES = 1000
 """More classes than that are no classes: a number, a text or an identifier is the target."""
+MAX_SHOWN = 100
+"""Characters of a value in the report's numbers; of prose a page would be one value."""
 MERGED_SCANS = 32
 """At once; a scan is below 1 MB for each column of texts."""
 MOST_TOLD = 3
@@ -60,7 +64,8 @@ def collect_scan(work: Work, options: Options, *, source: str) -> tuple[Schema, 
     """Merge the scans in order of the pieces and decide the schema.
 
     Returns:
-        The schema, and what reading the texts passed over, see `cleaning_facts`.
+        The schema, and what reading the texts passed over, see `cleaning_facts`, with
+        `left_out_facts` under ``left_out``.
 
     Raises:
         DataError: no rows, or a named column that is not there.
@@ -73,7 +78,9 @@ def collect_scan(work: Work, options: Options, *, source: str) -> tuple[Schema, 
     total = TableScan.merge_all(waiting)
     if not total.columns or total.columns[0].n_rows == 0:
         raise DataError(f"source {source!r} has no rows; give at least one row")
-    return decide_schema(total, options.hints), cleaning_facts(total, options.rules)
+    schema = decide_schema(total, options.hints)
+    facts = cleaning_facts(total, options.rules)
+    return schema, facts | {"left_out": left_out_facts(total, schema)}
 
 
 def cleaning_facts(scan: TableScan, rules: Rules) -> dict[str, Any]:
@@ -98,6 +105,39 @@ def cleaning_facts(scan: TableScan, rules: Rules) -> dict[str, Any]:
         if column.n_padded or column.n_dressed or column.markers
     }
     return {"trim": rules.trim, "columns": columns}
+
+
+def left_out_facts(scan: TableScan, schema: Schema) -> dict[str, Any]:
+    """What the report says of columns that no profile covers: keys, times, groups, prose.
+
+    Returns:
+        JSON values by column, of all rows of the source: ``rows``, ``missing_share`` (0 to 1),
+        ``distinct`` and whether it is ``exact`` (else within 1.6 %), and ``top``, the ``value``
+        that most rows have and their ``count``; null where no two rows share one or there are
+        too many values to count.
+
+    >>> from tenfold.data.scan import scan_table
+    >>> scan = scan_table(pa.table({"id": ["a", "a", None, "b"], "x": ["1", "2", "3", "4"]}))
+    >>> left_out_facts(scan, Schema((Column("x", Kind.INTEGER),)))["id"]["top"]
+    {'value': 'a', 'count': 2}
+    """
+    profiled = {column.name for column in profiled_columns(schema)}
+    return {
+        name: _seen(column)
+        for name, column in zip(scan.names, scan.columns, strict=True)
+        if name not in profiled
+    }
+
+
+def _seen(column: ColumnScan) -> dict[str, Any]:
+    top = column.most_frequent()
+    return {
+        "rows": column.n_rows,
+        "missing_share": column.n_missing / max(1, column.n_rows),
+        "distinct": column.n_distinct,
+        "exact": column.is_exact,
+        "top": None if top is None else {"value": top[0][:MAX_SHOWN], "count": top[1]},
+    }
 
 
 def check_schema(schema: Schema, options: Options) -> None:

@@ -148,6 +148,24 @@ class ColumnScan:
             return len(self.sketch)
         return min(self.n_values, round((SKETCH_SIZE - 1) * 2.0**64 / float(self.sketch[-1])))
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether `n_distinct` is counted and not estimated."""
+        return self.counts is not None or len(self.sketch) < SKETCH_SIZE
+
+    def most_frequent(self) -> tuple[str, int] | None:
+        """The value that most rows have, with their number; ties by text.
+
+        None where every value occurs once, or they were too many to be counted.
+        """
+        if self.counts is None or not self.counts.num_rows:
+            return None
+        most = pc.max(self.counts["count"])
+        if most.as_py() < 2:
+            return None
+        tied = _as_texts(self.counts.filter(pc.equal(self.counts["count"], most)))
+        return min(tied["value"].to_pylist()), most.as_py()
+
     @classmethod
     def merge_all(cls, scans: Sequence[ColumnScan]) -> ColumnScan:
         """All together; exact and in any order, at least one."""

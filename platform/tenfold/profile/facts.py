@@ -15,6 +15,7 @@ import numpy as np
 from tenfold.canonical import finite_or_none
 from tenfold.errors import DataError
 from tenfold.profile.absence import absence_facts, absence_findings
+from tenfold.profile.columns import column_values, one_array
 from tenfold.profile.compare import distances, joint_distance, shift_findings
 from tenfold.profile.dates import dated_after, undeclared_time
 from tenfold.profile.finding import Finding, Level
@@ -23,7 +24,7 @@ from tenfold.profile.order import order_findings, order_of
 from tenfold.profile.pairs import pairs_of, twin_findings
 from tenfold.profile.profile import Profile, merge_profiles, profiled_columns
 from tenfold.profile.quality import cleaning_findings
-from tenfold.profile.shapes import category_facts, number_facts, target_facts
+from tenfold.profile.shapes import category_facts, number_facts, sampled_top, target_facts
 from tenfold.profile.survey import Survey
 from tenfold.profile.surveyed import (
     association_facts,
@@ -99,6 +100,7 @@ def report_numbers(
         *([] if pairs is None else twin_findings(pairs)),
         *cleaning_findings(cleaning, snapshot=snapshot or {}, quarantine=quarantine or {}),
     ]
+    seen = (cleaning or {}).get("left_out", {})
     covered = {column.name for column in profiled_columns(schema)}
     return {
         "format": FORMAT,
@@ -111,7 +113,13 @@ def report_numbers(
         "findings": [f.to_dict() for f in _ranked(found)],
         "columns": [_column(c, train, test, positive, survey) for c in _target_first(schema)],
         "left_out": [
-            {"name": c.name, "kind": c.kind.value, "role": c.role.value, "why": c.evidence}
+            {
+                "name": c.name,
+                "kind": c.kind.value,
+                "role": c.role.value,
+                "why": c.evidence,
+                "seen": seen.get(c.name),
+            }
             for c in schema.columns
             if c.name not in covered
         ],
@@ -120,7 +128,9 @@ def report_numbers(
         "associations": None if pairs is None else association_facts(pairs),
         "missing": None if survey is None else absence_facts(survey),
         "order": order_facts(alike),
-        "cleaning": None if cleaning is None else dict(cleaning),
+        "cleaning": None
+        if cleaning is None
+        else {key: value for key, value in cleaning.items() if key != "left_out"},
         "quarantine": [
             {"reason": reason, "rows": n}
             for reason, n in sorted((quarantine or {}).items(), key=lambda item: -item[1])
@@ -160,6 +170,7 @@ def _column(
         facts = number_facts(
             train.numbers[name], None if test is None else test.numbers[name], kind=column.kind
         )
+        facts["top_sampled"] = None if facts["top"] is not None else _sampled(column, survey)
     else:
         facts = category_facts(
             train.categories[name], None if test is None else test.categories[name]
@@ -177,6 +188,14 @@ def _column(
         "target": against,
         "course": None if survey is None else _course(column, survey, positive),
     }
+
+
+def _sampled(column: Column, survey: Survey | None) -> dict[str, Any] | None:
+    """Of a column with more values than are kept: the most frequent ones of the sampled rows."""
+    if survey is None or column.name not in survey.sample.table.column_names:
+        return None
+    values = column_values(one_array(survey.sample.table, column.name))
+    return {"rows": int(np.isfinite(values).sum()), "values": sampled_top(values)}
 
 
 def _course(column: Column, survey: Survey, positive: str | None) -> dict[str, Any] | None:

@@ -299,6 +299,41 @@ class NumberProfile:
         """
         return float(self.quantiles(q))
 
+    def top(self, n: int) -> list[tuple[float, int]] | None:
+        """The most frequent values with their rows; ties by value. None beyond `MAX_EXACT`, where
+        cells are counted and no values.
+
+        Args:
+            n: at most so many, 1 or more.
+
+        >>> NumberProfile.from_values(np.array([999.0, 2.0, 0.0, 999.0])).top(2)
+        [(999.0, 2), (0.0, 1)]
+        """
+        if not self.is_exact:
+            return None
+        n = min(n, len(self.counts))
+        if not n:
+            return []
+        least = np.partition(self.counts, -n)[-n]  # all are sorted only if few stand out
+        above = np.flatnonzero(self.counts > least)
+        level = np.flatnonzero(self.counts == least)[: n - len(above)]
+        kept = [*above[np.argsort(-self.counts[above], kind="stable")], *level]
+        return [(float(self.values[i]), int(self.counts[i])) for i in kept]
+
+    def frequencies(self, values: Sequence[float]) -> list[float] | None:
+        """The share of each value among the rows with one; 0 where unseen. None beyond `MAX_EXACT`.
+
+        >>> NumberProfile.from_values(np.array([1.0, 2.0, 2.0, 2.0])).frequencies([2.0, 7.0])
+        [0.75, 0.0]
+        """
+        if not self.is_exact:
+            return None
+        wanted = np.asarray(values, dtype=np.float64)
+        places = np.searchsorted(self.values, wanted)
+        seen = np.append(self.values, math.nan)[places] == wanted
+        rows = np.where(seen, np.append(self.counts, 0)[places], 0)
+        return [float(share) for share in rows / max(1, self.count)]
+
     def histogram(self, edges: Floats) -> Ints:
         """Rows per bin, as `numpy.histogram` counts: the last bin is closed on both sides.
 

@@ -22,7 +22,13 @@ from tenfold.profile.facts import TEST_FOLD, report_numbers
 from tenfold.profile.figure import COLORS, REST
 from tenfold.profile.profile import Profile
 from tenfold.profile.survey import Survey
-from tenfold.profile.tables import MEASURES, heats_of, levels_of, strongest_of
+from tenfold.profile.tables import (
+    MEASURES,
+    frequent_words,
+    heats_of,
+    levels_of,
+    strongest_of,
+)
 from tenfold.schema import Schema
 
 __all__ = ["MAX_COLUMNS_DRAWN", "render_report", "report_numbers", "write_report"]
@@ -152,10 +158,11 @@ class _Followed:
 def _card(column: dict[str, Any], followed: _Followed) -> dict[str, Any]:
     against, kind = column["target"], column["kind"]
     histogram = column.get("histogram")
-    numeric = "top" not in column
+    numeric = "histogram" in column
     return dict(
         column,
         levels=levels_of(column),
+        frequent=frequent_words(column),
         picture="" if histogram is None else charts.histogram(histogram, kind=kind),
         along=charts.target_along(against, kind=kind) if against and numeric else "",
         over=followed.draw(column),

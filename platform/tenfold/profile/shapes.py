@@ -17,11 +17,13 @@ from tenfold.profile.strength import bin_numbers, predicts_alone, strength
 from tenfold.profile.target import OTHER_CLASS, ClassStats, TargetStats
 from tenfold.schema import Kind
 
-__all__ = ["category_facts", "histogram_edges", "number_facts", "target_facts"]
+__all__ = ["category_facts", "histogram_edges", "number_facts", "sampled_top", "target_facts"]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 10
-"""Categories shown; more do not fit a phone."""
+"""Values shown; more do not fit a phone."""
+SAMPLED_LEAST = 5
+"""Rows of a sample from which a value is told: fewer meet by chance."""
 N_BARS = 24
 """About as many bars as a phone shows apart."""
 N_TARGET_BINS = 10
@@ -54,8 +56,46 @@ def number_facts(train: NumberProfile, test: NumberProfile | None, *, kind: Kind
         "quantiles": {
             f"{q:g}": finite_or_none(v) for q, v in zip(QUANTILES, quantiles, strict=True)
         },
+        "top": _top_numbers(train, test),
         "histogram": _histogram(train, test, kind=kind),
     }
+
+
+def _top_numbers(train: NumberProfile, test: NumberProfile | None) -> list[dict[str, Any]] | None:
+    top = train.top(TOP)
+    if top is None:
+        return None
+    shares = None if test is None else test.frequencies([value for value, _ in top])
+    return [
+        {
+            "value": value,
+            "count": n,
+            "share": n / train.count,
+            "test_share": None if shares is None else shares[i],
+        }
+        for i, (value, n) in enumerate(top)
+    ]
+
+
+def sampled_top(values: Floats) -> list[dict[str, Any]]:
+    """The most frequent values of a sample, for a column too long to count them all.
+
+    Args:
+        values: of the sampled rows, NaN where missing, shape (n_rows,).
+
+    Returns:
+        ``value``, ``count`` and ``share`` of the sampled rows with a value, the most frequent
+        first; only what `SAMPLED_LEAST` rows have.
+
+    >>> sampled_top(np.array([0.0] * 6 + [1.0, 2.0]))
+    [{'value': 0.0, 'count': 6, 'share': 0.75}]
+    """
+    sample = NumberProfile.from_values(values)
+    return [
+        {"value": value, "count": n, "share": n / sample.count}
+        for value, n in sample.top(TOP) or []
+        if n >= SAMPLED_LEAST
+    ]
 
 
 def histogram_edges(number: NumberProfile, *, kind: Kind) -> Floats:

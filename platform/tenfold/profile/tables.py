@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tenfold.profile.figure import COLORS, REST
-from tenfold.profile.words import as_percent, as_value
+from tenfold.profile.words import as_count, as_percent, as_value, as_written
 
-__all__ = ["MEASURES", "heats_of", "levels_of", "strongest_of"]
+__all__ = ["MEASURES", "frequent_words", "heats_of", "levels_of", "strongest_of"]
 
 MEASURES = {
     "pearson": "Pearson",
@@ -22,6 +22,8 @@ MEASURES = {
     "tv": "total variation",
 }
 STANDARD_ERRORS = 2.0
+FREQUENT_SHOWN = 5
+"""Values of a number in its line; all ten are in the JSON."""
 DARK = 0.6
 """Strength of a color from which black on it is hard to read."""
 
@@ -35,7 +37,7 @@ def levels_of(column: Mapping[str, Any]) -> list[dict[str, Any]]:
         target.
     """
     top = column.get("top")
-    if not top:
+    if not top or "histogram" in column:
         return []
     rows = [(t["value"], t["share"], t["test_share"]) for t in top]
     if column["rest"]:
@@ -53,6 +55,34 @@ def levels_of(column: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for value, share, test in rows
     ]
+
+
+def frequent_words(column: Mapping[str, Any]) -> str:
+    """The most frequent values of a column of numbers: where they pile up, such as at 0 or 999.
+
+    Returns:
+        A line; empty for categories and booleans, whose card shows all of it, and without values.
+    """
+    kind = column["kind"]
+    if "histogram" not in column or kind == "boolean" or not column["count"]:
+        return ""
+    if column["top"] is not None:
+        return _listed([one for one in column["top"] if one["count"] > 1], kind=kind) or (
+            "every value occurs once"
+        )
+    sampled = column["top_sampled"]
+    if sampled is None:
+        return "not known: there are more different values than are counted"
+    listed = _listed(sampled["values"], kind=kind)
+    rows = as_count(sampled["rows"])
+    return f"{listed}, of {rows} sampled rows" if listed else f"none among {rows} sampled rows"
+
+
+def _listed(values: Sequence[Mapping[str, Any]], *, kind: str) -> str:
+    return ", ".join(
+        f"{as_written(one['value'], kind=kind)} ({as_percent(one['share'])})"
+        for one in values[:FREQUENT_SHOWN]
+    )
 
 
 def _percent(part: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-__all__ = ["as_count", "as_percent", "as_value", "capital", "shorten", "two_ends"]
+__all__ = ["as_count", "as_percent", "as_value", "as_written", "capital", "shorten", "two_ends"]
 
 LABEL_CHARS = 18
 
@@ -54,6 +54,15 @@ def as_value(value: float | None, *, kind: str = "number") -> str:
     if abs(value) >= 1e9 or abs(value) < 1e-4:
         return f"{value:.3g}"
     return f"{value:.4g}"
+
+
+def as_written(value: float, *, kind: str = "number") -> str:
+    """One value of a column with all of its digits, so that a marker such as -999.25 is known.
+
+    >>> as_written(-999.25), as_written(15024.0), as_written(0.0, kind="datetime")
+    ('-999.25', '15024', '1970-01-01')
+    """
+    return as_value(value, kind=kind) if kind in ("datetime", "boolean") else f"{value:.15g}"
 
 
 def _as_date(seconds: float) -> str:

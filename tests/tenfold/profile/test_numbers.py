@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +32,22 @@ def test_statistics_equal_numpys(values: np.ndarray) -> None:
     assert (profile.minimum, profile.maximum) == (known.min(), known.max())
     assert profile.n_distinct == len(np.unique(known + 0.0))
     assert np.array_equal(profile.quantiles(probabilities), np.quantile(known, probabilities))
+
+
+@given(arrays(np.float64, st.integers(0, 40), elements=st.sampled_from([0.0, 1, 2, 3, 999])))
+def test_the_most_frequent_values_are_those_that_are_counted(values: np.ndarray) -> None:
+    profile = NumberProfile.from_values(values)
+    ranked = sorted(Counter(values.tolist()).items(), key=lambda item: (-item[1], item[0]))
+    for n in (1, 2, 3, 9):
+        assert profile.top(n) == ranked[:n]
+    shares = [n / len(values) for _, n in ranked]
+    assert profile.frequencies([*(value for value, _ in ranked), -1.0, 1e9]) == [*shares, 0.0, 0.0]
+
+
+def test_cells_are_no_values() -> None:
+    exact = NumberProfile.from_values(np.array([1.0, 1.0, 2.0]))
+    cells = replace(exact, level=40, moments=Moments.of(np.array([1.0, 1.0, 2.0])))
+    assert cells.top(3) is None and cells.frequencies([1.0]) is None
 
 
 @given(st.lists(columns, min_size=1, max_size=5), st.randoms())

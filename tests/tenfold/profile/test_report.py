@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from tenfold.profile import Profile
 from tenfold.profile.course import Axis
 from tenfold.profile.distinct import hash_numbers
+from tenfold.profile.numbers import Moments
 from tenfold.profile.report import render_report, report_numbers, write_report
 from tenfold.profile.survey import Survey
 from tenfold.schema import Column, Kind, Role, Schema
@@ -176,6 +178,51 @@ def test_columns_are_drawn_along_the_file_only_if_they_go_with_its_order(
     write(tmp_path / "r.html", schema, pa.table({"walk": np.cumsum(noise), "noise": noise}))
     cards = (tmp_path / "r.html").read_text().split('<section class="card"')[1:]
     assert ["along the file" in card for card in cards] == [True, False]
+
+
+def test_columns_without_a_card_are_counted_too(
+    class_schema: Schema, make_table: MakeTable, tmp_path: Path
+) -> None:
+    seen = {"rows": 400, "missing_share": 0.25, "distinct": 1234, "exact": False,
+            "top": {"value": EVIL, "count": 77}}  # fmt: skip
+    cleaning = {"trim": True, "columns": {}, "left_out": {"row": seen}}
+    page = write(tmp_path / "r.html", class_schema, make_table(class_schema, 80), cleaning=cleaning)
+    numbers = json.loads((tmp_path / "r.json").read_bytes())
+    (row,) = numbers["left_out"]
+    assert (row["name"], row["seen"]) == ("row", seen)
+    assert numbers["cleaning"] == {"trim": True, "columns": {}}
+    text = re.sub(r"\s+", " ", " ".join(page.words))
+    assert "row ignored; 100 % unique strings 25% ≈ 1,234 <script>alert('x')</script>" in text
+    assert "(77)" in text
+    page = write(tmp_path / "s.html", class_schema, make_table(class_schema, 80))
+    assert "100 % unique strings - - -" in re.sub(r"\s+", " ", " ".join(page.words))
+
+
+def test_a_long_column_of_numbers_shows_the_values_of_its_sample(
+    class_schema: Schema, make_table: MakeTable
+) -> None:
+    table = make_table(class_schema, 400)
+    profile = Profile.from_table(table, class_schema)
+    pay = profile.numbers["pay"]
+    cells = replace(pay, moments=Moments(pay.count, pay.mean, pay.variance * pay.count))
+    long = replace(profile, numbers={**profile.numbers, "pay": cells})
+    spiked = table.set_column(
+        table.column_names.index("pay"), "pay", pa.array([999.0] * 40 + [None] * 360)
+    )
+    numbers = report_numbers(
+        project="p", task="binary", schema=class_schema, profiles={0: long},
+        survey=survey_of(spiked, class_schema),
+    )  # fmt: skip
+    by_name = {column["name"]: column for column in numbers["columns"]}
+    assert by_name["pay"]["top"] is None
+    assert by_name["pay"]["top_sampled"] == {
+        "rows": 40, "values": [{"value": 999.0, "count": 40, "share": 1.0}],
+    }  # fmt: skip
+    assert by_name["age"]["top_sampled"] is None and len(by_name["age"]["top"]) == 10
+    page = render_report(numbers)
+    assert "999 (100%), of 40 sampled rows" in page
+    top = by_name["age"]["top"][0]
+    assert f"{top['value']:.0f} ({100 * top['share']:.1f}%)" in page
 
 
 def test_the_page_shows_the_numbers_it_is_given(

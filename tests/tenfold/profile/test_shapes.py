@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,12 @@ from hypothesis.extra.numpy import arrays
 
 from tenfold.profile import CategoryProfile, NumberAssociation, NumberProfile
 from tenfold.profile.association import Target
+from tenfold.profile.numbers import Moments
 from tenfold.profile.shapes import (
     category_facts,
     histogram_edges,
     number_facts,
+    sampled_top,
     target_facts,
 )
 from tenfold.schema import Kind
@@ -59,6 +62,26 @@ def test_number_facts_are_exact() -> None:
     assert facts["mean"] == pytest.approx(4 / 3)
     assert facts["quantiles"]["0.5"] == 0.0
     assert facts["histogram"]["counts"] == facts["histogram"]["test_counts"]
+
+
+def test_a_spike_of_a_number_is_among_its_top_values() -> None:
+    smooth = np.linspace(0.25, 100.0, 960)
+    train = NumberProfile.from_values(np.concatenate([smooth, [999.0] * 30, [-1.0] * 10]))
+    test = NumberProfile.from_values(np.array([999.0, 7.0, np.nan]))
+    top = number_facts(train, test, kind=Kind.NUMBER)["top"]
+    assert len(top) == 10
+    assert top[0] == {"value": 999.0, "count": 30, "share": 0.03, "test_share": 0.5}
+    assert top[1] == {"value": -1.0, "count": 10, "share": 0.01, "test_share": 0.0}
+    assert number_facts(train, None, kind=Kind.NUMBER)["top"][0]["test_share"] is None
+    cells = replace(train, moments=Moments.of(smooth))
+    assert number_facts(cells, test, kind=Kind.NUMBER)["top"] is None
+    assert number_facts(train, cells, kind=Kind.NUMBER)["top"][0]["test_share"] is None
+
+
+def test_a_sample_tells_only_what_is_no_chance() -> None:
+    values = np.concatenate([np.arange(90.0), [999.0] * 6, [np.nan] * 50])
+    assert sampled_top(values) == [{"value": 999.0, "count": 6, "share": 6 / 96}]
+    assert sampled_top(np.full(3, np.nan)) == []
 
 
 def test_category_facts_keep_the_top_and_count_the_rest() -> None:

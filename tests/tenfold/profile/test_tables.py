@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.profile.tables import heats_of, levels_of, strongest_of
+from tenfold.profile.tables import frequent_words, heats_of, levels_of, strongest_of
 
 TOP = [
     {"value": "a", "count": 60, "share": 0.6, "test_share": 0.3},
@@ -25,6 +25,33 @@ def test_levels_are_bars_relative_to_the_longest() -> None:
     ]  # fmt: skip
     assert all(one["against"] == "" and one["parts"] == [] for one in found)
     assert levels_of({"histogram": None}) == levels_of({"top": []}) == []
+
+
+SPIKES = [{"value": v, "count": n, "share": n / 100} for v, n in ((0.0, 40), (-999.25, 3), (7, 1))]
+SAMPLED = {"rows": 10_000, "values": SPIKES[:1]}
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        ({"top": SPIKES}, "0 (40%), -999.25 (3.0%)"),
+        ({"top": SPIKES[2:]}, "every value occurs once"),
+        ({"top": SPIKES, "kind": "datetime"}, "1970-01-01 (40%), 1969-12-31 23:43 (3.0%)"),
+        ({"top": SPIKES, "kind": "boolean"}, ""),
+        ({"top": [], "count": 0}, ""),
+        ({"top": None, "top_sampled": SAMPLED}, "0 (40%), of 10,000 sampled rows"),
+        ({"top": None, "top_sampled": {"rows": 9, "values": []}}, "none among 9 sampled rows"),
+        ({"top": None}, "not known: there are more different values than are counted"),
+    ],
+)
+def test_the_values_where_a_number_piles_up(more: dict[str, Any], words: str) -> None:
+    number = {"kind": "number", "count": 100, "histogram": None, "top_sampled": None, **more}
+    assert frequent_words(number) == words
+    assert levels_of(number) == []
+
+
+def test_a_category_has_bars_and_no_line() -> None:
+    assert frequent_words({**column(None), "kind": "category"}) == ""
 
 
 @pytest.mark.parametrize(
