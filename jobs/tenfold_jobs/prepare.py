@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from tenfold.profile.report import write_report
 from tenfold.progress import SILENT, Progress
 from tenfold.project import Project
 from tenfold.settings import Settings
+from tenfold_jobs.quarantine import cells_by_reason, first_cells
 
 __all__ = ["Drivers", "PrepareRecord", "run_prepare"]
 
@@ -130,18 +130,14 @@ class Drivers:
 
 def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[str, Any]:
     quarantine = snapshot.quarantine()
-    columns, reasons = quarantine["column"].to_pylist(), quarantine["reason"].to_pylist()
-    why = Counter(
-        reason if column is None else f"{column}: {reason}"
-        for column, reason in zip(columns, reasons, strict=True)
-    )
     return write_report(
         settings.reports / project.name / "report.html",
         project=project.name,
         task=project.problem.task.value,
         schema=snapshot.schema,
         profiles=snapshot.profiles(),
-        quarantine=dict(why.most_common()),
+        quarantine=cells_by_reason(quarantine),
+        quarantined=first_cells(quarantine),
         snapshot={
             "digest": snapshot.digest,
             "n_records": snapshot.manifest["n_records"],

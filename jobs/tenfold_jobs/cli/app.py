@@ -33,6 +33,7 @@ for body in (
     work.train,
     work.run,
     work.report,
+    work.quarantine,
     work.predict,
     operate.up,
     operate.down,

@@ -1,4 +1,5 @@
-"""Commands that work on a table: init, check, plan, prepare, train, run, report, predict."""
+"""Commands that work on a table: init, check, plan, prepare, train, run, report, quarantine,
+predict."""
 
 from __future__ import annotations
 
@@ -15,7 +16,18 @@ from tenfold.project.labels import in_selector_words
 from tenfold_jobs.cli.options import FORMATS, AsJson, Budget, ProjectFile, Verbose
 from tenfold_jobs.cli.output import Output, leave_if_gate_missed, running
 
-__all__ = ["check", "init", "plan", "predict", "prepare", "report", "run", "segment_lines", "train"]
+__all__ = [
+    "check",
+    "init",
+    "plan",
+    "predict",
+    "prepare",
+    "quarantine",
+    "report",
+    "run",
+    "segment_lines",
+    "train",
+]
 
 SHOWN_MARKS = 3
 """Columns of a segment on the terminal; the card has more."""
@@ -161,6 +173,33 @@ def report(
             for name in ("report", "card"):
                 if found[name]:
                     webbrowser.open(Path(str(found[name])).as_uri())
+
+
+def quarantine(
+    project: ProjectFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write all of them, CSV or Parquet by ending."),
+    ] = None,
+    json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the rows of the newest snapshot that could not be mended, and why."""
+    with running(as_json=json, verbose=verbose) as out:
+        from tenfold_jobs.quarantine import cell_lines, run_quarantine
+
+        found = run_quarantine(load_project(project), out.settings, output=output)
+        more = found["cells"] - len(found["first"])
+        out.result(
+            found,
+            [
+                f"{found['quarantined']} rows in quarantine",
+                *(f"  {one['reason']}: {one['cells']}" for one in found["reasons"]),
+                *cell_lines(found["first"]),
+                *([f"and {more} more"] if more and output is None else []),
+                *([f"all of them: {output}"] if output else []),
+            ],
+        )
 
 
 def predict(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenfold.canonical import read_json
+from tenfold.canonical import read_json, write_atomic
 from tenfold.data.arrow_file import read_arrow
 from tenfold.errors import DataError, StoreError
 from tenfold.schema import Schema
@@ -199,14 +199,18 @@ class Snapshot:
         return pq.read_table(self.path / QUARANTINE)
 
     def export_quarantine(self, path: Path) -> None:
-        """Write the bad cells as CSV for a person to open; no cell of it begins a formula.
+        """Write the bad cells for a person to open: as Parquet where the name ends so, else as CSV
+        of which no cell begins a formula. A file that is there is replaced whole.
 
         Raises:
             StoreError: the disk refuses.
         """
         from tenfold.data.csv_out import write_csv
 
-        write_csv(path, self.quarantine())
+        if path.suffix.lower() == ".parquet":
+            write_atomic(path, (self.path / QUARANTINE).read_bytes())
+        else:
+            write_csv(path, self.quarantine())
 
     def verify(self) -> None:
         """Read every block, the profiles and the survey; compare their SHA-256 with the manifest.

@@ -6,7 +6,7 @@ compares the two splits is told, so that reading the report teaches nobody the t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -54,6 +54,7 @@ def report_numbers(
     positive_class: str | None = None,
     survey: Survey | None = None,
     cleaning: Mapping[str, Any] | None = None,
+    quarantined: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report as one JSON document.
 
@@ -67,12 +68,13 @@ def report_numbers(
         positive_class: the class whose share is shown, for two classes; by default the rarer.
         survey: of the training rows; without it nothing is said of time, order and pairs.
         cleaning: what reading the source passed over, see `tenfold.profile.quality`.
+        quarantined: the first bad cells: ``source, position, column, value, reason``.
 
     Returns:
         ``format, project, task, target, positive_class, snapshot, rows, findings, columns,
         left_out, over, correlations, associations, missing, order, cleaning, quarantine,
-        splits``; what needs a survey is null without one; date-times are epoch seconds, and what
-        has no value is null.
+        quarantined, splits``; what needs a survey is null without one; date-times are epoch
+        seconds, and what has no value is null.
 
     Raises:
         DataError: there is no profile of training rows.
@@ -135,6 +137,7 @@ def report_numbers(
             {"reason": reason, "rows": n}
             for reason, n in sorted((quarantine or {}).items(), key=lambda item: -item[1])
         ],
+        "quarantined": [dict(cell) for cell in quarantined],
         "splits": _splits(schema, profiles, train, test, positive),
     }
 

@@ -62,7 +62,7 @@ def _set_aside(snapshot: Mapping[str, Any], quarantine: Mapping[str, int]) -> It
         None,
         Law.QUARANTINE,
         f"{n_bad} of {snapshot.get('n_records', '?')} rows could not be mended and were set "
-        f"aside{why}; see the quarantine table",
+        f"aside{why}; `tenfold quarantine` shows them",
     )
 
 

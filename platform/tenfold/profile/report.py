@@ -9,7 +9,7 @@ carries a policy that forbids scripts and network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def write_report(
     positive_class: str | None = None,
     survey: Survey | None = None,
     cleaning: Mapping[str, Any] | None = None,
+    quarantined: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Write the page to ``path`` and its numbers beside it as ``.json``.
 
@@ -67,6 +68,7 @@ def write_report(
         positive_class: the class whose share is shown, for two classes; by default the rarer.
         survey: of the training rows; without it nothing is said of time, order and pairs.
         cleaning: what reading the source passed over, see `tenfold.profile.quality`.
+        quarantined: the first bad cells: ``source, position, column, value, reason``.
 
     Returns:
         The numbers, see `report_numbers`.
@@ -85,6 +87,7 @@ def write_report(
         positive_class=positive_class,
         survey=survey,
         cleaning=cleaning,
+        quarantined=quarantined,
     )
     page = Path(path)
     write_atomic(page.with_suffix(".json"), canonical_json(numbers))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,4 +55,6 @@ def test_the_quarantine_is_exported_safely(
     snapshot.export_quarantine(tmp_path / "bad.csv")
     with (tmp_path / "bad.csv").open(newline="") as file:
         rows = list(csv.reader(file))
+    snapshot.export_quarantine(tmp_path / "bad.parquet")
+    assert pq.read_table(tmp_path / "bad.parquet") == snapshot.quarantine()
     assert rows[1] == ["people", "5", "age", '\'=HYPERLINK("http://x")', "is not a whole number"]

@@ -54,8 +54,8 @@ def test_numbers_in_text_duplicates_and_quarantine() -> None:
         "7 of 97 rows were equal to an earlier one in every column and were dropped"
     ]
     assert found[Law.QUARANTINE] == [
-        "3 of 100 rows could not be mended and were set aside, most often: age: bad (3); see the "
-        "quarantine table"
+        "3 of 100 rows could not be mended and were set aside, most often: age: bad (3); "
+        "`tenfold quarantine` shows them"
     ]
 
 

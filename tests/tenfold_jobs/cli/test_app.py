@@ -10,7 +10,7 @@ import pytest
 from tests.command import tenfold
 
 _WORDS = (
-    "init check plan prepare train run report up down status predict feedback retrain "
+    "init check plan prepare train run report quarantine up down status predict feedback retrain "
     "promote rollback traffic simulate submit demo"
 )
 COMMANDS = _WORDS.split()
