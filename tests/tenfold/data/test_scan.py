@@ -39,6 +39,8 @@ def _facts(scan: TableScan) -> list[object]:
         column.earliest,
         column.latest,
         column.n_distinct,
+        column.is_exact,
+        column.most_frequent(),
         column.value_counts(),
         column.sketch.tolist(),
     ]
@@ -133,6 +135,18 @@ def test_many_floats_are_estimated_within_their_error() -> None:
     parts = [scan_table(pa.table({"a": values[part::3]})) for part in range(3)]
     merged = TableScan.merge_all(parts).columns[0]
     assert np.array_equal(merged.sketch, whole.sketch)
+
+
+def test_the_most_frequent_value_is_known_while_values_are_counted() -> None:
+    def most(*cells: object) -> tuple[str, int] | None:
+        return scan_table(pa.table({"a": pa.array(cells)})).columns[0].most_frequent()
+
+    assert most("b", "a", "b", "a", "c", "?") == ("a", 2)
+    assert most(999.0, 2.5, 999.0, None) == ("999", 2)
+    assert most("a", "b") is None and most("?", None) is None
+    ids = [f"id {i}" for i in range(MAX_VALUES + 1)]
+    many = scan_table(pa.table({"a": [*ids, "id 0"]})).columns[0]
+    assert many.most_frequent() is None and not many.is_exact
 
 
 def test_nested_columns_are_refused_by_name() -> None:
