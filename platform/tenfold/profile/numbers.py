@@ -219,7 +219,8 @@ class NumberProfile:
 
     @property
     def quantile_error(self) -> float:
-        """Largest error of a quantile, relative to the true one: 0 while exact."""
+        """Largest error of a quantile, relative to the larger of the two values that it lies
+        between (a median between -5 and 5 is off by a share of 5): 0 while exact."""
         return relative_error(self.level)
 
     @cached_property

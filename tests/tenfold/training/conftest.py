@@ -35,8 +35,8 @@ def question_of(task: Task, *, ordered: bool = False, families: tuple[str, ...] 
     )
 
 
-def table_of(task: Task, *, n_rows: int, ordered: bool) -> tuple[Schema, pa.Table]:
-    rng = np.random.default_rng(1)
+def table_of(task: Task, *, n_rows: int, ordered: bool, seed: int = 1) -> tuple[Schema, pa.Table]:
+    rng = np.random.default_rng(seed)
     x = rng.normal(size=(n_rows, 2))
     city = rng.choice(["bern", "oslo", "rome"], n_rows)
     signal = x[:, 0] + (city == "oslo") + 0.5 * rng.normal(size=n_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import cache
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tenfold.canonical import canonical_json
 from tenfold.data import Hints, Snapshot, clean_table, infer_schema, prepare, read_batches
@@ -24,6 +27,7 @@ from tenfold.project.measures import Task, default_metric
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.settings import Settings
 from tenfold.testing.preprocessing import same_bits
+from tenfold.testing.recipes import recipes
 from tenfold.training.answer import Answer
 from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.finish import Finished, finish
@@ -85,9 +89,9 @@ def material_of(
     return Material(rows.training, profiles, schema, question, 1)
 
 
-def planted(task: Task = Task.BINARY, **more: object) -> Material:
+def planted(task: Task = Task.BINARY, *, seed: int = 2, **more: object) -> Material:
     """The truth is a ratio, and a distance to the mean of one's shop."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seed)
     n_rows = 3600
     size = np.exp(0.4 * rng.normal(size=n_rows))
     price = 7 * size * np.exp(0.3 * rng.normal(size=n_rows))
@@ -285,8 +289,12 @@ def test_columns_of_noise_alone_all_stay() -> None:
     assert len(stage.schema.features) >= 1
 
 
-def digests(stages: dict[tuple[int, ...], Stage]) -> dict[tuple[int, ...], str]:
-    recipe = Recipe(numbers="standard", categories="frequency")
+FREQUENCY = Recipe(numbers="standard", categories="frequency")
+
+
+def digests(
+    stages: dict[tuple[int, ...], Stage], recipe: Recipe = FREQUENCY
+) -> dict[tuple[int, ...], str]:
     return {folds: stage.crossfit(recipe).served.digest() for folds, stage in stages.items()}
 
 
@@ -307,6 +315,38 @@ def test_no_judged_or_later_row_changes_a_bit_of_a_stage(ordered: bool) -> None:
         # The counterpart: it could not pass by looking at nothing.
         every = max(honest, key=len)
         assert garbled[every] != honest[every]
+
+
+@pytest.mark.slow
+@settings(max_examples=5)
+@given(
+    seed=st.integers(0, 10**6),
+    ordered=st.booleans(),
+    recipe=recipes,
+    factors=st.tuples(*[st.sampled_from([-1e3, 0.0, 1.0, 1e150, math.nan])] * 3),
+    town=st.sampled_from([0.0, 1.0, math.nan]),
+    turned=st.booleans(),
+)
+def test_no_stage_changes_however_judged_and_later_rows_are_garbled(
+    seed: int,
+    ordered: bool,
+    recipe: Recipe,
+    factors: tuple[float, float, float],
+    town: float,
+    turned: bool,
+) -> None:
+    material = planted(seed=seed, ordered=ordered)
+    honest = digests(stages_of(material), recipe)
+    for use in material.question.folds:
+        out = [f for f in material.profiles if f not in use.train]
+        here = np.isin(material.rows.fold, out)
+        rows = material.rows.take(np.arange(material.rows.n_rows))
+        rows.codes[here] = rows.codes[here] * [*factors, town]
+        rows.truth[here] = 1 - rows.truth[here] if turned else 1
+        inside = material.profiles[use.train[0]]
+        profiles = {f: inside if f in out else p for f, p in material.profiles.items()}
+        garbled = digests(stages_of(replace(material, rows=rows, profiles=profiles)), recipe)
+        assert garbled[use.train] == honest[use.train]
 
 
 def test_the_same_rows_in_any_order_of_blocks_give_the_same_file() -> None:

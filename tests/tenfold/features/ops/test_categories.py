@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.errors import ArtifactError
-from tenfold.features.ops import Lookup, OneHot, op_from_dict
+from tenfold.features.ops import Lookup, NativeCodes, OneHot, TargetLookup, op_from_dict
 from tenfold.features.ops.base import Op
 from tenfold.testing.preprocessing import same_bits
 
 LOOKUP = Lookup((1, 0), ((math.nan, -1.0, 0.5, 0.25), (9.0, 8.0, 7.0)))
 ONEHOT = OneHot((1, 0), ((2, 1, 0, 1), (-1, -1, 3)), 4)
+TARGET = TargetLookup((1, 0, 1), ((0.0, 0.0, 0.5, -0.25), (0.0, 0.0, 1.5), (0.0, 0.0, -3.0, 1e-6)))
+NATIVE = NativeCodes((1, 0), ((math.nan, 0.0, 1.0, 2.0), (0.0, 1.0, 1.0)))
 rows = st.lists(
     st.tuples(st.sampled_from([math.nan, -1.0, 0.0]), st.sampled_from([math.nan, -1.0, 0.0, 1.0])),
     min_size=1,
@@ -29,7 +31,7 @@ def run(op: Op, codes: np.ndarray) -> np.ndarray:
 
 
 @given(rows)
-@pytest.mark.parametrize("op", [LOOKUP, ONEHOT])
+@pytest.mark.parametrize("op", [LOOKUP, ONEHOT, TARGET, NATIVE])
 def test_a_row_has_the_same_bits_alone_and_in_a_batch(
     op: Op, batch: list[tuple[float, float]]
 ) -> None:
@@ -74,7 +76,7 @@ def test_broken_slots_are_refused(change: dict[str, object]) -> None:
 
 
 def test_round_trip() -> None:
-    for op in (LOOKUP, ONEHOT):
+    for op in (LOOKUP, ONEHOT, TARGET, NATIVE):
         again = op_from_dict(op.to_dict(), sizes=SIZES)
         assert again.to_dict() == op.to_dict()
         codes = np.array([[0.0, 1.0], [math.nan, math.nan]])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from tenfold.errors import ArtifactError
 from tenfold.features.ops import CALENDAR_FIELDS, Calendar, op_from_dict
+from tenfold.testing.preprocessing import same_bits
 
 PLAIN = Calendar((0,) * 4, tuple(f"{f}.plain" for f in CALENDAR_FIELDS), (math.nan,) * 4)
 CYCLIC = Calendar((1, 1), ("hour.sin", "hour.cos"), (0.0, 0.0))
+BOTH = Calendar((1, 0, 1), ("day.sin", "month.plain", "weekday.cos"), (-1.0, math.nan, 0.0))
 SIZES = (0, 0)
 
 
@@ -28,6 +30,21 @@ def test_the_calendar_of_the_standard_library(moments: list[datetime]) -> None:
     codes = np.array([[(m - epoch).total_seconds()] for m in moments])
     expected = [[m.month, m.day, m.weekday(), m.hour] for m in moments]
     assert run(PLAIN, codes).tolist() == expected
+
+
+seconds = st.just(math.nan) | st.datetimes().map(
+    lambda moment: (moment - datetime(1970, 1, 1)) / timedelta(seconds=1)
+)
+
+
+@given(st.lists(st.tuples(seconds, seconds), min_size=1, max_size=20))
+@pytest.mark.parametrize("op", [PLAIN, CYCLIC, BOTH])
+def test_a_row_has_the_same_bits_alone_and_in_a_batch(
+    op: Calendar, batch: list[tuple[float, float]]
+) -> None:
+    codes = np.array(batch)
+    alone = np.vstack([run(op, codes[i : i + 1]) for i in range(len(codes))])
+    assert same_bits(run(op, codes), alone)
 
 
 def test_cycles_close_and_missing_times_get_their_value() -> None:
