@@ -36,6 +36,24 @@ from tenfold.settings import Settings
 
 KILLED = Path(__file__).with_name("killed_prepare.py")
 
+BOTH_WAYS_ROWS = 3_000
+BOTH_WAYS: dict[str, dict[str, Any]] = {
+    "adult": {"problem": {"task": "binary", "target": "salary"}},
+    "king-county": {
+        "problem": {"task": "regression", "target": "Price"},
+        "data": {"time": "Date"},
+    },
+    "bike": {
+        "problem": {"task": "regression", "target": "cnt"},
+        "data": {"time": {"order": "rows"}},
+    },
+    "mall-customers": {
+        "problem": {"task": "clustering"},
+        "prepare": {"drop_duplicates": False},
+    },
+}
+"""Real tables of every kind of split and task: by content, by date, by order, without a target."""
+
 
 def _settings(folder: Path) -> Settings:
     return Settings.from_env({"TENFOLD_HOME": str(folder)})
@@ -100,29 +118,6 @@ def test_the_sealed_test_set_is_stratified_within_class(
         assert abs(test.num_rows - 0.2 * rows.num_rows) <= 0.5
     assert snapshot.n_duplicates == 24
     assert snapshot.n_quarantined == 0
-
-
-def test_any_order_and_any_cut_of_the_rows_is_the_same_snapshot(
-    tmp_path: Path, lines: list[str], make_project: Any
-) -> None:
-    header, *rows = lines
-    random = np.random.default_rng(1)
-    seen = []
-    for turn in range(3):
-        folder = tmp_path / f"turn-{turn}"
-        (folder / "parts").mkdir(parents=True)
-        shuffled = [rows[i] for i in random.permutation(len(rows))]
-        n_parts = 1 + 3 * turn
-        for part in range(n_parts):
-            text = "\n".join([header, *shuffled[part::n_parts]]) + "\n"
-            (folder / "parts" / f"{part}.csv").write_text(text)
-        project = make_project(folder / "parts")
-        snapshot = prepare(project, settings=_settings(folder / "home"))
-        table = snapshot.table()
-        folds = dict(zip(table[HASH].to_pylist(), table[FOLD].to_pylist(), strict=True))
-        seen.append((snapshot.digest, snapshot.folds_digest, snapshot.schema, folds))
-        assert len(snapshot.manifest["blocks"]) == n_parts
-    assert seen[0] == seen[1] == seen[2]
 
 
 def test_csv_and_parquet_of_the_same_rows_are_the_same_snapshot(
@@ -243,13 +238,23 @@ def test_ray_data_gives_the_same_bits_at_any_width(
         assert _files(made) == _files(local)
 
 
-def test_adult_through_ray_data_is_the_same_snapshot(
-    tmp_path: Path, data_folder: Path, make_project: Any, ray_session: None
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_a_real_table_goes_both_ways_bit_for_bit(
+    name: str, tmp_path: Path, data_folder: Path, make_project: Any, ray_session: None
 ) -> None:
-    project = make_project(data_folder / "adult.csv", target="salary")
+    text = (data_folder / f"{name}.csv").read_text()
+    header, *rows = text.splitlines(keepends=True)[:BOTH_WAYS_ROWS]
+    (tmp_path / "parts").mkdir()
+    for part, at in enumerate(np.array_split(np.arange(len(rows)), 3)):  # in order: it may count
+        some = rows[at[0] : at[-1] + 1]
+        (tmp_path / "parts" / f"{part}.csv").write_text("".join([header, *some]))
+    project = make_project(tmp_path / "parts", target=None, **BOTH_WAYS[name])
     local = prepare(project, settings=_settings(tmp_path / "local"))
     settings = Settings.from_env({"TENFOLD_HOME": str(tmp_path), "TENFOLD_LOCAL_BYTES": "0"})
-    assert _digests(prepare(project, settings=settings)) == _digests(local)
+    through_ray = prepare(project, settings=settings)
+    assert len(local.manifest["blocks"]) == 3  # a table of one piece needs no Ray
+    assert _digests(through_ray) == _digests(local)
+    assert _files(through_ray) == _files(local)
 
 
 def test_an_error_in_a_ray_task_is_the_same_error(
