@@ -17,17 +17,28 @@ SECTIONS = (
     "quarantine", "cleaning", "snapshot",
 )  # fmt: skip
 PHONE_PX = 390
-TABLES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+Table = tuple[dict[str, Any], dict[str, Any]]
+TABLES: dict[str, Table] = {
     "adult.csv": ({"task": "binary", "target": "salary", "positive_class": ">50K"}, {}),
     "king-county.csv": ({"task": "regression", "target": "Price"}, {"time": "Date"}),
     "penguins.csv": ({"task": "multiclass", "target": "species"}, {}),
     "mall-customers.csv": ({"task": "clustering"}, {}),
 }
+MORE: dict[str, Table] = {
+    "telco-churn.csv": ({"task": "binary", "target": "Churn"}, {}),
+    "german-credit.csv": ({"task": "binary", "target": "class-label"}, {}),
+    "elec2.csv": ({"task": "binary", "target": "class"}, {"time": {"order": "rows"}}),
+    "bike.csv": ({"task": "regression", "target": "cnt"}, {"time": {"order": "rows"}}),
+    "diamonds.csv": ({"task": "regression", "target": "price"}, {}),
+}
+"""The other real tables: three starts of the browser each, so with the slow tests."""
 
 
-@pytest.mark.parametrize("file", TABLES)
+@pytest.mark.parametrize(
+    "file", [*TABLES, *(pytest.param(file, marks=pytest.mark.slow) for file in MORE)]
+)
 def test_a_report_opens_whole(file: str, data_folder: Path, settings: Settings) -> None:
-    problem, data = TABLES[file]
+    problem, data = (TABLES | MORE)[file]
     sources = [{"path": str(data_folder / file)}]
     project = Project.from_dict({"problem": problem, "data": {"sources": sources, **data}})
     page = Path(run_prepare(project, settings).report)

@@ -107,7 +107,8 @@ def _against(against: Mapping[str, Any] | None, group: Mapping[str, Any] | None)
         half = STANDARD_ERRORS * math.sqrt(p * (1.0 - p) / group["n"])
         return {"against": f"{as_percent(p)} ± {100.0 * half:.1f}", "parts": []}
     half = STANDARD_ERRORS * (group["std"] or 0.0) / math.sqrt(group["n"])
-    return {"against": f"{as_value(group['mean'])} ± {half:.2g}", "parts": []}
+    error = as_value(float(f"{half:.2g}"))
+    return {"against": f"{as_value(group['mean'])} ± {error}", "parts": []}
 
 
 def heats_of(numbers: Mapping[str, Any], *, most: int) -> list[dict[str, Any]]:

@@ -59,6 +59,8 @@ def test_a_category_has_bars_and_no_line() -> None:
     [
         (["yes"], {"shares": [0.5]}, "50% ± 10.0"),
         ([], {"mean": 12.0, "std": 5.0}, "12 ± 1"),
+        ([], {"mean": 3909.4, "std": 612.0}, "3909 ± 120"),
+        ([], {"mean": 540_088.0, "std": 61_700.0}, "540,088 ± 12,000"),
     ],
 )
 def test_the_target_along_a_level_has_its_interval(
