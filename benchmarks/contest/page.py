@@ -74,6 +74,8 @@ def _plot(lines: Sequence[Standing]) -> str:
         axes = figure.add_subplot()
         for color, system in zip(COLORS, SYSTEMS, strict=True):
             its = [line for line in lines if line.system == system.name]
+            if not its:
+                continue
             axes.scatter(
                 [line.row_ms for line in its],
                 [100.0 * _behind(line, lines) for line in its],
@@ -82,6 +84,8 @@ def _plot(lines: Sequence[Standing]) -> str:
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=10.0)
         axes.set_ylim(bottom=-0.5)
+        axes.set_yticks([0, 2, 5, 10, 20, 50], labels=["0", "2", "5", "10", "20", "50"])
+        axes.set_xticks([0.1, 1, 10, 100, 1000], labels=["0.1", "1", "10", "100", "1000"])
         axes.set_xlabel("one row, ms")
         axes.set_ylabel("error above the best, %")
         axes.spines[["top", "right"]].set_visible(False)

@@ -20,6 +20,8 @@ from tenfold.settings import Settings
 from tenfold_jobs.train import run_train
 from tests.tenfold_jobs.probing import body, install_probe, prepared, run_probed, write_table
 
+pytestmark = pytest.mark.slow
+
 Notes = list[dict[str, Any]]
 TRAIN = """
     import json

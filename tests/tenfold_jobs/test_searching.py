@@ -135,7 +135,8 @@ def test_time_for_what_follows_is_kept(case: Case, settings: Settings) -> None:
     # Of two folds each is fitted once: a fit on all rows is as long as both.
     fits = found.last_fits
     assert fits.per_second == pytest.approx(1.0)
-    assert fits.seconds(1.0) == pytest.approx(fits.n_fits)
+    assert fits.seconds(0.1) == pytest.approx(0.1 * 60.0)
+    assert fits.seconds(2.0) == pytest.approx(2.0 * fits.n_fits)
     assert fits.seconds(10.0) == pytest.approx(0.35 * 60.0)
     assert fits.seconds(50.0) == pytest.approx(50.0)
     sample = replace(material, rows=material.rows.take(np.arange(32)))

@@ -605,6 +605,7 @@ def test_a_second_keeper_is_refused_in_one_line(running: Running) -> None:
     assert f"port {running.port} on 127.0.0.1 must be free" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_what_a_killed_keeper_leaves_is_reaped_by_the_next(running: Running) -> None:
     before = running.session
     folder = Path(running.record["folder"])

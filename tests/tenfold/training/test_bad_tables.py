@@ -103,6 +103,7 @@ def test_thirty_rows(task: Task) -> None:
     assert finished.n_test == 8
 
 
+@pytest.mark.slow
 def test_five_thousand_columns() -> None:
     """Wide and short: fitted, and with fewer columns where that is drawn."""
     rng = np.random.default_rng(4)
