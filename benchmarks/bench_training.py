@@ -1,7 +1,8 @@
 """What the platform adds to the fits themselves: by configuration, by search, by command.
 
 ``make bench-training``; some five minutes at the small sizes that are the default on two cores.
-``--rows 1000000`` is the full size of the ingest part, ``--only`` chooses parts.
+``--rows 1000000`` is the full size of the ingest part, ``--only`` chooses parts; what the file
+holds of the others stays.
 
 - ``search``: sessions' time beside the fits, by configuration; trials a minute against the barest
   loop that does the same work (one Optuna study asked and told in the driver, a pool of as many
@@ -19,12 +20,14 @@ Wall times of a shared machine: read ratios, and the load beside them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from _form import Form
+from _form import RESULTS, Form
 from _schedule import Costs, simulate
 from tenfold.data import Snapshot, prepare
 from tenfold.models import FAMILIES, Fit
@@ -361,6 +364,12 @@ def bench_schedule(form: Form, folder: Path) -> None:
     )
 
 
+def kept_of(path: Path, *, without: Sequence[str]) -> dict[str, Any]:
+    """What an earlier run found in the parts that this one left out."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return {k: v for k, v in found.items() if k.split(".")[0] in set(PARTS) - set(without)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
@@ -379,6 +388,8 @@ def main() -> None:
             bench_ingest(form, root / "ingest", n_rows=args.rows, n_columns=args.columns)
         if "schedule" in args.only:
             bench_schedule(form, root / "schedule")
+    for name, value in kept_of(RESULTS / "training.json", without=args.only).items():
+        form.add(name, value)
     form.finish(libraries=["ray", "optuna", "xgboost", "mlflow", "numpy", "pyarrow"])
 
 
