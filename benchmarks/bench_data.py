@@ -221,8 +221,8 @@ def _polars(path: Path) -> dict[str, float]:
 
 def _rows(_path: Path) -> dict[str, float]:
     """Microseconds of one row through the preprocessor that `_tenfold` fits (standardized numbers,
-    ordinal categories), 20 and 100 columns, a quarter of them categories; the least of many
-    rounds. `bench_features` tells other recipes, the dearest as ``row_us_20.dearest``."""
+    ordinal categories), 20 and 100 columns, a quarter of them categories; the median of
+    many rounds. `bench_features` tells other recipes, the dearest as ``row_us_20.dearest``."""
     import timeit
 
     import pyarrow as pa

@@ -95,7 +95,7 @@ def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
     print(f"{len(failures)} failed, asked no more after {evicted:.1f} s, gone after {gone:.1f} s")
     assert wrong(sharp.all, right) == []
     assert evicted <= 15
-    assert gone <= 25
+    assert gone <= 20  # 15 on quiet cores
 
 
 def test_without_its_controller_no_answer_fails_and_control_comes_back(
