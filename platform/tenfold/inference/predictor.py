@@ -86,7 +86,7 @@ class Predictor:
         files: Mapping[str, bytes] | None = None,
         folder: Path | None = None,
     ) -> None:
-        if preprocessor.schema.digest() != manifest.schema.digest():
+        if not preprocessor.schema.agrees(manifest.schema):
             raise ArtifactError(
                 "preprocess.json and manifest.json have different schemas; publish the model again"
             )

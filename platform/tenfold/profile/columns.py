@@ -63,7 +63,7 @@ def column_values(array: pa.Array) -> Floats:
 
 def _floats(array: pa.Array, pc: Any) -> Floats:
     numbers = pc.cast(array, "float64", safe=False)
-    return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(numbers.fill_null(np.nan).to_numpy(), dtype=np.float64)
 
 
 def target_classes(column: Column) -> tuple[str, ...]:

@@ -89,7 +89,9 @@ class GridTable:
         above = _magnitudes(values, self.level) - np.uint64(self._lowest)  # below wraps to a large
         known = above < np.uint64(self._n)
         places = above.view(np.int64) + 1
-        np.negative(places, out=places, where=np.signbit(values))
+        minus = values.view(np.int64) >> 63  # -1 for those below zero, whose places are negated:
+        places ^= minus  # in two's complement -p is ~p + 1
+        places -= minus
         places += self._n
         zero = values == 0.0
         if zero.any():

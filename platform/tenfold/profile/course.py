@@ -132,23 +132,35 @@ class Sorted:
         out[self.present] = values
         return out
 
+    def span(self, values: Floats) -> tuple[Floats, Floats]:
+        """Smallest and largest finite value by slice; infinite, and minus that, where none is."""
+        low, high = np.full(self.n_slices, np.inf), np.full(self.n_slices, -np.inf)
+        ordered = values if self.order is None else values[self.order]
+        if len(ordered):
+            finite = np.isfinite(ordered)
+            low[self.present] = np.minimum.reduceat(np.where(finite, ordered, np.inf), self.starts)
+            high[self.present] = np.maximum.reduceat(
+                np.where(finite, ordered, -np.inf), self.starts
+            )
+        return low, high
+
     def stats(self, values: Floats) -> NumberStats:
         """Count, mean and squared deviations by slice; what is not finite is left out."""
         if not len(values):
             nothing = np.zeros(self.n_slices)
             return NumberStats(nothing.astype(np.int64), nothing, nothing)
-        ordered = values if self.order is None else values[self.order]
-        sizes = np.diff(self.starts, append=len(ordered))
-        finite = np.isfinite(ordered)
-        whole = bool(finite.all())
-        n = sizes if whole else np.add.reduceat(finite.astype(np.int64), self.starts)
+        apart = values.copy() if self.order is None else values[self.order]
+        away = np.flatnonzero(~np.isfinite(apart))  # few: by places, as in `CoMoments`
+        ends = np.append(self.starts[1:], len(apart))
+        n = ends - self.starts - np.diff(np.searchsorted(away, np.append(self.starts, len(apart))))
+        apart[away] = 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            kept = ordered if whole else np.where(finite, ordered, 0.0)
-            mean = np.add.reduceat(kept, self.starts) / np.maximum(n, 1)
-            apart = kept - np.repeat(mean, sizes)
-            if not whole:
-                apart = np.where(finite, apart, 0.0)
-            m2 = np.add.reduceat(apart * apart, self.starts)
+            mean = np.add.reduceat(apart, self.starts) / np.maximum(n, 1)
+            for start, end, middle in zip(self.starts, ends, mean, strict=True):
+                apart[start:end] -= middle
+            apart[away] = 0.0
+            np.multiply(apart, apart, out=apart)
+            m2 = np.add.reduceat(apart, self.starts)
         return NumberStats(self.put(n.astype(np.int64)), self.put(mean), self.put(m2))
 
 
@@ -200,10 +212,7 @@ class Course:
         """
         slices = axis.slices(along)
         by_slice = Sorted.of(slices, n_slices=axis.n_slices)
-        low, high = np.full(axis.n_slices, np.inf), np.full(axis.n_slices, -np.inf)
-        known = np.isfinite(along)
-        np.minimum.at(low, slices[known], along[known])
-        np.maximum.at(high, slices[known], along[known])
+        low, high = by_slice.span(along)
         return cls(
             rows=np.bincount(slices, minlength=axis.n_slices).astype(np.int64),
             low=low,
@@ -241,5 +250,9 @@ class Course:
 
 
 def _count(slices: Groups, array: pa.Array, classes: tuple[str, ...], n_slices: int) -> ClassStats:
+    if len(classes) == 1:  # no category is followed: only which rows have one
+        present = np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+        counts = np.bincount(slices[present], minlength=n_slices).astype(np.int64)
+        return ClassStats(classes, counts[:, None])
     codes = class_codes(array, classes)
     return ClassStats.count_rows(slices, codes, n_groups=n_slices, classes=classes)

@@ -98,7 +98,8 @@ class DistinctMarks:
 
     def add(self, hashes: Hashes) -> None:
         """Mark the hashes of some values, shape (n,)."""
-        self._marks[hashes >> np.uint64(40)] = True
+        places = (hashes >> np.uint64(40)).view(np.int64)  # as unsigned: twice as slow
+        self._marks[places] = True
 
     def count(self) -> int:
         """The number of marks so far."""

@@ -282,7 +282,7 @@ def _comoments(schema: Schema, values: Mapping[str, np.ndarray]) -> CoMoments:
 
 
 def _demand_same_schema(ours: Schema, theirs: Schema) -> None:
-    if ours is theirs or ours == theirs or ours.digest() == theirs.digest():
+    if ours.agrees(theirs):
         return
     differing = sorted(set(ours.columns) ^ set(theirs.columns), key=lambda column: column.name)
     names = sorted({column.name for column in differing})

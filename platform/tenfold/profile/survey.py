@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.errors import DataError
+from tenfold.profile.bits import both_set, null_words
 from tenfold.profile.columns import NUMBER_KINDS, column_values, one_array
 from tenfold.profile.course import Axis, Course
 from tenfold.profile.grid import Floats, Ints
@@ -34,8 +35,6 @@ MAX_SURVEYED = 200
 MAX_CHARACTERS = 100
 """A category is cut there in the sample. Of prose only whether it is there is kept: pages of it
 would not fit, and no two are equal."""
-_COUNTED_AT_ONCE = 2**16
-"""Rows whose missing cells are multiplied at once: float32 is exact up to 2^24."""
 
 
 def surveyed_columns(schema: Schema) -> tuple[Column, ...]:
@@ -116,7 +115,7 @@ class Survey:
             axis=axis,
             n_rows=table.num_rows,
             course=Course.from_columns(along, axis, numbers=values, strings=strings),
-            absent=_absent([arrays[c.name] for c in columns], n_rows=table.num_rows),
+            absent=both_set(null_words([arrays[c.name] for c in columns])),
             later=_later(columns, values),
             sample=replace(sample, table=_bounded(columns, sample.table)),
             runs=replace(runs, table=_bounded(columns, runs.table)),
@@ -131,7 +130,7 @@ class Survey:
         """
         first = parts[0]
         for other in parts[1:]:
-            if other.axis != first.axis or other.schema.digest() != first.schema.digest():
+            if other.axis != first.axis or not other.schema.agrees(first.schema):
                 raise DataError(
                     "surveys must have one schema and one axis to be merged, and these differ; "
                     "prepare all the data with the same project file"
@@ -185,22 +184,6 @@ def _bounded(columns: Sequence[Column], rows: pa.Table) -> pa.Table:
             cut = pc.utf8_slice_codeunits(rows.column(place), 0, most)
             rows = rows.set_column(place, column.name, cut)
     return rows.combine_chunks()
-
-
-def _absent(arrays: Sequence[pa.Array], *, n_rows: int) -> Ints:
-    out = np.zeros((len(arrays), len(arrays)), dtype=np.int64)
-    gone = [i for i, array in enumerate(arrays) if array.null_count]
-    if not gone:
-        return out
-    masks = np.stack(
-        [arrays[i].is_null().to_numpy(zero_copy_only=False) for i in gone], axis=1
-    ).astype(np.float32)
-    total = np.zeros((len(gone), len(gone)), dtype=np.int64)
-    for start in range(0, n_rows, _COUNTED_AT_ONCE):
-        part = masks[start : start + _COUNTED_AT_ONCE]
-        total += (part.T @ part).astype(np.int64)  # whole numbers: exact in any order
-    out[np.ix_(gone, gone)] = total
-    return out
 
 
 def _later(columns: Sequence[Column], values: Mapping[str, Floats]) -> dict[str, tuple[int, int]]:

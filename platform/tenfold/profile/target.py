@@ -46,12 +46,13 @@ class ClassStats:
             n_groups: number of groups.
             classes: class names.
         """
-        known = codes >= 0
-        if not known.all():
-            groups, codes = groups[known], codes[known]
-        flat = groups * len(classes) + codes
-        counts = np.bincount(flat, minlength=n_groups * len(classes)).astype(np.int64)
-        return cls(classes, counts.reshape(n_groups, len(classes)))
+        unknown = int(len(codes) > 0 and codes.min() < 0)  # then a class more, the first
+        width = len(classes) + unknown
+        flat = groups * width
+        flat += codes
+        flat += unknown
+        counts = np.bincount(flat, minlength=n_groups * width).astype(np.int64)
+        return cls(classes, counts.reshape(n_groups, width)[:, unknown:])
 
     @property
     def n(self) -> Ints:
