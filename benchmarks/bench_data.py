@@ -16,7 +16,8 @@ cores, each in a process of its own, in turns; medians count.
 - *polars*: the same statistics as ours, lazily, streaming engine.
 
 Memory is each contender's private one (USS: what would be free if the process ended), the largest
-that was seen 20 times a second while it scanned and fitted; ``peak_rss_gb`` is ours.
+that was seen 20 times a second while it scanned and fitted; ``peak_rss_gb`` is ours. It is looked
+at in runs of their own, as looking made ours a sixth slower.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from _form import Form
-from _memory import private_peak
+from _memory import Peak, private_peak
 
 N_NUMBERS = 20
 LEVELS = (8, 30, 100, 1000, 5000)
@@ -44,6 +46,7 @@ NUMBERS = [f"n{i}" for i in range(N_NUMBERS)]
 CATEGORIES = [f"c{i}" for i in range(len(LEVELS))]
 GROUP_ROWS = 65_536
 REPEATS = 3
+Watch = Callable[[], AbstractContextManager[Peak]]
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -128,7 +131,7 @@ def _scan_and_fit(shards: Sequence[Any], schema: Any) -> Any:
     return Preprocessor.fit(schema, total, recipe=recipe)
 
 
-def _tenfold(path: Path) -> dict[str, float]:
+def _tenfold(path: Path, watch: Watch) -> dict[str, float]:
     from tenfold.data.drivers import InProcess
     from tenfold.data.parquet_file import parquet_shards
     from tenfold.profile import Profile
@@ -137,7 +140,7 @@ def _tenfold(path: Path) -> dict[str, float]:
     # As Ray's `take` before its clock: what is loaded at the first use (Arrow loads pandas at its
     # first array of Python values) is no part of a scan.
     Profile.from_table(shards[0].read().table.slice(0, 1), schema)
-    with private_peak() as peak:
+    with watch() as peak:
         start = time.perf_counter()
         made = _scan_and_fit(shards, schema)
         fitted = time.perf_counter()
@@ -155,7 +158,7 @@ def _tenfold(path: Path) -> dict[str, float]:
     }
 
 
-def _ray(path: Path) -> dict[str, float]:
+def _ray(path: Path, watch: Watch) -> dict[str, float]:
     import ray
     import ray.data
     from ray.data.preprocessors import Chain, OrdinalEncoder, SimpleImputer, StandardScaler
@@ -170,7 +173,7 @@ def _ray(path: Path) -> dict[str, float]:
         StandardScaler(NUMBERS),
         OrdinalEncoder(CATEGORIES),
     )
-    with private_peak() as peak:
+    with watch() as peak:
         start = time.perf_counter()
         chain.fit(dataset)
         fitted = time.perf_counter()
@@ -184,10 +187,10 @@ def _ray(path: Path) -> dict[str, float]:
     }
 
 
-def _polars(path: Path) -> dict[str, float]:
+def _polars(path: Path, watch: Watch) -> dict[str, float]:
     import polars as pl
 
-    with private_peak() as peak:
+    with watch() as peak:
         start = time.perf_counter()
         frame = pl.scan_parquet(path)
         numbers = [
@@ -219,7 +222,7 @@ def _polars(path: Path) -> dict[str, float]:
     return {"fit": fitted - start, "uss_gb": peak.gb}
 
 
-def _rows(_path: Path) -> dict[str, float]:
+def _rows(_path: Path, _watch: Watch) -> dict[str, float]:
     """Microseconds of one row through the preprocessor that `_tenfold` fits (standardized numbers,
     ordinal categories), 20 and 100 columns, a quarter of them categories; the median of
     many rounds. `bench_features` tells other recipes, the dearest as ``row_us_20.dearest``."""
@@ -255,9 +258,16 @@ def _rows(_path: Path) -> dict[str, float]:
 CONTENDERS = {"tenfold": _tenfold, "ray": _ray, "polars": _polars, "rows": _rows}
 
 
-def measure(name: str, path: Path) -> dict[str, float]:
-    """One contender in a process of its own: seconds by step, its private memory at the peak."""
+@contextmanager
+def unwatched() -> Iterator[Peak]:
+    """Where seconds are measured, nobody looks at the memory."""
+    yield Peak()
+
+
+def measure(name: str, path: Path, *, memory: bool = False) -> dict[str, float]:
+    """One contender in a process of its own: seconds by step, or its private memory at the peak."""
     command = [sys.executable, __file__, "--one", name, "--path", str(path)]
+    command += ["--memory"] if memory else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
@@ -271,9 +281,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--one", choices=CONTENDERS)
     parser.add_argument("--path", type=Path)
+    parser.add_argument("--memory", action="store_true")
     asked = parser.parse_args()
     if asked.one:
-        found = CONTENDERS[asked.one](asked.path)
+        watch = private_peak if asked.memory else unwatched
+        found = CONTENDERS[asked.one](asked.path, watch)
         sys.stdout.write(json.dumps(found) + "\n")
         return
     form = Form("data")
@@ -286,10 +298,11 @@ def main() -> None:
             for name, found in runs.items():
                 found.append(measure(name, path))
         rows = measure("rows", path)
-    median = {
-        name: {key: statistics.median(run[key] for run in found) for key in found[0]}
-        for name, found in runs.items()
-    }
+        median = {
+            name: {key: statistics.median(run[key] for run in found) for key in found[0]}
+            | {"uss_gb": measure(name, path, memory=True)["uss_gb"]}
+            for name, found in runs.items()
+        }
     ours, chain, polars = median["tenfold"], median["ray"], median["polars"]
     form.add("fit_vs_ray_chain", chain["fit"] / ours["fit"])
     form.add("fit_vs_polars", polars["fit"] / ours["fit"])

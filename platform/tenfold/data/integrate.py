@@ -39,7 +39,7 @@ from tenfold.data.mapped import take_rows
 from tenfold.data.rejects import Rejected, read_rejected, reject_facts, write_rejected
 from tenfold.data.source import Shard, Source
 from tenfold.data.stored import StoredSource
-from tenfold.data.text import is_text, whole
+from tenfold.data.text import is_text, plain_texts, whole
 from tenfold.errors import DataError, StoreError
 from tenfold.progress import Progress
 
@@ -237,7 +237,7 @@ class _KeyJob:
         lanes, known = key_lanes(block.table, self.key, markers=self.markers)
         keys = pa.table({"high": lanes[:, 0], "low": lanes[:, 1], "known": known})
         write_arrow(self.folder / f"keys-{piece:05d}.arrow", keys)
-        write_arrow(_right_file(self.folder, piece), block.table, reject_facts(block))
+        write_arrow(_right_file(self.folder, piece), plain_texts(block.table), reject_facts(block))
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,20 @@ def is_text(kind: pa.DataType) -> bool:
     )
 
 
+def plain_texts(table: pa.Table) -> pa.Table:
+    """The table with its dictionaries as plain values: blocks of one source may have some as the
+    one and some as the other.
+
+    >>> plain_texts(pa.table({"a": pa.array(["x", None]).dictionary_encode()})).schema.types
+    [DataType(string)]
+    """
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            values = table.column(place).cast(field.type.value_type)
+            table = table.set_column(place, field.name, values)
+    return table
+
+
 def type_word(name: str, kind: pa.DataType) -> str:
     """The family of an Arrow type.
 
@@ -152,7 +166,7 @@ def code_and_note(
     Noted(n_padded=1, markers={'': 1, ' ?': 1, '?': 1})
     """
     encoded = whole(column)
-    if pa.types.is_dictionary(encoded.type):
+    if pa.types.is_dictionary(encoded.type) and not _in_use(encoded):
         encoded = encoded.cast(pa.string())
     encoded = encoded.dictionary_encode()
     raw = encoded.dictionary.cast(pa.string())
@@ -163,6 +177,15 @@ def code_and_note(
     noted = _note(raw, trimmed, missing, codes)
     clean = pc.if_else(missing, pa.scalar(None, pa.string()), clean).dictionary_encode()
     return Coded(clean.dictionary, _through(codes, _indices(clean))), noted
+
+
+def _in_use(array: pa.DictionaryArray) -> bool:
+    """Whether a dictionary is what `dictionary_encode` makes of its texts but for the order."""
+    codes = _indices(array)
+    used = np.zeros(len(array.dictionary), dtype=bool)
+    used[codes[codes >= 0]] = True
+    texts = array.dictionary
+    return bool(used.all()) and not texts.null_count and len(texts.unique()) == len(texts)
 
 
 def _note(

@@ -24,6 +24,7 @@ Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-cor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -31,6 +32,7 @@ import numpy.typing as npt
 
 from tenfold.errors import DataError, RequestError
 from tenfold.features.readers import READERS, UNSEEN, Refused, listed, shown
+from tenfold.profile.columns import places_among, plain
 from tenfold.profile.texts import N_TEXT_SLOTS, gram_counts
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -41,9 +43,11 @@ __all__ = [
     "MAX_FAULTS",
     "UNSEEN",
     "Codes",
+    "EncodedColumns",
     "RowEncoder",
     "code_places",
     "code_width",
+    "encode_columns",
     "encode_table",
     "text_places",
 ]
@@ -111,6 +115,44 @@ def encode_table(schema: Schema, table: pa.Table) -> Codes:
            [ 2. ,  nan],
            [ nan, -1. ]])
     """
+    return encode_columns(schema, table).rows(0, table.num_rows)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedColumns:
+    """The codes of a table column by column, to be laid side by side a few rows at a time: a
+    matrix of all rows, 13 MB for a block, would go through memory twice.
+
+    Attributes:
+        columns: one per feature of the schema, each of shape (n_rows,).
+        counts: one per text of the schema, each of shape (n_rows, `N_TEXT_SLOTS`).
+    """
+
+    columns: Sequence[Codes]
+    counts: Sequence[Codes]
+
+    def rows(self, start: int, end: int) -> Codes:
+        """The codes of some rows, shape (end - start, `code_width`)."""
+        first = len(self.columns)
+        width = first + N_TEXT_SLOTS * len(self.counts)
+        out = np.empty((end - start, width), dtype=np.float64)
+        for at in range(start, end, _CACHED_ROWS):
+            seen = slice(at, min(at + _CACHED_ROWS, end))
+            here = out[at - start : seen.stop - start]
+            for index, column in enumerate(self.columns):
+                here[:, index] = column[seen]
+            for index, counts in enumerate(self.counts):
+                place = first + index * N_TEXT_SLOTS
+                here[:, place : place + N_TEXT_SLOTS] = counts[seen]
+        return out
+
+
+def encode_columns(schema: Schema, table: pa.Table) -> EncodedColumns:
+    """What `encode_table` gives, column by column.
+
+    Raises:
+        DataError: see `encode_table`.
+    """
     present = set(table.column_names)
     missing = [column.name for column in schema.features if column.name not in present]
     if missing:
@@ -119,15 +161,10 @@ def encode_table(schema: Schema, table: pa.Table) -> Codes:
             f"{listed(missing)}; add {'it' if len(missing) == 1 else 'them'} "
             "(an empty column counts as missing values)"
         )
-    codes = np.empty((table.num_rows, code_width(schema)), dtype=np.float64)
-    columns = [_encode_column(c, table.column(c.name)) for c in schema.features]
-    for start in range(0, table.num_rows, _CACHED_ROWS):
-        rows = slice(start, start + _CACHED_ROWS)
-        for index, column in enumerate(columns):
-            codes[rows, index] = column[rows]
-    for text, place in text_places(schema):
-        codes[:, place : place + N_TEXT_SLOTS] = _count_texts(table.column(text.name), text.grams)
-    return codes
+    return EncodedColumns(
+        [_encode_column(c, table.column(c.name)) for c in schema.features],
+        [_count_texts(table.column(c.name), c.grams) for c, _ in text_places(schema)],
+    )
 
 
 def _encode_column(column: Column, values: pa.ChunkedArray) -> Codes:
@@ -137,6 +174,8 @@ def _encode_column(column: Column, values: pa.ChunkedArray) -> Codes:
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
     if pa.types.is_dictionary(kind):
+        if column.kind is Kind.CATEGORY and pa.types.is_string(kind.value_type):
+            return _encode_categories(column, values)
         values = values.cast(kind.value_type)
         kind = values.type
     if column.kind in (Kind.NUMBER, Kind.INTEGER):
@@ -163,7 +202,7 @@ def _encode_column(column: Column, values: pa.ChunkedArray) -> Codes:
 def _floats(values: pa.ChunkedArray) -> Codes:
     import pyarrow as pa
 
-    numbers = values.cast(pa.float64(), safe=False).to_numpy()
+    numbers = values.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
     return np.asarray(numbers, dtype=np.float64)
 
 
@@ -181,13 +220,12 @@ def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
     if not len(values):
         return np.empty(0)
     array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
-    known = pa.array(column.domain or (), array.type)
-    found = pc.index_in(array, value_set=known, skip_nulls=True)
+    found = places_among(array, column.domain or ())
     codes = found.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if found.null_count > array.null_count:
         codes = codes.copy()
         others = pc.and_(found.is_null(), array.is_valid())
-        encoded = array.filter(others).dictionary_encode()
+        encoded = plain(array.filter(others)).dictionary_encode()
         read = READERS[column.kind](column)
         table = np.array([read(text) for text in encoded.dictionary.to_pylist()])
         codes[others.to_numpy(zero_copy_only=False)] = table[encoded.indices.to_numpy()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, DataError
-from tenfold.features.codes import Codes, RowEncoder, code_width, encode_table
+from tenfold.features.codes import Codes, RowEncoder, code_width, encode_columns
 from tenfold.features.construct import Construction
 from tenfold.features.fitting import fit_ops
 from tenfold.features.ops import Op, TargetLookup, op_from_dict
@@ -78,7 +78,12 @@ class Prepares(ABC):
         Raises:
             DataError: a column is missing or of a wrong type.
         """
-        return self.transform_codes(encode_table(self.schema, table))
+        columns, n_rows = encode_columns(self.schema, table), table.num_rows
+        out = np.empty((n_rows, len(self.feature_names)), dtype=np.float32)
+        for start in range(0, n_rows, CHUNK_ROWS):
+            end = min(start + CHUNK_ROWS, n_rows)
+            out[start:end] = self.transform_codes(columns.rows(start, end))
+        return out
 
     def transform_row(self, row: Mapping[str, object]) -> Features:
         """The features of one JSON row, float32 (n_features,).

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tenfold.profile.association import CategoryAssociation, Target
 from tenfold.profile.categories import MAX_CATEGORIES, CategoryProfile
+from tenfold.profile.columns import places_among, plain
 from tenfold.profile.target import TargetStats
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class CategoryScan:
         """Count a block.
 
         Args:
-            array: Arrow strings, shape (n_rows,).
+            array: Arrow strings, plain or a dictionary, shape (n_rows,).
             target: of the same rows; with every block or with none.
         """
         if len(self._rows) > MAX_CATEGORIES:
@@ -71,12 +72,12 @@ class CategoryScan:
         import pyarrow.compute as pc
 
         if self._known is None:
-            self._known = array.slice(0, 0)
-        found = pc.index_in(array, value_set=self._known, skip_nulls=True)
+            self._known = plain(array.slice(0, 0))
+        found = places_among(array, self._known)
         if found.null_count > array.null_count:
-            new = array.filter(pc.and_(found.is_null(), array.is_valid())).unique()
+            new = plain(array.filter(pc.and_(found.is_null(), array.is_valid())).unique())
             self._known = pa.concat_arrays([self._known, new])
-            found = pc.index_in(array, value_set=self._known, skip_nulls=True)
+            found = places_among(array, self._known)
         codes = found.fill_null(-1).to_numpy(zero_copy_only=False)
         return codes.astype(np.intp) + 1, len(self._known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ __all__ = [
     "class_codes",
     "column_values",
     "one_array",
+    "places_among",
+    "plain",
     "target_classes",
 ]
 
@@ -82,6 +85,31 @@ def target_classes(column: Column) -> tuple[str, ...]:
     return (*column.domain[: MAX_CLASSES - 1], OTHER_CLASS)
 
 
+def places_among(array: pa.Array, texts: Sequence[str] | pa.Array) -> pa.Array:
+    """The place of each text among some; null where it is missing or none of them.
+
+    A dictionary's texts are looked up once each, plain ones one by one.
+
+    >>> import pyarrow as pa
+    >>> places_among(pa.array(["b", None, "c"]), ("a", "b")).to_pylist()
+    [1, None, None]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    coded = pa.types.is_dictionary(array.type)
+    values = array.dictionary if coded else array
+    found = pc.index_in(values, value_set=pa.array(texts, type=values.type), skip_nulls=True)
+    return found.take(array.indices) if coded else found
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """Texts one by one, where they are a dictionary."""
+    import pyarrow as pa
+
+    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+
+
 def class_codes(array: pa.Array, classes: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.intp]]:
     """The class of each row as an index; -1 where missing.
 
@@ -89,10 +117,7 @@ def class_codes(array: pa.Array, classes: tuple[str, ...]) -> np.ndarray[Any, np
     >>> class_codes(pa.array(["b", None, "a"]), ("a", "b"))
     array([ 1, -1,  0])
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = pc.index_in(array, value_set=pa.array(classes, type=array.type), skip_nulls=True)
+    found = places_among(array, classes)
     codes = np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.intp)
     if classes[-1] == OTHER_CLASS:
         present = array.is_valid().to_numpy(zero_copy_only=False)

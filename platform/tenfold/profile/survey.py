@@ -179,6 +179,9 @@ def _bounded(columns: Sequence[Column], rows: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     for place, column in enumerate(columns):
+        values = rows.column(place)
+        if pa.types.is_dictionary(values.type):
+            rows = rows.set_column(place, column.name, values.cast(values.type.value_type))
         if pa.types.is_string(rows.schema.field(place).type):
             most = 0 if column.kind is Kind.TEXT else MAX_CHARACTERS
             cut = pc.utf8_slice_codeunits(rows.column(place), 0, most)

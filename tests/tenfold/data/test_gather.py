@@ -126,6 +126,24 @@ def test_every_kind_of_join(shop: Path, settings: Settings, how: str) -> None:
         assert reasons == {"the target is missing"}
 
 
+def test_parts_that_hold_their_texts_as_dictionaries_and_plainly_join_alike(
+    shop: Path, settings: Settings
+) -> None:
+    for name, use_dictionary, rows in (("coded", True, range(20)), ("plain", False, range(20, 40))):
+        city = [f"c{n % 5} {'of the long names' * 3}" for n in rows for _ in range(50)]
+        key = pa.array([1000 * k + n for n in rows for k in range(50)], pa.int32())
+        part = pa.table({"client": key, "city": city})
+        pq.write_table(part, shop / f"people-{name}.parquet", use_dictionary=use_dictionary)
+    sources = [{"path": "orders.csv"}, {"path": "people-*.parquet", "name": "people"}]
+    snapshot = prepare(
+        make(shop, sources, [{"source": "people", "on": "client"}]), settings=settings
+    )
+    for row in snapshot.table().to_pylist():
+        n = row["order"]
+        known = n % 50 != 7
+        assert row["city"] == (f"c{n % 40 % 5} {'of the long names' * 3}" if known else None)
+
+
 def test_rows_that_would_multiply_stop_the_join_unless_told(shop: Path, settings: Settings) -> None:
     clients = pq.read_table(shop / "clients.parquet")
     pq.write_table(pa.concat_tables([clients, clients]), shop / "clients.parquet")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tenfold.data.parquet_file import SLICE_BYTES, ParquetShard, parquet_schema, parquet_shards
+from tenfold.data.text import plain_texts
 from tenfold.errors import DataError
 
 
@@ -48,3 +49,27 @@ def test_a_large_row_group_is_cut_into_slices_of_rows(tmp_path: Path) -> None:
     assert pa.concat_tables(block.table for block in read).equals(table)
     assert [block.n_records for block in read] == [1000, 149_500, 149_500]
     assert all(block.positions[0] == 0 for block in read)
+
+
+def test_texts_that_are_a_dictionary_throughout_stay_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    few = [f"level {k}" for k in random.integers(0, 30, 20_000)]
+    rare = pa.array(few, mask=random.random(20_000) < 0.9)
+    many = [f"name {k}" for k in range(20_000)]
+    table = pa.table({"few": few, "rare": rare, "many": many, "number": np.arange(20_000) % 3})
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path, row_group_size=5_000, dictionary_pagesize_limit=8_192)
+    (shard,) = parquet_shards(path, source="t")
+    assert shard.coded == ("few", "rare")
+    read = shard.read().table
+    assert pa.types.is_dictionary(read.schema.field("few").type)
+    assert read.schema.field("many").type == pa.string()
+    assert plain_texts(read).equals(table)
+    assert parquet_schema(path, source="t").field("few").type == pa.string()
+
+
+def test_a_file_that_was_written_again_is_read_by_its_own_footer(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    for n_rows in (10, 20):
+        pq.write_table(pa.table({"a": np.arange(n_rows)}), path)
+        assert sum(shard.read().n_records for shard in parquet_shards(path, source="t")) == n_rows

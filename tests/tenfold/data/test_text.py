@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.data.text import DEFAULT_MARKERS, code_text, code_typed, is_text, to_text, whole
+from tenfold.data.text import (
+    DEFAULT_MARKERS,
+    code_and_note,
+    code_text,
+    code_typed,
+    is_text,
+    to_text,
+    whole,
+)
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from([" a", "a", "b ", "?", "", "NA", "ü"]))))
@@ -39,6 +47,22 @@ def test_blanks_and_markers_count_where_the_project_says_so() -> None:
 def test_every_text_layout_is_read(column: pa.Array) -> None:
     assert is_text(column.type)
     assert code_text(column).array().to_pylist() == ["x", "y", "x"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["x", "y"], ["y", "x"], ["x", "y", "unused"], ["x", "y", "x"], ["x", "y", None], [" y", "x"]],
+    ids=["as met", "another order", "one too many", "twice", "null", "padded"],
+)
+def test_a_dictionary_of_any_kind_is_its_texts(texts: list[str | None]) -> None:
+    places = pa.array([0, 1, None, *range(len(texts) - (texts[-1] == "unused"))], pa.int32())
+    column = pa.DictionaryArray.from_arrays(places, pa.array(texts))
+    plain = column.cast(pa.string())
+    coded, noted = code_and_note(column)
+    expected, expected_noted = code_and_note(plain)
+    assert coded.array().to_pylist() == expected.array().to_pylist()
+    assert sorted(coded.values.to_pylist()) == sorted(expected.values.to_pylist())
+    assert noted == expected_noted
 
 
 def test_typed_values_are_coded_by_their_texts_and_nan_is_missing() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.errors import DataError
+from tenfold.features import encode_table
 from tenfold.profile import (
     MAX_CATEGORIES,
     MAX_EXACT,
@@ -27,10 +28,12 @@ from tenfold.profile import (
 from tenfold.profile.association import Target
 from tenfold.profile.category_scan import CategoryScan
 from tenfold.profile.counted import GridTable
+from tenfold.profile.course import Axis
 from tenfold.profile.distinct import fewest_distinct, hash_numbers
 from tenfold.profile.grid import fitting_level, grid_counts, snap, weighted_unique
 from tenfold.profile.grid_scan import scan_on_grid
 from tenfold.profile.number_scan import NumberScan
+from tenfold.profile.survey import Survey
 from tenfold.profile.value_table import ValueTable
 from tenfold.schema import Schema
 
@@ -271,6 +274,46 @@ def test_a_scan_is_the_profile_of_the_rows(
     found = scan.profile()
     merged = merge_profiles([Profile.from_table(part, class_schema) for part in parts])
     assert found.to_bytes() == merged.to_bytes()
+
+
+def as_dictionaries(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            coded = table.column(place).combine_chunks().dictionary_encode()
+            table = table.set_column(place, field.name, coded)
+    return table
+
+
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_texts_may_come_as_dictionaries(
+    class_schema: Schema, make_table: MakeTable, sizes: Sequence[int], seed: int
+) -> None:
+    table = make_table(class_schema, sum(sizes), seed=seed)
+    plain, coded = ProfileScan(class_schema), ProfileScan(class_schema)
+    surveys: list[list[Survey]] = [[], []]
+    for number, (at, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False)):
+        part = table.slice(int(at), size)
+        mixed = part if number % 3 == 1 else as_dictionaries(part)
+        for scan, rows, parts in ((plain, part, surveys[0]), (coded, mixed, surveys[1])):
+            scan.add(rows)
+            positions = np.arange(at, at + size)
+            parts.append(
+                Survey.from_table(
+                    rows,
+                    class_schema,
+                    axis=Axis.of_rows(len(table)),
+                    positions=positions,
+                    hashes=hash_numbers(positions.astype(np.float64)),
+                )
+            )
+    assert coded.profile().to_bytes() == plain.profile().to_bytes()
+    one, other = (Survey.merge_all(parts) for parts in surveys)
+    assert one.to_bytes() == other.to_bytes()
+    whole = as_dictionaries(table.combine_chunks())
+    assert np.array_equal(
+        encode_table(class_schema, whole), encode_table(class_schema, table), equal_nan=True
+    )
 
 
 def test_a_scan_of_nothing_is_refused(class_schema: Schema) -> None:
