@@ -22,8 +22,9 @@ Made by `make bench-quality`; do not edit. Each system got the same training row
 and two cores; a quarter of the rows, chosen by a hash of the row and the seed, judged it. ROC AUC
 for two classes, log loss for more, RMSE for numbers; mean of {seeds}. Two systems tie within one
 standard error of the paired bootstrap over the same test rows; the majority over seeds counts.
-*A row* is the median time of one row in the system's own process, preparation included; the last
-column says how many times Tenfold's it takes, over the tables.
+Tenfold seals a twentieth of its rows for its own judgment (`test_fraction`; a fifth by default),
+since here the contest judges. *A row* is the median time of one row in the system's own process,
+preparation included; the last column says how many times Tenfold's it takes, over the tables.
 
 """
 _PLOT = """

@@ -14,6 +14,9 @@ import yaml
 
 RESERVE_S = 1.0
 """For the start of the second process."""
+SEALED = 0.05
+"""Of its rows that ours keeps for its own judgment. By default it is a fifth, which no last fit
+ever sees; here the contest judges, and the peers fit their last models on nine tenths or all."""
 
 
 def project_file(ask, folder, positive):
@@ -23,7 +26,8 @@ def project_file(ask, folder, positive):
         problem["positive_class"] = positive
     body = {
         "name": "contest", "problem": problem,
-        "data": {"sources": [{"path": ask["train"]}]}, "train": {"seed": ask["seed"]},
+        "data": {"sources": [{"path": ask["train"]}]}, "prepare": {"test_fraction": SEALED},
+        "train": {"seed": ask["seed"]},
     }  # fmt: skip
     path = folder / "project.yaml"
     path.write_text(yaml.safe_dump(body))
