@@ -107,19 +107,26 @@ def _behind(mix: Mix, best: Mix, made: Mapping[Mix, NDArray[np.float64]]) -> flo
 
 
 def choose_point(
-    points: Sequence[Point], *, within: float = 1.0, most_micros: float | None = None
+    points: Sequence[Point],
+    *,
+    within: float = 1.0,
+    most_micros: float | None = None,
+    free_micros: float = 0.0,
 ) -> Point:
-    """The fastest within so many standard errors of the best.
+    """The fastest within so many standard errors of the best; of equally fast ones the best.
 
     Args:
         points: at least one of them timed.
         within: standard errors.
         most_micros: what a row may cost: of those the best is looked for; without any the fastest.
+        free_micros: what a row costs up to here is as fast as any: the rest of a request hides it.
 
     >>> fast = Point(Mix(((1, 1.0),), 0.90), 0.8, 10.0)
     >>> slow = Point(Mix(((2, 1.0),), 0.91), 0.0, 30.0)
     >>> choose_point([fast, slow]) is fast, choose_point([fast, slow], within=0.0) is slow
     (True, True)
+    >>> choose_point([fast, slow], free_micros=50.0) is slow
+    True
     """
     timed = [point for point in points if point.is_timed]
     limit = float("inf") if most_micros is None else most_micros
@@ -128,4 +135,4 @@ def choose_point(
         return min(timed, key=lambda point: point.micros)
     least = min(point.behind for point in allowed)
     good = [point for point in allowed if point.behind <= max(within, least)]
-    return min(good, key=lambda point: point.micros)
+    return min(good, key=lambda p: (max(p.micros, free_micros), p.behind, p.micros))

@@ -46,6 +46,21 @@ def test_the_fastest_within_one_error_answers_unless_accuracy_is_asked_for() -> 
     assert choose_point(points, within=2.0) is fast
 
 
+def test_of_those_that_a_request_hides_the_best_answers() -> None:
+    """Below the free microseconds speed says nothing; above them it does."""
+    fast, middle, slow, late = (
+        point(0.9, 5.0),
+        point(0.2, 60.0),
+        point(0.1, 90.0),
+        point(0.0, 160.0),
+    )
+    points = [slow, late, fast, middle]
+    assert choose_point(points, free_micros=100.0) is slow
+    assert choose_point(points, free_micros=70.0) is middle
+    assert choose_point(points, free_micros=200.0) is late
+    assert choose_point([fast, late], free_micros=100.0) is fast
+
+
 def test_a_limit_of_latency_binds_whatever_it_costs() -> None:
     fast, middle, slow = point(9.0, 5.0), point(3.0, 20.0), point(0.0, 60.0)
     points = [fast, middle, slow]
