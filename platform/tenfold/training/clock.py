@@ -138,6 +138,8 @@ def _numeric(value: object) -> bool:
 
 
 def _logs(params: Mapping[str, Any], names: tuple[str, ...]) -> list[float]:
+    """Zero, which stands for no bound or none of it, is as if the name were absent."""
     return [
-        math.log(abs(params[name]) + 1e-3) if _numeric(params.get(name)) else 0.0 for name in names
+        math.log(abs(params[name])) if _numeric(params.get(name)) and params[name] else 0.0
+        for name in names
     ]

@@ -40,6 +40,17 @@ def test_parameters_that_cost_are_found() -> None:
     assert model.fastest("boosting") == pytest.approx(min(rounds) / 50)
 
 
+def test_no_bound_is_not_a_bound_near_zero() -> None:
+    """Trees that grow by leaves have depth 0: that says nothing of those that grow by depth."""
+    by_depth = [("boosting", {"max_depth": d}, 1.0 * d) for d in (2, 3, 4, 6, 8, 10)]
+    leaves = {"max_depth": 0, "max_leaves": 64}
+    model = learned([*by_depth, ("boosting", leaves, 5.0), ("boosting", leaves, 5.0)])
+    assert model.predict("boosting", leaves).seconds == pytest.approx(5.0, rel=0.3)
+    for depth in (3, 9):
+        found = model.predict("boosting", {"max_depth": depth}).seconds
+        assert found == pytest.approx(depth, rel=0.4)
+
+
 def test_a_guess_stays_near_what_was_seen() -> None:
     model = learned([("boosting", {"rounds": 10.0 * k}, 1.0 * k) for k in range(1, 9)])
     assert model.predict("boosting", {"rounds": 1e9}).seconds <= 8.0 * np.e + 1e-9

@@ -9,7 +9,9 @@ import pytest
 
 from tenfold.models import FAMILIES, Fit, Traits
 from tenfold.project.measures import Task
+from tenfold.training.evaluate import Config, Outcome
 from tenfold.training.portfolio import Entry, portfolio
+from tenfold.training.proposals import Proposals
 from tenfold.training.question import Question
 
 
@@ -56,6 +58,18 @@ def test_the_table_decides_the_order(traits: Traits, eta: float) -> None:
 
     others = {0.02, 0.09} - {eta}
     assert all(place(eta) < place(other) for other in others)
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION])
+def test_most_of_boosting_lies_in_its_space(task: Task) -> None:
+    """So its sampler learns from them; both ways to grow a tree are among them."""
+    asked = question("boosting", task=task)
+    proposals = Proposals(asked)
+    for number, entry in enumerate(portfolio(asked)):
+        proposals.learn(Config(number, entry.family, entry.params), Outcome(number, 0.5))
+    known = [trial.params["boosting.grow_policy"] for trial in proposals.study("boosting").trials]
+    assert len(known) >= 5
+    assert set(known) == {"depthwise", "lossguide"}
 
 
 @pytest.mark.parametrize("task", [Task.BINARY, Task.REGRESSION])
