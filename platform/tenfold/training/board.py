@@ -16,7 +16,7 @@ plays it back. What was under way is handed out first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from tenfold.project.measures import Task
 from tenfold.training.clock import TimeModel
 from tenfold.training.evaluate import Config, Fate, Outcome
 from tenfold.training.journal import KEPT_BYTES, Journal, MemoryJournal
-from tenfold.training.portfolio import Entry, portfolio
+from tenfold.training.portfolio import FOLLOWED, Entry, following, portfolio
 from tenfold.training.proposals import Proposals
 from tenfold.training.question import Question
 from tenfold.training.rungs import Rungs
@@ -289,7 +289,8 @@ class Board:
         if entry is not None:
             self._queue.remove(entry)
             bars = () if entry.first else self._rungs.bars(number)
-            return Config(number, entry.family, dict(entry.params), must=must, bars=bars)
+            params = following(entry, self._best_params(entry.family))
+            return Config(number, entry.family, params, must=must, bars=bars)
         among = [name for name in self._proposals.families if self._fits(name)]
         if not among:
             return None
@@ -302,8 +303,16 @@ class Board:
         if not self._timed or must:
             return self._queue[0] if self._queue else None
         able = [entry for entry in self._queue if self._fits_entry(entry)]
+        leading = {entry.family for entry in able if not entry.follows}
+        able = [entry for entry in able if not (entry.follows and entry.family in leading)]
         firsts = [entry for entry in able if entry.first]
         return firsts[0] if firsts else max(able, key=self._worth_a_second, default=None)
+
+    def _best_params(self, family: str) -> Mapping[str, Any]:
+        """Of the best of a family that was learned from; empty for none."""
+        known = self.tried if self._timed else self.tried[: self._n_learned]
+        best = best_of(self.question, (one for one in known if one.config.family == family))
+        return {} if best is None else best.config.params
 
     def _worth_a_second(self, entry: Entry) -> float:
         return entry.worth / self._clock.predict(entry.family, entry.params).seconds
@@ -399,4 +408,10 @@ def best_of(question: Question, tried: Iterable[Tried]) -> Tried | None:
 
 
 def _is(entry: Entry, config: Config) -> bool:
-    return entry.family == config.family and dict(entry.params) == dict(config.params)
+    """Whether a configuration was handed out for an entry, whatever it followed then."""
+    free = FOLLOWED if entry.follows else ()
+    own, given = (
+        {name: value for name, value in params.items() if name not in free}
+        for params in (entry.params, config.params)
+    )
+    return entry.family == config.family and own == given

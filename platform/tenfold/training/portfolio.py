@@ -16,17 +16,22 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tenfold.models import FAMILIES, Traits
+from tenfold.models.base import PREPARING
 from tenfold.models.boosting import DEPTH_WISE, LEAF_WISE
 from tenfold.project.measures import Objective, Task
 from tenfold.training.question import Question
 
-__all__ = ["Entry", "portfolio"]
+__all__ = ["FOLLOWED", "Entry", "following", "portfolio"]
 
 FEW_ROWS = 3_000
 WIDE = 50
 """Features from which sampling few of them for each tree pays most."""
 CATEGORIES = 0.4
 """Share of features from which a table is one of categories."""
+
+FOLLOWED = (*PREPARING, "target")
+"""What an entry that follows takes from the best of its family. Measured on diamonds: sets in place
+of codes cut the error by 2 %, and no other booster of the portfolio had them."""
 
 GOOD, FAIR, POOR = 3.0, 2.0, 1.0
 """How much is expected of an entry for a table; only the order counts."""
@@ -41,12 +46,15 @@ class Entry:
         params: of the fit and the preparation.
         worth: what is expected of it beside the others, above 0.
         first: whether it is a family's best bet, which goes before all others.
+        follows: whether it takes the preparations, and the map of the target, of the best of its
+            family so far, see `following`.
     """
 
     family: str
     params: Mapping[str, Any]
     worth: float = FAIR
     first: bool = False
+    follows: bool = False
 
 
 Worth = Callable[[Traits], float]
@@ -140,7 +148,8 @@ def portfolio(question: Question, *, warm: Sequence[Entry] = ()) -> list[Entry]:
     """The configurations to try, in order: the baseline, then the best bet of each family (cheapest
     family first), then the others, the most promising first; of equals those of cheap families.
 
-    After a family's own defaults comes its first one with the other preparations, one at a time.
+    After a family's own defaults comes its first one with the other preparations, one at a time;
+    then what follows the best of these.
 
     Args:
         question: families, task and what the table is like.
@@ -156,7 +165,7 @@ def portfolio(question: Question, *, warm: Sequence[Entry] = ()) -> list[Entry]:
         if entry is not None
     ]
     start = [Entry("dummy", {}, first=True)] if task in FAMILIES["dummy"].tasks else []
-    return [*start, *warm, *firsts, *sorted(others, key=lambda entry: -entry.worth)]
+    return [*start, *warm, *firsts, *sorted(others, key=lambda e: (e.follows, -e.worth))]
 
 
 def _of_family(name: str, question: Question) -> list[Entry]:
@@ -174,12 +183,33 @@ def _of_family(name: str, question: Question) -> list[Entry]:
         for value in values[1:]
     ]
     if name == "boosting":
-        entries += [Entry(name, dict(params) | best, worth) for params, worth in _more(question)]
+        entries += [
+            Entry(name, dict(params) | best, worth, follows=True)
+            for params, worth in _more(question)
+        ]
     return entries
 
 
+def following(entry: Entry, best: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of an entry with the preparations and the map of the target of the best of its
+    family: both hang on the table far more than on how its trees grow.
+
+    Args:
+        entry: that follows; of others the parameters are as they are.
+        best: parameters of the best of its family so far; empty for none.
+
+    >>> entry = Entry("boosting", {"eta": 0.1, "categories": "ordinal"}, follows=True)
+    >>> following(entry, {"eta": 0.3, "categories": "native"})
+    {'eta': 0.1, 'categories': 'native'}
+    """
+    if not entry.follows:
+        return dict(entry.params)
+    taken = {name: best[name] for name in FOLLOWED if name in entry.params and name in best}
+    return {**entry.params, **taken}
+
+
 def _more(question: Question) -> list[tuple[Mapping[str, Any], float]]:
-    """Boosting's, with the target as it is: what a logarithm is worth the defaults tell."""
+    """Boosting's; what a logarithm of the target is worth the defaults tell first."""
     regression = question.task is Task.REGRESSION
     tuned = TD_NUMBERS if regression else TD_CLASSES
     target = {"target": "none"} if regression else {}

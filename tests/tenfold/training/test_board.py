@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,8 @@ from tenfold.models import Traits
 from tenfold.project.measures import Task
 from tenfold.training.board import LAG, WAIT, Board
 from tenfold.training.evaluate import Config, Outcome
-from tenfold.training.portfolio import portfolio
+from tenfold.training.journal import FolderJournal
+from tenfold.training.portfolio import FOLLOWED, portfolio
 from tenfold.training.question import Question
 
 
@@ -157,3 +159,49 @@ def test_clusters_have_no_baseline() -> None:
     assert isinstance(config, Config)
     assert config.family == "kmeans"
     assert config.params == {"k": 5}
+
+
+def test_later_entries_follow_the_best_preparation_of_their_family() -> None:
+    """Sets of categories are better here: whatever comes behind the first that has them, has them;
+    and by the clock all that follows comes behind."""
+    traits = Traits(20, n_rows=10_000, n_columns=10, category_share=0.5)
+    board = Board(replace(question("boosting"), traits=traits), trials=None, timed=True)
+    board.left_s = 1e6
+    entries, native = portfolio(board.question), []
+    for _entry in entries:
+        config = board.ask("one")
+        assert isinstance(config, Config)
+        native.append(config.params.get("categories") == "native")
+        score = 0.5 + 0.1 * native[-1]
+        board.tell(Outcome(config.number, score, seconds=1.0, early=(score,) * 3))
+    n_follow = sum(entry.follows for entry in entries)
+    assert n_follow > 3
+    assert native == [False] * (len(entries) - n_follow - 1) + [True] * (n_follow + 1)
+
+
+def test_an_entry_that_followed_is_not_handed_out_again_by_a_resumed_search(
+    tmp_path: Path,
+) -> None:
+    traits = Traits(20, n_rows=10_000, n_columns=10, category_share=0.5)
+    asked_for = replace(question("boosting"), traits=traits)
+    n_entries = len(portfolio(asked_for))
+    shapes = []
+    for n_played in (n_entries - 3, 3):  # the first board was killed between the two
+        journal = FolderJournal(tmp_path)
+        board = Board.resumed(asked_for, trials=None, journal=journal, timed=True)
+        board.left_s = 1e6
+        for _ in range(n_played):
+            config = board.ask("one")
+            assert isinstance(config, Config)
+            native = config.params.get("categories") == "native"
+            score = 0.5 + 0.1 * native
+            board.tell(Outcome(config.number, score, seconds=1.0, early=(score,) * 3))
+            kept = {k: v for k, v in config.params.items() if k not in FOLLOWED}
+            shapes.append((native, kept))
+        assert native
+    assert len(board.tried) == n_entries
+    bodies = [kept for _native, kept in shapes if kept]
+    expected = [
+        {k: v for k, v in e.params.items() if k not in FOLLOWED} for e in portfolio(asked_for)
+    ]
+    assert sorted(map(str, bodies)) == sorted(map(str, (one for one in expected if one)))
