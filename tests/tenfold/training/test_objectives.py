@@ -153,9 +153,9 @@ def test_a_search_a_model_and_its_gate(
     assert found.best.config.family == "boosting"
     scores = {tried.config.family: tried.outcome.score for tried in found.tried}
     assert scores["boosting"] < scores["dummy"]
-    made = finish(
-        material, test, Answer.single("boosting", found.best.config.params), oof=found.oof
-    )
+    best = found.best
+    answer = Answer.single("boosting", best.config.params, rounds=best.outcome.rounds)
+    made = finish(material, test, answer, oof=found.oof)
     assert made.engine.name == "onnx"
     assert made.metrics[metric].value < made.baseline[metric]
     values = {name: estimate.value for name, estimate in made.metrics.items()}
