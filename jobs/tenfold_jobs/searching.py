@@ -27,6 +27,7 @@ from tenfold.training.evaluate import Fate
 from tenfold.training.folds import TEST_FOLD
 from tenfold.training.question import Question
 from tenfold.training.search import Limits, Material, OnTried, SearchResult, search
+from tenfold.training.second_look import FEW_ROWS
 
 __all__ = ["Narrator", "limits_of", "run_search", "search_folder", "search_key", "too_small"]
 
@@ -46,6 +47,8 @@ MAX_LAST_SHARE = 0.35
 MIN_LAST_SHARE = 0.1
 """Of the budget, at least. On 750 rows the best configuration is fitted in 0.1 s, a network beside
 it in 3 s: without this 680 configurations were tried, and no blend of them could be fitted."""
+LOOK_SHARE = 0.1
+"""Of the budget, for a second look at the best of many on few rows."""
 OLD_S = 7 * 24 * 3600.0
 """A journal that nobody asked for in a week is removed, whatever project it is of."""
 LOCK = ".lock"
@@ -70,6 +73,7 @@ def limits_of(
     """
     # The last fit sees all rows, the search perhaps a sample.
     n_rows = sum(p.n_rows for fold, p in material.profiles.items() if fold != TEST_FOLD)
+    least_share = MIN_LAST_SHARE + (LOOK_SHARE if material.rows.n_rows < FEW_ROWS else 0.0)
     more_rows = max(1.0, n_rows / max(1, material.rows.n_rows) / plan.n_workers)
     return Limits(
         trials=project.train.trials,
@@ -80,7 +84,7 @@ def limits_of(
             material.last_fit_share * more_rows,
             N_LAST_FITS,
             most_s=math.inf if seconds is None else MAX_LAST_SHARE * seconds,
-            least_s=0.0 if seconds is None else MIN_LAST_SHARE * seconds,
+            least_s=0.0 if seconds is None else least_share * seconds,
         ),
     )
 

@@ -35,6 +35,7 @@ from tenfold.training.fitter import Fitter
 from tenfold.training.front import Point, behind_of, choose_point
 from tenfold.training.placed import evaluate_placed
 from tenfold.training.search import Material
+from tenfold.training.second_look import look_again
 
 __all__ = ["PREFERENCES", "Chosen", "Preference", "choose_answer", "recalibrated"]
 
@@ -169,10 +170,13 @@ def choose_answer(
     """
     if material.question.task is Task.CLUSTERING or best.config.family == "dummy" or single:
         return _lone(material, best, oof_of)
-    by_number = {t.config.number: t for t in tried}
-    oofs = _candidates(material, best, tried, oof_of)
+    by_number: Mapping[int, Tried] = {t.config.number: t for t in tried}
+    searched = _candidates(material, best, tried, oof_of)
+    by_number, oofs = look_again(material, by_number, searched, left_s=left_s)
     few = _judge(material, list(oofs.values()), most_rows=SELECTION_ROWS)
     found = greedy(few, {number: few.take(oof) for number, oof in oofs.items()})
+    if oofs is not searched:
+        best = by_number[found[0].members[0]]
     judge = _judge(material, list(oofs.values()))
     scores = {number: judge.take(oof) for number, oof in oofs.items()}
     mixes = _mixes(judge, scores, found, best, by_number)

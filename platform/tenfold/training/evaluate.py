@@ -48,6 +48,8 @@ __all__ = [
 
 STOP_EVERY = 10
 """One training row in ten decides when a fit stops: enough to see the bend, little to give away."""
+LOOK_STEP, LOOK_SEED = 3, 100_003
+"""What another look at a configuration changes, see `Workspace`: which rows of ten, the seed."""
 CACHE_BYTES = 1024**3
 """Prepared matrices a session keeps; beyond it the least recently used fold is prepared again."""
 CURVE_POINTS = 50
@@ -172,6 +174,8 @@ class Workspace:
         stages: what was constructed and selected for each set of folds that is fitted on, see
             `tenfold.training.making`; a set that is absent has nothing but its profile.
         placement: the devices of the families; its owner has asked Ray for them.
+        look: 0 for a search; with another number the same configurations are fitted with another
+            seed and stopped by other rows, so that luck is drawn again.
     """
 
     def __init__(
@@ -184,6 +188,7 @@ class Workspace:
         threads: int,
         stages: Mapping[tuple[int, ...], Stage] | None = None,
         placement: Placement = ON_CPU,
+        look: int = 0,
     ) -> None:
         self.rows = rows
         self.profiles = profiles
@@ -191,6 +196,7 @@ class Workspace:
         self.question = question
         self.threads = threads
         self.placement = placement
+        self.look = look
         self._stages: dict[tuple[int, ...], Stage] = dict(stages or {})
         self._prepared: OrderedDict[Any, FoldData] = OrderedDict()
 
@@ -234,7 +240,7 @@ class Workspace:
         codes = stage.narrow(rows.codes)
         inside = np.flatnonzero(np.isin(rows.fold, use.train))
         judged = np.flatnonzero(rows.fold == use.valid)
-        hold = stopping_rows(rows.position[inside], ordered=self.question.ordered)
+        hold = stopping_rows(rows.position[inside], ordered=self.question.ordered, look=self.look)
         hold = hold if stops_early else np.zeros(len(inside), dtype=bool)
         fit, stop = inside[~hold], inside[hold]
         return FoldData(
@@ -252,7 +258,9 @@ class Workspace:
         )
 
 
-def stopping_rows(position: NDArray[np.int64], *, ordered: bool) -> NDArray[np.bool_]:
+def stopping_rows(
+    position: NDArray[np.int64], *, ordered: bool, look: int = 0
+) -> NDArray[np.bool_]:
     """Which training rows decide when to stop: every tenth by hash, or the newest tenth of ordered
     rows; none when there are too few.
 
@@ -266,7 +274,7 @@ def stopping_rows(position: NDArray[np.int64], *, ordered: bool) -> NDArray[np.b
     if ordered:
         hold[np.argsort(position, kind="stable")[-(n // STOP_EVERY) :]] = True
     else:
-        hold[::STOP_EVERY] = True
+        hold[LOOK_STEP * look % STOP_EVERY :: STOP_EVERY] = True
     return hold
 
 
@@ -419,7 +427,7 @@ class _Trial:
             task=question.task.value,
             n_classes=n_classes_of(question, config.params),
             params=fitting(config.params),
-            seed=question.seed,
+            seed=question.seed + LOOK_SEED * self._work.look,
             threads=self._work.threads,
             valid=data.stop,
             weights=data.fit_weights,

@@ -65,7 +65,7 @@ class Material:
     stages: Mapping[tuple[int, ...], Stage] = field(default_factory=dict)
     placement: Placement = ON_CPU
 
-    def workspace(self, *, placement: Placement = ON_CPU) -> Workspace:
+    def workspace(self, *, placement: Placement = ON_CPU, look: int = 0) -> Workspace:
         """A session's own place to work; on CPU, as this process, which asked Ray for nothing."""
         return Workspace(
             self.rows,
@@ -75,6 +75,7 @@ class Material:
             threads=self.threads,
             stages=self.stages,
             placement=placement,
+            look=look,
         )
 
     @property
