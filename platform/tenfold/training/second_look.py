@@ -74,7 +74,7 @@ def look_again(
         found = [outcome.oof for outcome in outcomes if outcome.oof is not None]
         if len(found) < LOOKS:  # it failed, or the memory did: the first look has to do
             continue
-        seen[number] = np.mean(found, axis=0, dtype=np.float64).astype(np.float32)
+        seen[number] = np.asarray(np.mean(found, axis=0, dtype=np.float64), dtype=np.float32)
         rounds = [tried[number].outcome.rounds, *(outcome.rounds for outcome in outcomes)]
         outcome = replace(tried[number].outcome, rounds=round(float(np.mean(rounds))))
         told[number] = replace(tried[number], outcome=outcome)
