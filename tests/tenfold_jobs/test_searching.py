@@ -18,6 +18,7 @@ from tenfold.training.evaluate import Config, Fate, Outcome
 from tenfold.training.journal import MemoryJournal
 from tenfold.training.rows import load_rows
 from tenfold.training.search import Limits, Material, SearchResult
+from tenfold.training.second_look import FEW_ROWS
 from tenfold_jobs.searching import (
     ARTIFACT_S,
     CHOICE_S,
@@ -135,10 +136,13 @@ def test_time_for_what_follows_is_kept(case: Case, settings: Settings) -> None:
     # Of two folds each is fitted once: a fit on all rows is as long as both.
     fits = found.last_fits
     assert fits.per_second == pytest.approx(1.0)
-    assert fits.seconds(0.1) == pytest.approx(0.1 * 60.0)
-    assert fits.seconds(2.0) == pytest.approx(2.0 * fits.n_fits)
+    assert fits.seconds(0.1) == pytest.approx(0.2 * 60.0), "a second look on few rows"
+    assert fits.seconds(4.0) == pytest.approx(4.0 * fits.n_fits)
     assert fits.seconds(10.0) == pytest.approx(0.35 * 60.0)
     assert fits.seconds(50.0) == pytest.approx(50.0)
+    many = np.arange(FEW_ROWS) % material.rows.n_rows
+    more = limits(60.0, replace(material, rows=material.rows.take(many))).last_fits
+    assert more.seconds(0.01) == pytest.approx(0.1 * 60.0)
     sample = replace(material, rows=material.rows.take(np.arange(32)))
     assert limits(60.0, sample).last_fits.per_second == pytest.approx(10.0, rel=0.2)
 
