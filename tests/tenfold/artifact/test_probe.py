@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from tenfold.artifact import GOLDEN_FILE, probe, read_artifact, write_artifact
 from tenfold.errors import ArtifactError
 from tenfold.testing.artifacts import small_artifact, small_files
 
-N_DAMAGED = 6
+N_DAMAGED = 3
+"""Two seconds each; `test_booster_check` loads many more in one child."""
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,19 @@ def test_a_good_model_passes(tmp_path: Path, family: str, engine: str) -> None:
     assert result.ok
     assert result.n_rows >= 64
     assert 0 < result.peak_bytes < 2 * 1024**3
+
+
+def test_the_child_does_without_what_no_model_needs(tmp_path: Path) -> None:
+    """Half of its time would go into packages that others import because they are there."""
+    small_artifact(tmp_path / "a", engine="xgboost")
+    code = (
+        "import sys; from tenfold.inference.probe_child import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print(sorted({'pandas', 'sklearn', 'xgboost'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "['xgboost']"
 
 
 def test_a_damaged_booster_hurts_only_the_child(tmp_path: Path) -> None:
