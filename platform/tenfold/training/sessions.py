@@ -117,7 +117,11 @@ def _tune(
 ) -> None:
     from ray import tune
 
-    sessions = max(1, limits.sessions if limits.seconds is not None else min(limits.sessions, LAG))
+    sessions = limits.sessions if limits.seconds is not None else min(limits.sessions, LAG)
+    if limits.trials is not None:
+        # A session without a trial would cost 2 s of a CPU that the others could use.
+        sessions = min(sessions, limits.trials)
+    sessions = max(1, sessions)
     trainable = tune.with_resources(
         tune.with_parameters(_session, shared=shared, board=board),
         tune.PlacementGroupFactory([asked], bundle_label_selector=[dict(nodes)]),
