@@ -252,16 +252,13 @@ class _Run:
     def _fit(self, n_workers: int) -> Any:
         from ray import train
         from ray.data import ExecutionOptions
-        from ray.train.torch import TorchTrainer
-        from ray.train.xgboost import XGBoostTrainer
 
         from tenfold.data.drivers import quiet_ray_data
 
         quiet_ray_data()
-        boosting = self._group.plan.family == "boosting"
-        trainer = XGBoostTrainer if boosting else TorchTrainer
+        trainer, work = _trainer_of(self._group.plan.family)
         fitted = trainer(
-            fit_booster if boosting else fit_network,
+            work,
             train_loop_config={"group": self._group},
             scaling_config=scaling_of(n_workers, self._placement),
             run_config=train.RunConfig(
@@ -288,3 +285,14 @@ class _Run:
             ).map_batches(self._reader, batch_size=1, batch_format="numpy", num_cpus=DATA_TASK_CPUS)
             for share, parts in enumerate(parts_of(self._paths, self._group.n_shares))
         }
+
+
+def _trainer_of(family: str) -> tuple[Any, Callable[[dict[str, Any]], Any]]:
+    """Ray's trainer and what its workers do. Torch takes seconds to import: only where it fits."""
+    if family == "boosting":
+        from ray.train.xgboost import XGBoostTrainer
+
+        return XGBoostTrainer, fit_booster
+    from ray.train.torch import TorchTrainer
+
+    return TorchTrainer, fit_network
