@@ -34,7 +34,7 @@ def answering(*, stall_at: int = -1, stall_s: float = 0.0, status: str = "200 OK
         allow_reuse_address = True
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/predict"

@@ -15,7 +15,7 @@ from tenfold.project import Project
 MakeProject = Callable[..., Project]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_project() -> MakeProject:
     """A project on a file: ``make_project(path, task=..., target=..., **sections)``."""
 

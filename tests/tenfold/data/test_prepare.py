@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def _files(snapshot: Snapshot) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in snapshot.path.iterdir()}
 
 
-@pytest.fixture
-def big_file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def big_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 4.5 MiB of CSV in five pieces, with duplicates and a few bad rows."""
     random = np.random.default_rng(3)
     rows = []
@@ -81,9 +82,18 @@ def big_file(tmp_path: Path) -> Path:
             f"2024-01-{1 + row % 28:02d},{'yes' if row % 3 else 'no'}"
         )
     rows += rows[:500]
-    path = tmp_path / "big.csv"
+    path = tmp_path_factory.mktemp("big") / "big.csv"
     path.write_text("n,age,x,color,day,y\n" + "\n".join(rows) + "\n")
     return path
+
+
+@pytest.fixture(scope="module")
+def whole(
+    big_file: Path, make_project: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, bytes]:
+    """The files of its snapshot, prepared here and without a fault."""
+    home = tmp_path_factory.mktemp("whole")
+    return _files(prepare(make_project(big_file), settings=_settings(home)))
 
 
 def test_a_snapshot_holds_the_rows_their_places_hashes_and_folds(
@@ -181,32 +191,40 @@ def _kill_in(step: str, project: Project, folder: Path) -> Path:
 
 @pytest.mark.parametrize("step", ["read", "clean", "split", "profile"])
 def test_killed_in_the_middle_and_run_again_is_bit_identical(
-    tmp_path: Path, big_file: Path, make_project: Any, recording: Any, step: str
+    tmp_path: Path,
+    big_file: Path,
+    whole: Mapping[str, bytes],
+    make_project: Any,
+    recording: Any,
+    step: str,
 ) -> None:
     project = make_project(big_file)
-    whole = prepare(project, settings=_settings(tmp_path / "whole"))
     home = _kill_in(step, project, tmp_path)
     again = prepare(project, settings=_settings(home), progress=recording)
-    n_blocks = len(whole.manifest["blocks"])
+    n_blocks = len(again.manifest["blocks"])
     if step != "profile":
         assert recording.steps[step] == [2, *[1] * (n_blocks - 2)]  # two were there already
     assert recording.steps["read"][0] == (2 if step == "read" else n_blocks)
-    assert _files(again) == _files(whole)
+    assert _files(again) == whole
     left = sorted(path.name for path in again.path.parent.iterdir())
     assert left == sorted([".lock", "latest.json", again.path.name])
 
 
 def test_killed_here_and_finished_by_ray_is_bit_identical(
-    tmp_path: Path, big_file: Path, make_project: Any, recording: Any, ray_session: None
+    tmp_path: Path,
+    big_file: Path,
+    whole: Mapping[str, bytes],
+    make_project: Any,
+    recording: Any,
+    ray_session: None,
 ) -> None:
     project = make_project(big_file)
-    whole = prepare(project, settings=_settings(tmp_path / "whole"))
     home = _kill_in("clean", project, tmp_path)
     again = prepare(
         project, settings=_settings(home), drivers=lambda _: RayData(), progress=recording
     )
     assert recording.steps["clean"][0] == 2
-    assert _files(again) == _files(whole)
+    assert _files(again) == whole
 
 
 def test_asked_again_the_work_is_not_done_again(
@@ -225,17 +243,20 @@ def test_asked_again_the_work_is_not_done_again(
 
 
 def test_ray_data_gives_the_same_bits_at_any_width(
-    tmp_path: Path, big_file: Path, make_project: Any, ray_session: None
+    tmp_path: Path,
+    big_file: Path,
+    whole: Mapping[str, bytes],
+    make_project: Any,
+    ray_session: None,
 ) -> None:
     project = make_project(big_file)
-    local = prepare(project, settings=_settings(tmp_path / "local"))
     for n_at_once in (1, 4):
         settings = Settings.from_env(
             {"TENFOLD_HOME": str(tmp_path / f"ray-{n_at_once}"), "TENFOLD_LOCAL_BYTES": "0"}
         )
         ray_data = RayData(n_at_once=n_at_once, cpus_per_task=0.5)
         made = prepare(project, settings=settings, drivers=lambda _, one=ray_data: one)
-        assert _files(made) == _files(local)
+        assert _files(made) == whole
 
 
 @pytest.mark.parametrize("name", BOTH_WAYS)

@@ -93,7 +93,7 @@ def test_prometheus_scrapes_the_page_and_fires_the_harm_alert(
     prometheus: str, monitoring_folder: Path, tmp_path: Path, views: ModuleType
 ) -> None:
     endpoint = Endpoint(render([views.full_view()]))
-    thread = threading.Thread(target=endpoint.serve_forever, daemon=True)
+    thread = threading.Thread(target=endpoint.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     rules = monitoring_folder / "tenfold-rules.yaml"
     try:

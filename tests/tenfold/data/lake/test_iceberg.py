@@ -355,7 +355,7 @@ def test_a_catalog_server_at_a_private_address_is_called_only_where_that_is_allo
     tmp_path: Path, catalog: Catalog
 ) -> None:
     server = RestServer(items(catalog))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         at = {"type": "rest", "uri": f"http://127.0.0.1:{server.server_port}"}
