@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import orjson
 
-from tenfold.artifact import ManifestDraft
+from tenfold.artifact import ManifestDraft, ProbeResult, probe
 from tenfold.canonical import canonical_json
 from tenfold.evaluation import Intervals, Sets
 from tenfold.features.codes import encode_table
@@ -52,8 +55,32 @@ def make_artifact(
 ) -> None:
     """An artifact folder as training leaves it: model, golden rows, reference.
 
+    Fitted once a process and written as often as it is asked for: the bytes are the same.
     ``graph`` changes the model's ONNX graph first, see `tests.tenfold_serve.bad_models`.
     """
+    folder.mkdir(parents=True)
+    for name, content in _files_of(family, seed=seed, wide=wide, graph=graph).items():
+        (folder / name).write_bytes(content)
+
+
+@cache
+def _files_of(
+    family: str, *, seed: int, wide: bool, graph: Callable[[bytes], bytes] | None
+) -> Mapping[str, bytes]:
+    with TemporaryDirectory() as parent:
+        folder = Path(parent) / "made"
+        _fit(folder, family=family, seed=seed, wide=wide, graph=graph)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _fit(
+    folder: Path,
+    *,
+    family: str,
+    seed: int,
+    wide: bool,
+    graph: Callable[[bytes], bytes] | None,
+) -> None:
     made_of = wide_table if wide else mixed_table
     files, draft = small_files(family, seed=seed, wide=wide)
     if graph is not None:
@@ -81,6 +108,18 @@ def make_artifact(
         files["conformal.json"] = canonical_json(limits(draft, answer.scores, truth).to_dict())
     files["reference.json"] = reference.to_bytes()
     pack_artifact(folder, files=files, manifest=draft, table=made_of(100, seed=seed))
+
+
+_PROBED: dict[tuple[tuple[str, bytes], ...], ProbeResult] = {}
+
+
+def probe_once(folder: Path) -> ProbeResult:
+    """A real probe in a real child, which takes a second: once a process for the same bytes."""
+    files = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
+    key = tuple((name, hashlib.sha256(content).digest()) for name, content in files)
+    if key not in _PROBED:
+        _PROBED[key] = probe(folder)
+    return _PROBED[key]
 
 
 def limits(draft: ManifestDraft, scores: Any, truth: list[Any]) -> Intervals | Sets:

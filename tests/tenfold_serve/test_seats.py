@@ -23,7 +23,7 @@ from tenfold_serve.seating import refusal, seats_for
 from tenfold_serve.seats import seat_args, seat_from, target_of
 from tenfold_serve.supervisor import Supervisor
 from tests.onnxruntimes import BOTH, stand_in, without_cuda
-from tests.tenfold_serve.support import PROJECT, Publish, board_with, config_of
+from tests.tenfold_serve.support import PROJECT, Publish, board_with, config_of, probe_once
 from tests.tenfold_serve.test_supervisor import Host
 
 ON_GPU = Seat("cuda", "gpu", gpus=0.25, gpu_type="T4", model_bytes=10**9, reason="as asked")
@@ -168,6 +168,7 @@ def test_a_promotion_of_trees_is_refused_where_replicas_must_use_their_gpu(
         host=host,
         aggregator=Aggregator(settings),
         seats={"mixed": ON_GPU},
+        probe_artifact=probe_once,
     )
     supervisor.start()
     publish(1, promote=True)

@@ -20,7 +20,7 @@ from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.prediction_log import segment_tables, write_segment
 from tenfold_serve.spool import frame, segment_name, spool_folder
 from tenfold_serve.supervisor import Supervisor
-from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.support import Publish, probe_once
 from tests.tenfold_serve.test_recorder import entry
 from tests.tenfold_serve.test_supervisor_killed import harm
 
@@ -56,6 +56,7 @@ class Scene:
             host=self.host,
             aggregator=self.aggregator,
             retrain_command=[sys.executable, "-c", command],
+            probe_artifact=probe_once,
         )
 
     def kinds(self) -> list[str]:
@@ -334,7 +335,11 @@ def test_what_people_ask_for_does_not_wait_for_the_guard(
     write_canary(registry.state, "mixed", Canary(2, 30))
     aggregator = Hanging(settings, host)
     supervisor = Supervisor(
-        [(project, project_file)], settings=settings, host=host, aggregator=aggregator
+        [(project, project_file)],
+        settings=settings,
+        host=host,
+        aggregator=aggregator,
+        probe_artifact=probe_once,
     )
     supervisor.start()
     write_canary(registry.state, "mixed", Canary(2, 10))
@@ -389,6 +394,7 @@ def test_an_aggregator_that_hangs_stops_no_round_for_long_and_is_told_once(
         host=host,
         aggregator=aggregator,
         wait_s=0.3,
+        probe_artifact=probe_once,
     )
     supervisor.start()
     supervisor.step()
