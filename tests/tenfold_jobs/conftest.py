@@ -11,9 +11,16 @@ from tenfold.project import Project
 from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
 from tenfold.testing.artifacts import small_artifact
+from tests.runs import with_runs
 from tests.tenfold_jobs.support import Case, make_case
 
 PublishSmall = Callable[..., Version]
+
+
+@pytest.fixture
+def runs(settings: Settings) -> None:
+    """The home is that of an installation that mirrored a training before."""
+    with_runs(settings)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from tenfold_jobs.packing import Origin, Packed, pack
 from tenfold_jobs.promotion import promote_if_better
 from tenfold_jobs.refit import refit_artifact
 from tenfold_jobs.retrain import run_retrain
+from tests.runs import with_runs
 
 N_ROWS, N_NOISE = 2600, SELECT_FROM - 2
 PARAMS = {"eta": 0.2, "max_depth": 3, "rounds": 30}
@@ -77,7 +78,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Wide:
         "train": {"folds": 2, "construct_columns": "auto", "families": ["boosting"]},
     }
     project = Project.from_dict(body).at(folder)
-    settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home")})
+    settings = with_runs(Settings.from_env({"TENFOLD_HOME": str(folder / "home")}))
     snapshot = prepare(project, settings=settings)
     question = question_of(project, snapshot, positive="yes")
     rows, profiles = load_rows(snapshot, question), snapshot.profiles()

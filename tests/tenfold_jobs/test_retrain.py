@@ -28,6 +28,8 @@ from tenfold_jobs.packing import Origin, pack
 from tenfold_jobs.retrain import live_table, run_retrain
 from tests.tenfold_jobs.live_logs import START, log
 
+pytestmark = pytest.mark.usefixtures("runs")
+
 
 def rows(n_rows: int, *, flipped: bool, seed: int) -> pa.Table:
     random = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from tenfold.settings import Settings
 from tenfold_jobs.cli.work import segment_lines
 from tenfold_jobs.predict import run_predict
 from tenfold_jobs.train import TrainRecord, run_train
+from tests.runs import with_runs
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(240)]
 
@@ -34,7 +35,7 @@ def project_of(folder: Path, path: Path, **problem: Any) -> Project:
 
 def trained(folder: Path, path: Path, **problem: Any) -> tuple[Project, Settings, TrainRecord]:
     project = project_of(folder, path, **problem)
-    settings = Settings.from_env({"TENFOLD_HOME": str(folder / "home")})
+    settings = with_runs(Settings.from_env({"TENFOLD_HOME": str(folder / "home")}))
     prepare(project, settings=settings)
     return project, settings, run_train(project, settings)
 

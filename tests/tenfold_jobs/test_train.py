@@ -19,6 +19,7 @@ from tenfold.project import Project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold_jobs.train import run_train
+from tests.runs import with_runs
 
 pytestmark = [
     pytest.mark.usefixtures("ray_session"),
@@ -51,7 +52,7 @@ def make_project(folder: Path, **changes: object) -> Project:
 
 
 def settings_of(folder: Path, name: str) -> Settings:
-    return Settings.from_env({"TENFOLD_HOME": str(folder / name)})
+    return with_runs(Settings.from_env({"TENFOLD_HOME": str(folder / name)}))
 
 
 def cut_into_parts(table: Path, *, n_parts: int = 4) -> None:
@@ -162,14 +163,15 @@ def test_a_missed_gate_is_registered_and_not_promoted(tmp_path: Path) -> None:
 
 def test_a_worse_model_does_not_replace_the_champion(tmp_path: Path) -> None:
     write_table(tmp_path)
-    project = make_project(tmp_path)
+    train = {"trials": 1, "folds": 3, "families": ["linear"]}
+    project = make_project(tmp_path, train=train)
     settings = settings_of(tmp_path, "home")
     prepare(project, settings=settings)
     first = run_train(project, settings)
     baseline = make_project(
         tmp_path,
         problem={"task": "binary", "target": "left"},
-        train={"trials": 1, "folds": 3, "families": ["dummy"]},
+        train=train | {"families": ["dummy"]},
     )
     worse = run_train(baseline, settings)
     assert worse.family == "dummy"
