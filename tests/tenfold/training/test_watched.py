@@ -26,8 +26,8 @@ LIMPING = replace(
     name="limping",
     defaults=lambda task: tuple({"fault": fault} for fault in ("none", "hang", "still-none")),
 )
-PATIENCE_S = 8.0
-"""A fit of these takes a hundredth of it, once the libraries are there."""
+PATIENCE_S = 4.0
+"""A fit of these takes a fiftieth of it, once the libraries are there."""
 NONE = Config(1, "faulty", {"fault": "none"})
 
 
