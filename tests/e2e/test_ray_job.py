@@ -15,6 +15,8 @@ import httpx
 import pytest
 
 from tenfold.cluster.sessions import MARKER, end_session, session_led_by
+from tenfold.data import prepare
+from tenfold.project import load_project
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tests.command import tenfold, tenfold_json
@@ -25,7 +27,7 @@ PROJECT = """
 name: penguins
 problem: {task: multiclass, target: species, gates: ["accuracy >= 0.8"]}
 data: {sources: [{path: penguins.csv}]}
-train: {trials: 2, folds: 2, families: [linear]}
+train: {trials: 1, folds: 2, families: [linear]}
 """
 
 
@@ -128,9 +130,10 @@ def ray_job_submit(head: Head, folder: Path, *words: str) -> None:
 
 
 def test_ray_job_submit_trains_to_a_registered_model(head: Head, project: Path) -> None:
-    for command in ("prepare", "train"):
-        ray_job_submit(head, project.parent, "tenfold", command, "project.yaml")
-    champion = Registry(Settings.from_env({"TENFOLD_HOME": str(head.home)})).require("penguins")
+    settings = Settings.from_env({"TENFOLD_HOME": str(head.home)})
+    prepare(load_project(project), settings=settings)
+    ray_job_submit(head, project.parent, "tenfold", "train", "project.yaml")
+    champion = Registry(settings).require("penguins")
     assert champion.version == 1
     assert (champion.path / "manifest.json").exists()
 

@@ -330,6 +330,7 @@ def test_rays_internal_ports_demand_the_token(running: Running) -> None:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": "0" * 64,
         "RAY_gcs_rpc_server_reconnect_timeout_s": "1",
+        "RAY_gcs_server_port_wait_time_s": "1",  # one try, not the usual twenty a second apart
     }
     done = subprocess.run(
         [sys.executable, "-c", program], env=stranger, capture_output=True, timeout=60, check=False
