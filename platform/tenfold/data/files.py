@@ -14,6 +14,7 @@ from tenfold.data.align import AlignedShard, Alignment
 from tenfold.data.formats import ENDINGS, Format, format_of
 from tenfold.data.source import Shard
 from tenfold.data.spare import LostShard, SparedShard
+from tenfold.data.text import plain_texts
 from tenfold.errors import DataError
 
 __all__ = ["SAMPLE_BYTES", "FileSource", "read_batches", "read_sample"]
@@ -200,8 +201,8 @@ def _group(files: Sequence[str]) -> str:
 def read_batches(path: str | Path, *, format: str = "auto") -> Iterator[pa.Table]:  # noqa: A002
     """A file in raw batches of about 1 MiB of source, in order; memory stays bounded.
 
-    CSV gives text columns as they stand (not trimmed), Parquet the file's own types; feed them
-    to `clean_table` with the model's schema. Nothing is dropped.
+    CSV gives text columns as they stand (not trimmed), Parquet the file's own types (a dictionary
+    its values); feed them to `clean_table` with the model's schema. Nothing is dropped.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8, or has a record that does not have as
@@ -218,7 +219,7 @@ def read_batches(path: str | Path, *, format: str = "auto") -> Iterator[pa.Table
                 f"{reject.text[:80]!r}; mend that row"
             )
         n_before += block.n_records
-        yield block.table
+        yield plain_texts(block.table)
 
 
 def read_sample(
@@ -238,7 +239,7 @@ def read_sample(
     source.columns()
     tables: list[pa.Table] = []
     for shard in source.shards():
-        tables.append(shard.read().table)
+        tables.append(plain_texts(shard.read().table))
         if sum(table.nbytes for table in tables) >= max_bytes:
             break
     if not tables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -26,7 +26,8 @@ about ten times its size. Its last slice has to be decoded from the group's star
 not as small as blocks may be."""
 _BATCH_ROWS = 65_536
 _MOST_CODED = 3
-"""Bytes a value of a column that is a dictionary throughout, its texts included."""
+"""Bytes a value of a column that is a dictionary throughout, its texts included: plain ones have a
+length of four bytes each."""
 _BUFFER_BYTES = 1024 * 1024
 """Read at once of a column, instead of all that a group has of it."""
 
@@ -55,24 +56,22 @@ class ParquetShard:
         path: of the file.
         groups: numbers of the row groups, in order.
         rows: the first row within the one group, and the one behind the last; None for all.
-        coded: texts that the file holds as dictionaries throughout, and that stay ones: each text
-            is then made, checked and cleaned once, which is two thirds of reading them.
     """
 
     source: str
     path: str
     groups: tuple[int, ...]
     rows: tuple[int, int] | None = None
-    coded: tuple[str, ...] = ()
 
     def read(self) -> RawBlock:
-        """The rows with the file's own types.
+        """The rows with the file's own types; texts that the file holds as a dictionary throughout
+        stay one: each is then made, checked and cleaned once, two thirds of reading them.
 
         Raises:
             DataError: the file is not Parquet, or a row group is damaged.
         """
         try:
-            with _open(Path(self.path), self.source, coded=self.coded) as file:
+            with _open(Path(self.path), self.source, coded=True) as file:
                 table = (
                     self._slice(file)
                     if self.rows
@@ -111,7 +110,7 @@ def parquet_shards(path: Path, *, source: str) -> list[ParquetShard]:
     A group of twice `SLICE_BYTES` or more is cut into slices of rows.
     """
     with _open(path, source) as file:
-        metadata, coded = file.metadata, _coded(file)
+        metadata = file.metadata
     shards: list[ParquetShard] = []
     run: list[int] = []
     filled = 0
@@ -119,53 +118,63 @@ def parquet_shards(path: Path, *, source: str) -> list[ParquetShard]:
         group = metadata.row_group(number)
         n_slices = min(group.num_rows, group.total_byte_size // SLICE_BYTES)
         if run and (filled >= BLOCK_BYTES or n_slices > 1):
-            shards.append(ParquetShard(source, str(path), tuple(run), coded=coded))
+            shards.append(ParquetShard(source, str(path), tuple(run)))
             run, filled = [], 0
         if n_slices > 1:
             bounds = [group.num_rows * place // n_slices for place in range(n_slices + 1)]
             shards += [
-                ParquetShard(source, str(path), (number,), pair, coded) for pair in pairwise(bounds)
+                ParquetShard(source, str(path), (number,), pair) for pair in pairwise(bounds)
             ]
             continue
         run.append(number)
         filled += group.total_byte_size
-    return [*shards, ParquetShard(source, str(path), tuple(run), coded=coded)] if run else shards
+    return [*shards, ParquetShard(source, str(path), tuple(run))] if run else shards
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    metadata: pq.FileMetaData
+    coded: tuple[str, ...]
+
+
+@lru_cache(maxsize=2)
+def _footer(path: Path, _inode: int, _size: int, _written_ns: int, _changed_ns: int) -> _Footer:
+    """The footer of a file as it is: of a thousand groups it takes 20 ms, and every shard asks."""
+    with pq.ParquetFile(path) as file:
+        return _Footer(file.metadata, _coded(file))
 
 
 def _coded(file: pq.ParquetFile) -> tuple[str, ...]:
-    """See `ParquetShard.coded`. A writer whose dictionary grew too long goes on with plain texts,
-    each of four bytes and more."""
+    """Columns of texts that are a dictionary throughout. A writer whose dictionary grew too long
+    goes on with plain texts, each of four bytes and more."""
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    texts = {
-        field.name for field in file.schema_arrow if field.type in (pa.string(), pa.large_string())
-    }
-    found = []
-    for place in range(file.metadata.num_columns):
-        name = file.schema.column(place).path
-        if name in texts:
-            chunks = [group.column(place) for group in groups]
-            if all(
-                chunk.has_dictionary_page
-                and chunk.total_uncompressed_size <= _MOST_CODED * chunk.num_values
-                for chunk in chunks
-            ):
-                found.append(name)
-    return tuple(found)
+    kinds = (pa.string(), pa.large_string())
+    texts = {field.name for field in file.schema_arrow if field.type in kinds}
+    paths = [file.schema.column(place).path for place in range(file.metadata.num_columns)]
+    uses = Counter(paths)  # a text "a.b" has the path of a struct's field, too
+    return tuple(
+        name
+        for place, name in enumerate(paths)
+        if name in texts
+        and uses[name] == 1
+        and all(_is_coded(group.column(place)) for group in groups)
+    )
 
 
-@lru_cache(maxsize=8)
-def _metadata(path: Path, _size: int, _written_ns: int) -> pq.FileMetaData:
-    """The footer of a file as it is: of a thousand groups it takes 20 ms, and every shard asks."""
-    with pq.ParquetFile(path) as file:
-        return file.metadata
+def _is_coded(chunk: pq.ColumnChunkMetaData) -> bool:
+    few = chunk.total_uncompressed_size <= _MOST_CODED * chunk.num_values
+    return bool(chunk.has_dictionary_page and few)
 
 
-def _open(path: Path, source: str, *, coded: Sequence[str] = ()) -> pq.ParquetFile:
+def _open(path: Path, source: str, *, coded: bool = False) -> pq.ParquetFile:
     try:
-        found = path.stat()
-        metadata = _metadata(path, found.st_size, found.st_mtime_ns)
+        now = path.stat()
+        footer = _footer(path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
         file = pq.ParquetFile(
-            path, buffer_size=_BUFFER_BYTES, metadata=metadata, read_dictionary=[*coded]
+            path,
+            buffer_size=_BUFFER_BYTES,
+            metadata=footer.metadata,
+            read_dictionary=[*footer.coded] if coded else [],
         )
         refuse_extensions(file.schema_arrow, path, source=source)
     except BROKEN as error:

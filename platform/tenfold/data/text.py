@@ -24,6 +24,7 @@ __all__ = [
     "code_text",
     "code_typed",
     "is_text",
+    "plain_texts",
     "to_text",
     "type_word",
     "whole",

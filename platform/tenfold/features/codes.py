@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from tenfold.errors import DataError, RequestError
 from tenfold.features.readers import READERS, UNSEEN, Refused, listed, shown
-from tenfold.profile.columns import places_among, plain
+from tenfold.profile.columns import places_among, plain, without_null_texts
 from tenfold.profile.texts import N_TEXT_SLOTS, gram_counts
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -219,7 +219,8 @@ def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
 
     if not len(values):
         return np.empty(0)
-    array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    whole = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    array = without_null_texts(whole)
     found = places_among(array, column.domain or ())
     codes = found.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if found.null_count > array.null_count:

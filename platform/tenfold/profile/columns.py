@@ -23,6 +23,7 @@ __all__ = [
     "places_among",
     "plain",
     "target_classes",
+    "without_null_texts",
 ]
 
 NUMBER_KINDS = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME})
@@ -30,7 +31,7 @@ NUMBER_KINDS = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME
 
 
 def one_array(table: pa.Table, name: str) -> pa.Array:
-    """A table's column in one piece.
+    """A table's column in one piece; a dictionary has no null among its texts.
 
     Raises:
         DataError: there is no such column.
@@ -42,7 +43,9 @@ def one_array(table: pa.Table, name: str) -> pa.Array:
             "prepare the data again"
         )
     column = table.column(place)
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return without_null_texts(
+        column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    )
 
 
 def column_values(array: pa.Array) -> Floats:
@@ -108,6 +111,14 @@ def plain(array: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+
+
+def without_null_texts(array: pa.Array) -> pa.Array:
+    """The same, plain where a dictionary holds null as a text, which no look at its rows tells."""
+    import pyarrow as pa
+
+    odd = pa.types.is_dictionary(array.type) and array.dictionary.null_count
+    return plain(array) if odd else array
 
 
 def class_codes(array: pa.Array, classes: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.intp]]:

@@ -17,11 +17,9 @@ MAX_COMOMENTS = 200
 """Most columns: four matrices of 200 x 200 are 1.3 MB, and a heat map of more is unreadable."""
 
 
-_STRIP = 8
+_STRIP = 4
 _ROWS = 4096
-"""Columns and rows that are multiplied at once. OpenBLAS works on several threads only above 2^18
-multiplications (its GEMM_MULTITHREAD_THRESHOLD), so the bits do not depend on how many there are;
-20 columns of 65,536 rows take 2 ms, by `numpy.einsum` 8."""
+"""Columns and rows that are multiplied at once: they stay in a core's cache."""
 _MOST_PLACES = 2**18
 """Missing cells that are looked up at once, 2 MB."""
 
@@ -154,12 +152,17 @@ def _where_present(
 
 
 def _products(values: Floats) -> Floats:
-    """``values @ values.T``; only the upper triangle is worked out."""
+    """``values @ values.T`` with bits that depend neither on the number of threads nor on the kind
+    of core, as BLAS's do: fitted numbers come from them. BLAS would take a quarter of the time, 2
+    milliseconds of 8 for 20 columns of 65,536 rows, which is 5 % of a scan.
+
+    Only the upper triangle is worked out.
+    """
     n_columns, n_rows = values.shape
     out = np.zeros((n_columns, n_columns))
     for start in range(0, n_rows, _ROWS):
         part = values[:, start : start + _ROWS]
-        for i in range(0, n_columns, _STRIP):
-            for j in range(i, n_columns, _STRIP):
-                out[i : i + _STRIP, j : j + _STRIP] += part[i : i + _STRIP] @ part[j : j + _STRIP].T
+        for at in range(0, n_columns, _STRIP):
+            strip = part[at : at + _STRIP]
+            out[at : at + _STRIP, at:] += np.einsum("ik,jk->ij", strip, part[at:], optimize=False)
     return np.triu(out) + np.triu(out, 1).T

@@ -214,6 +214,15 @@ def test_batches_give_every_row_as_it_stands(table_file: Path) -> None:
     assert batches[0]["city"][1].as_py() in (" Bonn", " Köln")
 
 
+def test_parts_with_and_without_dictionaries_have_one_schema(tmp_path: Path) -> None:
+    for name, use_dictionary in (("a", True), ("b", False)):
+        table = pa.table({"city": ["Bonn am Rhein", "Ulm"] * 500})
+        pq.write_table(table, tmp_path / f"{name}.parquet", use_dictionary=use_dictionary)
+    batches = list(read_batches(tmp_path / "*.parquet"))
+    assert [batch.schema.types for batch in batches] == [[pa.string()], [pa.string()]]
+    assert read_sample(tmp_path / "*.parquet").num_rows == 2_000
+
+
 def test_batches_refuse_a_row_of_another_width(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n3\n")

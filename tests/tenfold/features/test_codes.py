@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tenfold.errors import DataError, RequestError
 from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import MAX_FAULTS, UNSEEN
+from tenfold.profile import Profile
 from tenfold.schema import Column, Form, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.testing.preprocessing import same_bits
@@ -180,6 +181,20 @@ def test_other_arrow_types_of_the_same_meaning_convert() -> None:
     assert encode_table(SCHEMA, one)[0].tolist() == expected
     naive = pa.array([moment.replace(tzinfo=None)], pa.timestamp("s"))
     assert encode_table(SCHEMA, one.set_column(4, "t", naive))[0].tolist() == expected
+
+
+def test_a_null_among_the_texts_of_a_dictionary_is_a_missing_value() -> None:
+    schema = Schema((Column("c", Kind.CATEGORY, domain=("x",)),))
+    coded = pa.DictionaryArray.from_arrays(
+        pa.array([0, 1, 2, None], pa.int32()), pa.array(["x", None, "y"])
+    )
+    assert np.array_equal(
+        encode_table(schema, pa.table({"c": coded})).ravel(),
+        [0.0, np.nan, UNSEEN, np.nan],
+        equal_nan=True,
+    )
+    found = Profile.from_table(pa.table({"c": coded}), schema).categories["c"]
+    assert (found.nulls, dict(found.counts)) == (2, {"x": 1, "y": 1})
 
 
 def test_an_infinity_in_a_table_counts_as_missing() -> None:

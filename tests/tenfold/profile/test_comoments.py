@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,6 +75,27 @@ def test_many_columns_with_missing_cells_equal_pandas(missing: float) -> None:
         assert found.mean[:, j] == pytest.approx(rows_with.mean().to_numpy(), abs=1e-9)
         spread = ((rows_with - rows_with.mean()) ** 2).sum().to_numpy()
         assert found.m2[:, j] == pytest.approx(spread, rel=1e-9)
+
+
+def test_the_kind_of_core_does_not_show_in_the_bits() -> None:
+    """OpenBLAS takes the kernels of the core that it is told."""
+    code = (
+        "import hashlib, numpy as np\n"
+        "from tenfold.profile.comoments import CoMoments\n"
+        "rows = np.random.default_rng(2).normal(size=(9, 5_000))\n"
+        "made = CoMoments.from_columns([str(i) for i in range(9)], rows)\n"
+        "print(hashlib.sha256(b''.join(a.tobytes() for a in made.arrays().values())).hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "OPENBLAS_CORETYPE": core},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for core in ("Nehalem", "Haswell")
+    }
+    assert len(found) == 1
 
 
 def test_the_number_of_threads_does_not_show_in_the_bits() -> None:
