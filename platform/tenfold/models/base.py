@@ -292,6 +292,9 @@ class Family:
     freeze: Callable[[Params, int], Params]
     """Parameters of a last fit on all rows, given the mean ``rounds`` of the folds."""
     stops_early: bool = False
+    growth: float = 0.0
+    """Exponent by which the best rounds grow with the rows of a fit: 1 where twice the rows carry
+    twice the rounds."""
     choices: Callable[[Traits], Choices] = nothing_to_choose
     """Preparations to try for a table of some traits, beside the parameters of ``space``."""
     distributed: bool = False

@@ -40,8 +40,11 @@ __all__ = [
     "BOOSTER_FILE",
     "BOOSTING",
     "DEPTH_WISE",
+    "FINE_BINS",
     "LEAF_WISE",
+    "USUAL_BINS",
     "BoostedModel",
+    "bins_of",
     "booster_params",
     "feature_types",
     "map_of",
@@ -70,6 +73,28 @@ TWO = 2
 NATIVE_SHARE = 0.3
 """Share of features that are categories from which sets are tried: measured, they help or tie where
 texts only name things, and cost 1 to 2 % of error on tables of numbers with some ordered names."""
+GROWTH = 1.2
+"""Three fits on all rows, with the mean rounds of folds that were fitted on 72 % of them, times a
+factor (leaf-wise trees, mean of two or three splits; `more_rows` is 1.39, the factor then 1.48):
+
+================  =====  =====  =====  =====  =====  =====
+factor                1    1.1   1.25    1.4    1.6      2
+================  =====  =====  =====  =====  =====  =====
+elec2 AUC         .9026  .9031  .9036  .9041  .9043  .9046
+adult AUC         .9257  .9258  .9259  .9260  .9261  .9258
+telco-churn AUC   .8438  .8439  .8440  .8441  .8441  .8439
+german AUC        .8018  .8027  .8043  .8069  .8076  .8090
+bike RMSE         39.68  39.43  39.11  38.85  38.55  38.13
+diamonds RMSE     527.4  527.3  527.4  527.8  528.5  530.3
+king-county RMSE  117.2  116.9  116.7  116.4  116.1  115.7
+================  =====  =====  =====  =====  =====  =====
+
+More than in proportion: a few rows alone stop a fold's fit too soon, and seeds are averaged."""
+USUAL_BINS = 256
+"""Where a configuration names no ``max_bin``: XGBoost's own."""
+FINE_BINS = 1024
+"""The other choice of the space: measured, ROC AUC .0017 more on elec2, 1 and 3 % less error on
+diamonds and king-county, nothing on bike and adult, up to half again the time of a fit."""
 MAX_ROUNDS = 2000
 """With the smallest eta of the space the best round lies below this on tables up to some 100k rows:
 measured on bike, 750 rounds of 64 leaves at eta .03."""
@@ -210,12 +235,22 @@ def map_of(params: Params, objective: str) -> str:
     return "none" if objective == "count" else str(params.get("target", "none"))
 
 
+def bins_of(params: Params) -> int:
+    """Bins a number is cut into before trees are grown.
+
+    >>> bins_of({"eta": 0.1}), bins_of({"max_bin": 1024})
+    (256, 1024)
+    """
+    return int(params.get("max_bin", USUAL_BINS))
+
+
 def _ingest(fit: Fit, target: TargetMap) -> tuple[Any, Any]:
     """Quantized training and validation data, built once per matrix when the caller keeps
     ``cache``: the build costs as much as some fifty trees."""
     import xgboost
 
-    key = ("boosting", target.kind, fit.slots)
+    bins = bins_of(fit.params)
+    key = ("boosting", target.kind, fit.slots, bins)
     if fit.cache is not None and key in fit.cache:
         found: tuple[Any, Any] = fit.cache[key]
         return found
@@ -228,6 +263,7 @@ def _ingest(fit: Fit, target: TargetMap) -> tuple[Any, Any]:
         label(fit.target),
         weight=fit.weights,
         nthread=fit.threads,
+        max_bin=bins,
         **categorical(fit.slots),
     )
     valid = None
@@ -237,7 +273,9 @@ def _ingest(fit: Fit, target: TargetMap) -> tuple[Any, Any]:
             own = categorical(fit.slots)
             valid = xgboost.DMatrix(x, label(y), nthread=fit.threads, **own)
         else:
-            valid = xgboost.QuantileDMatrix(x, label(y), ref=train, nthread=fit.threads)
+            valid = xgboost.QuantileDMatrix(
+                x, label(y), ref=train, nthread=fit.threads, max_bin=bins
+            )
     if fit.cache is not None:
         fit.cache[key] = (train, valid)
     return train, valid
@@ -331,6 +369,7 @@ def _defaults(task: str) -> tuple[Params, ...]:
         "colsample_bytree": 0.8,
         "colsample_bynode": 1.0,
         "lambda": 1.0,
+        "max_bin": USUAL_BINS,
     }
     if task == "regression":
         return (first | {"target": "none"}, first | {"target": "log1p"})
@@ -350,6 +389,7 @@ def _space(trial: Space, task: str) -> Params:
         "colsample_bytree": trial.suggest_float("boosting.colsample_bytree", 0.3, 1.0),
         "colsample_bynode": trial.suggest_float("boosting.colsample_bynode", 0.5, 1.0),
         "lambda": trial.suggest_float("boosting.lambda", 1e-2, 30.0, log=True),
+        "max_bin": trial.suggest_categorical("boosting.max_bin", [USUAL_BINS, FINE_BINS]),
     }
     if grow == LEAF_WISE:
         out["max_depth"] = 0
@@ -371,6 +411,7 @@ BOOSTING = Family(
     load=_load,
     freeze=lambda params, rounds: dict(params) | {"rounds": max(1, rounds)},
     stops_early=True,
+    growth=GROWTH,
     choices=_choices,
     distributed=True,
     random=True,

@@ -41,6 +41,8 @@ PATIENCE, PATIENT_SHARE = 5, 0.4
 """Epochs without a better validation loss before a fit stops: five, or a share of the schedule."""
 LEAST_STEPS = 400
 """A schedule has at least so many steps: small tables are passed more often."""
+GROWTH = 0.3
+"""An epoch of more rows has more steps already: a tenth more epochs on all rows."""
 MAX_EPOCHS = 100
 BATCH_ROWS = 256
 """Rows of one step on small tables; the best size for tables of 10k-100k rows."""
@@ -222,6 +224,7 @@ NETWORK = Family(
     load=load_arrays,
     freeze=lambda params, rounds: dict(params) | {"epochs": max(1, rounds)},
     stops_early=True,
+    growth=GROWTH,
     choices=_choices,
     distributed=True,
     random=True,

@@ -11,10 +11,23 @@ from tenfold.models import FAMILIES
 from tenfold.models.blend import BLEND
 from tenfold.models.calibration import NO_CALIBRATION, Calibration
 
-__all__ = ["Answer", "Part"]
+__all__ = ["Answer", "Part", "grown"]
 
-ROUNDS_FOR_ALL_ROWS = 1.1
-"""The last fit has more rows than a fold's: it may keep a tenth more rounds."""
+MOST_GROWTH = 2.0
+"""Rounds of a last fit for each of a fold's, at most: what lies beyond was not measured."""
+
+
+def grown(family: str, more_rows: float) -> float:
+    """Rounds of a last fit for each round of a fold's fit.
+
+    Args:
+        family: name in the table of families.
+        more_rows: rows of the last fit for each row of a fold's, see `Question.more_rows`.
+
+    >>> round(grown("boosting", 1.39), 2), round(grown("network", 1.39), 2), grown("boosting", 9.0)
+    (1.48, 1.1, 2.0)
+    """
+    return float(min(more_rows ** FAMILIES[family].growth, MOST_GROWTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class Part:
         params: Mapping[str, Any],
         *,
         rounds: int = 0,
+        more_rows: float = 1.0,
         weight: float = 1.0,
         seeds: int = 1,
     ) -> Part:
@@ -49,16 +63,18 @@ class Part:
             family: name in the table of families.
             params: of the configuration.
             rounds: mean rounds of its folds, 0 if ``params`` are those of a last fit already.
+            more_rows: rows of the last fit for each row of a fold's, see `Question.more_rows`.
             weight: of the part.
             seeds: of the part.
 
-        >>> dict(Part.of("boosting", {"eta": 0.1}, rounds=10).params)
-        {'eta': 0.1, 'rounds': 11}
+        >>> dict(Part.of("boosting", {"eta": 0.1}, rounds=100, more_rows=1.25).params)
+        {'eta': 0.1, 'rounds': 131}
         """
         chosen = FAMILIES[family]
         final = dict(params)
         if rounds and chosen.stops_early:
-            final = dict(chosen.freeze(params, round(rounds * ROUNDS_FOR_ALL_ROWS)))
+            rounds = round(rounds * grown(family, more_rows))
+            final = dict(chosen.freeze(params, rounds))
         return cls(family, final, weight, seeds if chosen.random else 1)
 
 
@@ -74,9 +90,11 @@ class Answer:
     calibration: Calibration = NO_CALIBRATION
 
     @classmethod
-    def single(cls, family: str, params: Mapping[str, Any], *, rounds: int = 0) -> Answer:
-        """One configuration with one seed."""
-        return cls((Part.of(family, params, rounds=rounds),))
+    def single(
+        cls, family: str, params: Mapping[str, Any], *, rounds: int = 0, more_rows: float = 1.0
+    ) -> Answer:
+        """One configuration with one seed, see `Part.of`."""
+        return cls((Part.of(family, params, rounds=rounds, more_rows=more_rows),))
 
     @classmethod
     def from_lineage(cls, family: str, params: Mapping[str, Any]) -> Answer:

@@ -34,6 +34,7 @@ from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.fitter import Fitter
 from tenfold.training.front import Point, behind_of, choose_point
 from tenfold.training.placed import evaluate_placed
+from tenfold.training.question import Question
 from tenfold.training.search import Material
 from tenfold.training.second_look import look_again
 
@@ -131,7 +132,7 @@ def _lone(material: Material, best: Tried, oof_of: OofOf) -> Chosen:
     """The best configuration as it is: where blends make no sense, or their fits are too dear."""
     oof = None if material.question.task is Task.CLUSTERING else oof_of(best.config.number)
     return Chosen(
-        answer=Answer((_part(best),)),
+        answer=Answer((_part(best, material.question),)),
         oof=oof,
         front=(),
         pick=None,
@@ -184,7 +185,7 @@ def choose_answer(
     points = _timed(points, by_number, material, fitter, left_s)
     pick, nested, gave_way = _pick(points, few, oofs, prefer=prefer, most_micros=most_micros)
     calibration = choose_calibration(judge, mixed(pick.mix.weights, scores))
-    answer = replace(_answer(pick.mix, by_number), calibration=calibration)
+    answer = replace(_answer(pick.mix, by_number, material.question), calibration=calibration)
     room = prefer.seed_micros if most_micros is None else min(prefer.seed_micros, most_micros)
     seeds = _seeds(answer, room / pick.micros, fitter, left_s, most=prefer.seeds)
     front = sorted(points, key=lambda p: (not p.is_timed, p.micros, len(p.mix.weights)))
@@ -227,8 +228,9 @@ def _mixes(
     return [Mix(weights, judge.score(mixed(weights, scores))) for weights in dict.fromkeys(ordered)]
 
 
-def _answer(mix: Mix, by_number: Mapping[int, Tried]) -> Answer:
-    return Answer(tuple(replace(_part(by_number[n]), weight=w) for n, w in mix.weights))
+def _answer(mix: Mix, by_number: Mapping[int, Tried], question: Question) -> Answer:
+    parts = [replace(_part(by_number[n], question), weight=w) for n, w in mix.weights]
+    return Answer(tuple(parts))
 
 
 def _timed(
@@ -248,7 +250,8 @@ def _timed(
         if place > 0 and left_s is not None and seconds > left_s():
             out.append(point)
             continue
-        out.append(point.measured(*fitter.measure(_answer(point.mix, by_number))))
+        answer = _answer(point.mix, by_number, material.question)
+        out.append(point.measured(*fitter.measure(answer)))
         fitted |= new
     return out
 
@@ -314,8 +317,13 @@ def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np
     return replace(answer, calibration=calibration), made
 
 
-def _part(tried: Tried) -> Part:
-    return Part.of(tried.config.family, tried.config.params, rounds=tried.outcome.rounds)
+def _part(tried: Tried, question: Question) -> Part:
+    return Part.of(
+        tried.config.family,
+        tried.config.params,
+        rounds=tried.outcome.rounds,
+        more_rows=question.more_rows,
+    )
 
 
 def _candidates(

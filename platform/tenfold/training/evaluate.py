@@ -27,7 +27,7 @@ from tenfold.models import COLUMNS, FAMILIES, Fit, FitStopped, fitting, n_output
 from tenfold.profile import Profile
 from tenfold.project.measures import Task
 from tenfold.schema import Schema
-from tenfold.training.folds import FoldUse
+from tenfold.training.folds import STOP_EVERY, FoldUse
 from tenfold.training.narrow import narrowed
 from tenfold.training.native import checked_slots
 from tenfold.training.question import THRESHOLD_METRICS, Question
@@ -46,8 +46,6 @@ __all__ = [
     "stopping_rows",
 ]
 
-STOP_EVERY = 10
-"""One training row in ten decides when a fit stops: enough to see the bend, little to give away."""
 LOOK_STEP, LOOK_SEED = 3, 100_003
 """What another look at a configuration changes, see `Workspace`: which rows of ten, the seed."""
 CACHE_BYTES = 1024**3

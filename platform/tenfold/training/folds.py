@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TEST_FOLD", "FoldUse", "fold_plan"]
+__all__ = ["STOP_EVERY", "TEST_FOLD", "FoldUse", "fold_plan"]
 
 TEST_FOLD = -1
 """The sealed test rows: only the last metrics see them."""
+STOP_EVERY = 10
+"""One training row in ten decides when a fit stops: enough to see the bend, little to give away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,13 @@ import numpy as np
 
 from tenfold.errors import StoreError
 from tenfold.models import n_outputs
-from tenfold.models.boosting import MAX_ROUNDS, booster_params, feature_types
+from tenfold.models.boosting import (
+    MAX_ROUNDS,
+    USUAL_BINS,
+    bins_of,
+    booster_params,
+    feature_types,
+)
 from tenfold.models.net import Pace, build_network, network_arrays, network_loss, products_in
 from tenfold.models.net_state import load_state, state_of
 from tenfold.models.network import horizon_of
@@ -149,6 +155,7 @@ def _boost(group: GroupConfig, saver: _Saver, folder: Path) -> dict[str, Any] | 
     rows = quantized(
         lambda: _batches(group, group.batch_rows),
         slots=checked_slots(plan.family, plan.prepared.served.slots),
+        bins=bins_of(plan.params),
         threads=group.threads,
         folder=folder if group.external_memory else None,
     )
@@ -177,6 +184,7 @@ def quantized(
     threads: int,
     folder: Path | None,
     slots: tuple[int, ...] = (),
+    bins: int = USUAL_BINS,
 ) -> Any:
     """Batches as XGBoost's quantized bins; read more than once, never held.
 
@@ -188,6 +196,7 @@ def quantized(
         threads: of this process.
         folder: where the bins are kept, two bytes a value; None for memory.
         slots: of categories, see `tenfold.models.Fit.slots`.
+        bins: of a number.
 
     Returns:
         A ``DMatrix``; the folder must stay as long as it is used.
@@ -210,10 +219,10 @@ def quantized(
             input_data(data=batch["x"], label=batch["y"], weight=batch["w"], feature_types=types)
             return True
 
+    how = {"nthread": threads, "max_bin": bins, "enable_categorical": bool(slots)}
     if folder is None:
-        return xgboost.QuantileDMatrix(Stream(), nthread=threads, enable_categorical=bool(slots))
-    stream = Stream(cache_prefix=str(folder / "bins"))
-    return xgboost.ExtMemQuantileDMatrix(stream, nthread=threads, enable_categorical=bool(slots))
+        return xgboost.QuantileDMatrix(Stream(), **how)
+    return xgboost.ExtMemQuantileDMatrix(Stream(cache_prefix=str(folder / "bins")), **how)
 
 
 def _booster_bytes(booster: Any) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tenfold.models import FAMILIES, Traits
 from tenfold.models.base import PREPARING
-from tenfold.models.boosting import DEPTH_WISE, LEAF_WISE
+from tenfold.models.boosting import DEPTH_WISE, FINE_BINS, LEAF_WISE, USUAL_BINS
 from tenfold.project.measures import Objective, Task
 from tenfold.training.question import Question
 
@@ -101,36 +101,39 @@ _BOOSTING: tuple[tuple[Mapping[str, Any], Worth], ...] = (
         MappingProxyType(
             {"eta": 0.06, "grow_policy": LEAF_WISE, "max_depth": 0, "max_leaves": 64,
              "min_child_weight": 1.0, "subsample": 0.8, "colsample_bytree": 1.0,
-             "colsample_bynode": 0.7, "lambda": 1.0}
+             "colsample_bynode": 0.7, "lambda": 1.0, "max_bin": USUAL_BINS}
         ),
         _leaves,
     ),
     (
         MappingProxyType(
             {"eta": 0.03, "grow_policy": LEAF_WISE, "max_depth": 0, "max_leaves": 128,
-             "min_child_weight": 3.0, "subsample": 0.8, "colsample_bytree": 0.7,
-             "colsample_bynode": 1.0, "lambda": 1.0}
+             "min_child_weight": 1.0, "subsample": 0.8, "colsample_bytree": 1.0,
+             "colsample_bynode": 0.7, "lambda": 1.0, "max_bin": FINE_BINS}
         ),
         _leaves,
     ),
     (
         MappingProxyType(
             {"eta": 0.02, "grow_policy": DEPTH_WISE, "max_depth": 9, "min_child_weight": 0.6,
-             "subsample": 0.8, "colsample_bytree": 0.69, "colsample_bynode": 1.0, "lambda": 1.0}
+             "subsample": 0.8, "colsample_bytree": 0.69, "colsample_bynode": 1.0, "lambda": 1.0,
+             "max_bin": USUAL_BINS}
         ),
         _slow,
     ),
     (
         MappingProxyType(
             {"eta": 0.09, "grow_policy": DEPTH_WISE, "max_depth": 5, "min_child_weight": 1.4,
-             "subsample": 0.9, "colsample_bytree": 0.66, "colsample_bynode": 1.0, "lambda": 1.0}
+             "subsample": 0.9, "colsample_bytree": 0.66, "colsample_bynode": 1.0, "lambda": 1.0,
+             "max_bin": USUAL_BINS}
         ),
         _shallow,
     ),
     (
         MappingProxyType(
             {"eta": 0.05, "grow_policy": DEPTH_WISE, "max_depth": 4, "min_child_weight": 1.0,
-             "subsample": 0.8, "colsample_bytree": 0.3, "colsample_bynode": 1.0, "lambda": 5.0}
+             "subsample": 0.8, "colsample_bytree": 0.3, "colsample_bynode": 1.0, "lambda": 5.0,
+             "max_bin": USUAL_BINS}
         ),
         _sampled,
     ),

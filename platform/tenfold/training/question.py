@@ -15,7 +15,7 @@ from tenfold.evaluation import Judged, best_threshold
 from tenfold.models.base import Traits
 from tenfold.project.measures import Objective, Task, metric_direction
 from tenfold.schema import Kind
-from tenfold.training.folds import TEST_FOLD, FoldUse, fold_plan
+from tenfold.training.folds import STOP_EVERY, TEST_FOLD, FoldUse, fold_plan
 
 if TYPE_CHECKING:
     from tenfold.data.snapshot import Snapshot
@@ -75,6 +75,18 @@ class Question:
     def folds(self) -> tuple[FoldUse, ...]:
         """The splits of the cross-validation."""
         return fold_plan(self.n_folds, ordered=self.ordered)
+
+    @property
+    def more_rows(self) -> float:
+        """Rows of a fit on all folds for each row that a fold's model is fitted on, those that stop
+        it not counted.
+
+        >>> round(Question(Task.REGRESSION, (), "rmse", False, 5, 0, ()).more_rows, 2)
+        1.39
+        """
+        folds = self.folds
+        fitted = sum(len(use.train) for use in folds) / len(folds)
+        return (len(folds) + self.ordered) / fitted / (1 - 1 / STOP_EVERY)
 
     def better(self, one: float, other: float) -> bool:
         """Whether one score beats another; NaN never does and is always beaten."""

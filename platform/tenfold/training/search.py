@@ -24,6 +24,7 @@ from tenfold.errors import OurError
 from tenfold.features.second import Stage
 from tenfold.profile import Profile
 from tenfold.schema import Schema
+from tenfold.training.answer import grown
 from tenfold.training.board import Board, LastFits, Patience, Tried, best_of
 from tenfold.training.evaluate import Config, Workspace
 from tenfold.training.journal import FolderJournal, Journal, MemoryJournal
@@ -81,8 +82,10 @@ class Material:
     @property
     def last_fit_share(self) -> float:
         """Seconds of a fit on all rows for each second of a configuration over all folds."""
-        rows = [int(np.isin(self.rows.fold, use.train).sum()) for use in self.question.folds]
-        return self.rows.n_rows / max(1, sum(rows))
+        question = self.question
+        rows = [int(np.isin(self.rows.fold, use.train).sum()) for use in question.folds]
+        rounds = max(grown(family, question.more_rows) for family in question.families)
+        return rounds * self.rows.n_rows / max(1, sum(rows))
 
 
 @dataclass(frozen=True, slots=True)

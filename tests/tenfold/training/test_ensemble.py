@@ -16,7 +16,13 @@ from tenfold.models.calibration import Calibration
 from tenfold.project.measures import Task
 from tenfold.training.answer import Answer, Part
 from tenfold.training.board import Tried
-from tenfold.training.ensemble import PREFERENCES, Chosen, choose_answer, recalibrated
+from tenfold.training.ensemble import (
+    PREFERENCES,
+    Chosen,
+    Preference,
+    choose_answer,
+    recalibrated,
+)
 from tenfold.training.evaluate import Config, Fate, Outcome, evaluate
 from tenfold.training.finish import finish
 from tenfold.training.fitter import Fitter
@@ -67,7 +73,7 @@ def searched() -> Searched:
 
 
 def test_the_front_holds_each_familys_best_and_names_the_pick(searched: Searched) -> None:
-    chosen = searched.choose()
+    chosen = searched.choose(prefer=Preference(free_micros=0.0))
     told = chosen.front_dicts()
     alone = {entry["members"][0]["family"] for entry in told if len(entry["members"]) == 1}
     assert alone == {"linear", "boosting"}

@@ -129,14 +129,15 @@ def test_without_out_of_fold_rows_a_half_is_the_threshold(
 
 
 @pytest.mark.parametrize(
-    ("family", "rounds", "kept"), [("boosting", 10, 11), ("boosting", 0, 4), ("linear", 10, None)]
+    ("family", "rounds", "kept"), [("boosting", 10, 18), ("boosting", 0, 4), ("linear", 10, None)]
 )
-def test_the_last_fit_keeps_a_tenth_more_rounds_than_the_folds(
+def test_the_last_fit_keeps_more_rounds_than_the_folds_as_it_has_more_rows(
     make_case: MakeCase, family: str, rounds: int, kept: int | None
 ) -> None:
     material, test = make_case(n_rows=200)
     params = PARAMS[family] | ({"rounds": 4} if kept == 4 else {})
-    made = finish(material, test, Answer.single(family, params, rounds=rounds), oof=None)
+    answer = Answer.single(family, params, rounds=rounds, more_rows=material.question.more_rows)
+    made = finish(material, test, answer, oof=None)
     assert made.params == params | ({} if kept is None else {"rounds": kept})
 
 

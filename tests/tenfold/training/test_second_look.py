@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tenfold.project.measures import Task
 from tenfold.training.board import Tried
-from tenfold.training.evaluate import STOP_EVERY, Config, Outcome, evaluate, stopping_rows
+from tenfold.training.evaluate import Config, Outcome, evaluate, stopping_rows
+from tenfold.training.folds import STOP_EVERY
 from tenfold.training.search import Material
 from tenfold.training.second_look import FEW_ROWS, LOOKS, MIN_TRIED, look_again
 from tests.tenfold.training.conftest import case_of
