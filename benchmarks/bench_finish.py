@@ -95,7 +95,12 @@ def judged(table: Table, data: Path, form: Form) -> list[list[object]]:
     began = time.monotonic()
     accurate, balanced = choose("accuracy"), choose("balanced")
     form.add(f"{table.name}.choice_s", time.monotonic() - began)
-    single = Answer.single(best.config.family, best.config.params, rounds=best.outcome.rounds)
+    single = Answer.single(
+        best.config.family,
+        best.config.params,
+        rounds=best.outcome.rounds,
+        more_rows=material.more_rows,
+    )
     answers = {
         "best configuration": single,
         "the same x 4 seeds": single.with_seeds(4),

@@ -164,7 +164,10 @@ def _limits(project: Project, material: Material, given: Answer, *, sessions: in
         sessions=sessions,
         cpus=material.placement.cpus,
         last_fits=LastFits(
-            material.last_fit_share, N_LAST_FITS, MAX_LAST_SHARE * budget, MIN_LAST_SHARE * budget
+            material.last_fit_share(*material.question.families),
+            N_LAST_FITS,
+            MAX_LAST_SHARE * budget,
+            MIN_LAST_SHARE * budget,
         ),
         warm=tuple(
             Entry(part.family, dict(part.params), first=True)

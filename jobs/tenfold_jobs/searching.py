@@ -81,7 +81,7 @@ def limits_of(
         sessions=plan.retrain_trials_at_once if beside_serving else plan.trials_at_once,
         cpus=plan.trial_cpus,
         last_fits=LastFits(
-            material.last_fit_share * more_rows,
+            material.last_fit_share(*material.question.families) * more_rows,
             N_LAST_FITS,
             most_s=math.inf if seconds is None else MAX_LAST_SHARE * seconds,
             least_s=0.0 if seconds is None else least_share * seconds,

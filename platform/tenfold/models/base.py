@@ -221,8 +221,9 @@ class Traits:
     category_share: float = 0.0
 
 
-Choices = dict[str, tuple[str, ...]]
-"""Fields of ``tenfold.features.Recipe`` and the values worth trying, the best bet first."""
+Choices = dict[str, tuple[Any, ...]]
+"""Values worth trying, the best bet first: of fields of ``tenfold.features.Recipe`` (`PREPARING`),
+and of parameters of the fit that only some tables allow."""
 MANY_CATEGORIES = 65
 """From here on one-hot throws categories together and codes in alphabetical order say little; also
 the default of ``Recipe.many_from``."""
@@ -292,11 +293,8 @@ class Family:
     freeze: Callable[[Params, int], Params]
     """Parameters of a last fit on all rows, given the mean ``rounds`` of the folds."""
     stops_early: bool = False
-    growth: float = 0.0
-    """Exponent by which the best rounds grow with the rows of a fit: 1 where twice the rows carry
-    twice the rounds."""
     choices: Callable[[Traits], Choices] = nothing_to_choose
-    """Preparations to try for a table of some traits, beside the parameters of ``space``."""
+    """What to try for a table of some traits, beside the parameters of ``space``."""
     distributed: bool = False
     """Whether Ray Train fits it on many workers."""
     random: bool = False
@@ -309,3 +307,6 @@ class Family:
     """Whether its models hold `Fit.monotone`: in exact numbers, for every row."""
     native: bool = False
     """Whether it takes `Fit.slots`: categories that are split by sets, not by order."""
+    growth: float = 0.0
+    """Exponent by which the best rounds grow with the rows of a fit: 1 where twice the rows carry
+    twice the rounds."""

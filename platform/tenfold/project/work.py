@@ -236,7 +236,7 @@ class Train(Section):
 
     prefer: Literal["balanced", "accuracy", "latency"] = "balanced"
     """Who answers: the fastest model or blend within one standard error of the best score (up to
-    150 microseconds a row all are equally fast), the best score whatever its price, or the fastest
+    100 microseconds a row all are equally fast), the best score whatever its price, or the fastest
     within two, with one seed. A gate on latency binds all three."""
 
     @property

@@ -34,7 +34,6 @@ from tenfold.training.evaluate import Config, evaluate
 from tenfold.training.fitter import Fitter
 from tenfold.training.front import Point, behind_of, choose_point
 from tenfold.training.placed import evaluate_placed
-from tenfold.training.question import Question
 from tenfold.training.search import Material
 from tenfold.training.second_look import look_again
 
@@ -42,13 +41,16 @@ __all__ = ["PREFERENCES", "Chosen", "Preference", "choose_answer", "recalibrated
 
 SEEDS = 4
 """Fits of a part whose mean answers: four regain on all rows what a bag of folds would give."""
-SEED_MICROS = 300.0
+SEED_MICROS = 150.0
 """Microseconds a row that several seeds may cost together."""
-FREE_MICROS = 150.0
+FREE_MICROS = 100.0
 """Microseconds a row up to which all answers are equally fast: a served request takes 400 at best.
 On small tables a standard error is wide and the best blend seldom passes it, and yet is the better
 bet: on nine samples of 750 rows it won on the test rows of eight, by .005 of ROC AUC in the mean.
 """
+
+DEAR_MICROS = 500.0
+"""Microseconds a row beyond which a faster answer may be another standard error behind."""
 
 NOTHING_BETTER = "no blend was better than the best configuration"
 NO_TIME = "there was no time to fit a blend on all rows"
@@ -65,18 +67,20 @@ class Preference:
         seeds: fits of each random member, at most.
         seed_micros: microseconds a row that several seeds may cost together.
         free_micros: microseconds a row up to which all are equally fast, and the best answers.
+        dear_micros: microseconds a row beyond which a faster answer may be twice as far behind.
     """
 
     within: float = 1.0
     seeds: int = SEEDS
     seed_micros: float = SEED_MICROS
     free_micros: float = FREE_MICROS
+    dear_micros: float = DEAR_MICROS
 
 
 PREFERENCES: Final[Mapping[str, Preference]] = MappingProxyType(
     {
         "balanced": Preference(),
-        "accuracy": Preference(within=0.0, seed_micros=float("inf")),
+        "accuracy": Preference(within=0.0, seed_micros=float("inf"), dear_micros=float("inf")),
         "latency": Preference(within=2.0, seeds=1, free_micros=0.0),
     }
 )
@@ -132,7 +136,7 @@ def _lone(material: Material, best: Tried, oof_of: OofOf) -> Chosen:
     """The best configuration as it is: where blends make no sense, or their fits are too dear."""
     oof = None if material.question.task is Task.CLUSTERING else oof_of(best.config.number)
     return Chosen(
-        answer=Answer((_part(best, material.question),)),
+        answer=Answer((_part(best, material.more_rows),)),
         oof=oof,
         front=(),
         pick=None,
@@ -185,7 +189,7 @@ def choose_answer(
     points = _timed(points, by_number, material, fitter, left_s)
     pick, nested, gave_way = _pick(points, few, oofs, prefer=prefer, most_micros=most_micros)
     calibration = choose_calibration(judge, mixed(pick.mix.weights, scores))
-    answer = replace(_answer(pick.mix, by_number, material.question), calibration=calibration)
+    answer = replace(_answer(pick.mix, by_number, material.more_rows), calibration=calibration)
     room = prefer.seed_micros if most_micros is None else min(prefer.seed_micros, most_micros)
     seeds = _seeds(answer, room / pick.micros, fitter, left_s, most=prefer.seeds)
     front = sorted(points, key=lambda p: (not p.is_timed, p.micros, len(p.mix.weights)))
@@ -228,8 +232,8 @@ def _mixes(
     return [Mix(weights, judge.score(mixed(weights, scores))) for weights in dict.fromkeys(ordered)]
 
 
-def _answer(mix: Mix, by_number: Mapping[int, Tried], question: Question) -> Answer:
-    parts = [replace(_part(by_number[n], question), weight=w) for n, w in mix.weights]
+def _answer(mix: Mix, by_number: Mapping[int, Tried], more_rows: float) -> Answer:
+    parts = [replace(_part(by_number[n], more_rows), weight=w) for n, w in mix.weights]
     return Answer(tuple(parts))
 
 
@@ -246,11 +250,14 @@ def _timed(
     out: list[Point] = []
     for place, point in enumerate(points):
         new = set(point.mix.members) - fitted
-        seconds = sum(by_number[n].outcome.seconds for n in new) * material.last_fit_share
+        seconds = sum(
+            by_number[n].outcome.seconds * material.last_fit_share(by_number[n].config.family)
+            for n in new
+        )
         if place > 0 and left_s is not None and seconds > left_s():
             out.append(point)
             continue
-        answer = _answer(point.mix, by_number, material.question)
+        answer = _answer(point.mix, by_number, material.more_rows)
         out.append(point.measured(*fitter.measure(answer)))
         fitted |= new
     return out
@@ -270,12 +277,16 @@ def _pick(
     them: the best of hundreds of configurations on its own rows flatters itself, too."""
 
     def choose(some: Sequence[Point]) -> Point:
-        return choose_point(
-            some,
-            within=prefer.within,
-            most_micros=most_micros,
-            free_micros=prefer.free_micros,
+        one, two = (
+            choose_point(
+                some,
+                within=times * prefer.within,
+                most_micros=most_micros,
+                free_micros=prefer.free_micros,
+            )
+            for times in (1, 2)
         )
+        return one if one.micros <= prefer.dear_micros else two
 
     pick = choose(points)
     if len(pick.mix.weights) == 1:
@@ -317,12 +328,12 @@ def recalibrated(material: Material, answer: Answer) -> tuple[Answer, NDArray[np
     return replace(answer, calibration=calibration), made
 
 
-def _part(tried: Tried, question: Question) -> Part:
+def _part(tried: Tried, more_rows: float) -> Part:
     return Part.of(
         tried.config.family,
         tried.config.params,
         rounds=tried.outcome.rounds,
-        more_rows=question.more_rows,
+        more_rows=more_rows,
     )
 
 

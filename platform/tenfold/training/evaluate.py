@@ -110,7 +110,8 @@ class Outcome:
         fold_scores: one a fold; () if it failed or was stopped.
         early: one a fold that was judged before it ended, each as if it stood alone: what bars are
             compared with.
-        rounds: mean rounds that the folds' models kept.
+        rounds: mean rounds that the folds' models kept, of those that had rows to stop them; 0 for
+            none.
         seconds: wall time.
         oof: out-of-fold scores float32 (n_rows, k) in the order of the training rows, NaN for rows
             that no fold judges (slice 0 of ordered rows); None if it failed.
@@ -376,7 +377,8 @@ class _Trial:
             if not np.isfinite(scores).all():
                 return Fate.DIVERGED, f"the scores of fold {use.valid} are not finite"
             self._oof[data.judged_rows] = scores
-            self._rounds.append(model.rounds)
+            if data.stop is not None:
+                self._rounds.append(model.rounds)
             self._early.append(self._early_score(data, scores))
             bar = bars.get(n_done)
             so_far = float(np.mean(self._early))

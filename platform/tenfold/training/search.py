@@ -27,6 +27,7 @@ from tenfold.schema import Schema
 from tenfold.training.answer import grown
 from tenfold.training.board import Board, LastFits, Patience, Tried, best_of
 from tenfold.training.evaluate import Config, Workspace
+from tenfold.training.folds import TEST_FOLD
 from tenfold.training.journal import FolderJournal, Journal, MemoryJournal
 from tenfold.training.portfolio import Entry
 from tenfold.training.question import Question
@@ -80,11 +81,20 @@ class Material:
         )
 
     @property
-    def last_fit_share(self) -> float:
-        """Seconds of a fit on all rows for each second of a configuration over all folds."""
-        question = self.question
-        rows = [int(np.isin(self.rows.fold, use.train).sum()) for use in question.folds]
-        rounds = max(grown(family, question.more_rows) for family in question.families)
+    def more_rows(self) -> float:
+        """Rows of a last fit for each row of a fold's fit: the folds are searched on these rows,
+        which may be a sample of those that the profiles know, see `Question.more_rows`."""
+        n_rows = sum(p.n_rows for fold, p in self.profiles.items() if fold != TEST_FOLD)
+        return self.question.more_rows * max(1.0, n_rows / max(1, self.rows.n_rows))
+
+    def last_fit_share(self, *families: str) -> float:
+        """Seconds of a fit on all rows of these for each second of a configuration over all folds.
+
+        Args:
+            families: of the last fits, the one with the most rounds counts.
+        """
+        rows = [int(np.isin(self.rows.fold, use.train).sum()) for use in self.question.folds]
+        rounds = max((grown(family, self.more_rows) for family in families), default=1.0)
         return rounds * self.rows.n_rows / max(1, sum(rows))
 
 

@@ -52,12 +52,11 @@ def test_every_preparation_is_a_recipe_and_no_parameter_of_the_fit(
     name: str, traits: Traits
 ) -> None:
     family = FAMILIES[name]
-    choices = family.choices(traits)
+    choices = {k: v for k, v in family.choices(traits).items() if k in PREPARING}
     assert (choices == {}) or traits.n_categories
     for params in [p for task in family.tasks for p in family.defaults(task)]:
         plain = Recipe(**family.recipe(params))
         for field, values in choices.items():
-            assert field in PREPARING
             assert len(set(values)) == len(values) > 1
             for value in values:
                 made = Recipe(**family.recipe({**params, field: value}))
@@ -65,6 +64,13 @@ def test_every_preparation_is_a_recipe_and_no_parameter_of_the_fit(
         chosen = {field: values[-1] for field, values in choices.items()}
         own = booster_params("binary", 2, {**params, **chosen}, seed=0, threads=1)
         assert not set(PREPARING) & own.keys()
+
+
+def test_finer_bins_are_tried_where_their_sums_are_small_and_reach_the_fit() -> None:
+    choices = FAMILIES["boosting"].choices(Traits(n_columns=32))
+    assert choices["max_bin"] == (256, 1024)
+    assert booster_params("binary", 2, {"max_bin": 1024}, seed=0, threads=1)["max_bin"] == 1024
+    assert "max_bin" not in FAMILIES["boosting"].choices(Traits(n_columns=33))
 
 
 def test_where_one_hot_would_throw_most_categories_together_the_target_is_the_first_bet() -> None:

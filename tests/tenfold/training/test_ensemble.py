@@ -14,7 +14,7 @@ from tenfold.errors import ArtifactError
 from tenfold.features.joined import Joined
 from tenfold.models.calibration import Calibration
 from tenfold.project.measures import Task
-from tenfold.training.answer import Answer, Part
+from tenfold.training.answer import Answer, Part, grown
 from tenfold.training.board import Tried
 from tenfold.training.ensemble import (
     PREFERENCES,
@@ -86,6 +86,18 @@ def test_the_front_holds_each_familys_best_and_names_the_pick(searched: Searched
     assert chosen.pick.behind <= 1.0
     faster = [p for p in chosen.front if p.micros < chosen.pick.micros and p.seeds == 1]
     assert all(p.behind > 1.0 or p.mix == chosen.pick.mix for p in faster)
+
+
+def test_parts_keep_the_rounds_of_their_folds_as_their_rows_are_more(searched: Searched) -> None:
+    boosted = searched.tried[2]
+    chosen = choose_answer(
+        searched.material, boosted, [boosted], searched.oof_of, fitter=searched.fitter
+    )
+    factor = grown("boosting", searched.material.more_rows)
+    assert factor > 1.2
+    assert boosted.outcome.rounds > 0
+    kept = [part.params["rounds"] for part in chosen.answer.parts]
+    assert kept == [round(boosted.outcome.rounds * factor)]
 
 
 def test_the_same_search_gives_the_same_answer(searched: Searched) -> None:

@@ -47,6 +47,13 @@ def fold_places(rows: TrainingRows, use: FoldUse) -> tuple[set[float], set[float
     return set(rows.codes[inside, 1]), set(rows.codes[rows.fold == use.valid, 1])
 
 
+def test_where_no_row_stops_a_fit_there_are_no_rounds_to_keep(make_material: MakeMaterial) -> None:
+    config = Config(1, "boosting", {"rounds": 5})
+    few, many = (make_material(Task.BINARY, n_rows=n) for n in (60, 300))
+    assert evaluate(few.workspace(), config).rounds == 0
+    assert evaluate(many.workspace(), config).rounds > 0
+
+
 @pytest.mark.parametrize("stops_early", [False, True])
 @pytest.mark.parametrize("ordered", [False, True])
 def test_fitting_and_stopping_rows_are_training_rows(

@@ -56,7 +56,8 @@ def damage_the_newest(storage: Path) -> None:
         time.sleep(0.05)
 
 
-def test_bins_in_files_give_the_trees_of_bins_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bins", [256, 1024])
+def test_bins_in_files_give_the_trees_of_bins_in_memory(tmp_path: Path, bins: int) -> None:
     x = np.random.default_rng(1).normal(size=(4000, 6)).astype(np.float32)
     x[::9, 2] = np.nan
     y = (x[:, 0] + x[:, 1] > 0).astype(np.float32)
@@ -68,10 +69,11 @@ def test_bins_in_files_give_the_trees_of_bins_in_memory(tmp_path: Path) -> None:
 
     found = []
     for folder in (None, tmp_path):
-        rows = quantized(batches, threads=1, folder=folder)
+        rows = quantized(batches, threads=1, folder=folder, bins=bins)
         assert rows.num_row() == len(x)
         params = {"objective": "binary:logistic", "tree_method": "hist", "subsample": 0.8}
-        booster = xgboost.train(params | {"nthread": 1}, rows, num_boost_round=8)
+        params |= {"nthread": 1, "max_bin": bins}
+        booster = xgboost.train(params, rows, num_boost_round=8)
         found.append(bytes(booster.save_raw(raw_format="ubj")))
         assert bool(list(tmp_path.iterdir())) == (folder is not None)
         del rows

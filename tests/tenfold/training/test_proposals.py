@@ -88,7 +88,7 @@ def test_equal_histories_give_equal_draws() -> None:
 
 def test_what_lies_outside_of_a_space_is_not_taught_to_its_sampler() -> None:
     proposals = Proposals(QUESTION)
-    inside = dict(FAMILIES["boosting"].defaults("binary")[0])
+    inside = dict(FAMILIES["boosting"].defaults("binary")[0]) | {"max_bin": 256}
     for params in (inside, inside | {"eta": 9.0}, inside | {"rounds": 5}, {"eta": 0.1}):
         proposals.learn(Config(0, "boosting", params), scored(0, 0.9))
     assert len(proposals._studies["boosting"].trials) == 1

@@ -42,6 +42,17 @@ def schema_of(*classes: str, target: bool = True) -> Schema:
     return Schema((Column("x", Kind.NUMBER), y))
 
 
+@pytest.mark.parametrize(
+    ("n_folds", "ordered", "more"),
+    [(2, False, 2.222), (5, False, 1.389), (20, False, 1.170), (2, True, 1.5), (20, True, 1.05)],
+)
+def test_a_last_fit_has_the_rows_that_a_fold_and_its_stopping_lack(
+    n_folds: int, ordered: bool, more: float
+) -> None:
+    question = replace(QUESTION, n_folds=n_folds, ordered=ordered)
+    assert question.more_rows == pytest.approx(more, abs=1e-3)
+
+
 @given(SCORES, SCORES, SCORES, st.sampled_from(["roc_auc", "rmse"]))
 def test_better_is_a_strict_order_with_nan_at_its_end(
     a: float, b: float, c: float, metric: str

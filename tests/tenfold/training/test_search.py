@@ -16,6 +16,7 @@ from tenfold.evaluation import measure
 from tenfold.features import Recipe
 from tenfold.models import FAMILIES, Fit, FitStopped, Model
 from tenfold.project.measures import Task
+from tenfold.training.answer import grown
 from tenfold.training.evaluate import Config, Fate, Workspace, evaluate
 from tenfold.training.search import Limits, Material, SearchResult, search, search_inline
 from tests.tenfold.training.faulty import registered
@@ -95,6 +96,24 @@ def test_a_configuration_that_cannot_be_fitted_is_an_outcome(make_material: Make
     assert np.isnan(outcome.score)
     assert outcome.error is not None
     assert "sqrt" in outcome.error
+
+
+def test_a_last_fit_takes_its_share_and_more_rounds(make_material: MakeMaterial) -> None:
+    material = make_material(Task.BINARY)
+    plain = material.last_fit_share()
+    assert plain == pytest.approx(1 / (material.question.n_folds - 1), rel=0.05)
+    assert material.last_fit_share("linear") == plain
+    grows = material.last_fit_share("linear", "boosting") / plain
+    assert grows == pytest.approx(grown("boosting", material.more_rows))
+    assert grows > 1.2
+
+
+def test_a_sample_that_was_searched_has_fewer_rows_than_the_profiles_know(
+    make_material: MakeMaterial,
+) -> None:
+    material = make_material(Task.BINARY)
+    half = material.rows.take(np.arange(material.rows.n_rows // 2))
+    assert replace(material, rows=half).more_rows == pytest.approx(2 * material.more_rows, rel=0.01)
 
 
 def test_time_up_ends_with_the_first_model(make_material: MakeMaterial) -> None:
