@@ -81,7 +81,7 @@ PREFERENCES: Final[Mapping[str, Preference]] = MappingProxyType(
     {
         "balanced": Preference(),
         "accuracy": Preference(within=0.0, seed_micros=float("inf"), dear_micros=float("inf")),
-        "latency": Preference(within=2.0, seeds=1, free_micros=0.0),
+        "latency": Preference(within=2.0, seeds=1, free_micros=0.0, dear_micros=float("inf")),
     }
 )
 """By ``train.prefer`` of the project."""

@@ -52,7 +52,9 @@ def test_every_preparation_is_a_recipe_and_no_parameter_of_the_fit(
     name: str, traits: Traits
 ) -> None:
     family = FAMILIES[name]
-    choices = {k: v for k, v in family.choices(traits).items() if k in PREPARING}
+    choices = family.choices(traits)
+    assert set(choices) <= {*PREPARING, "max_bin"}
+    choices = {field: values for field, values in choices.items() if field in PREPARING}
     assert (choices == {}) or traits.n_categories
     for params in [p for task in family.tasks for p in family.defaults(task)]:
         plain = Recipe(**family.recipe(params))

@@ -88,6 +88,15 @@ def test_the_front_holds_each_familys_best_and_names_the_pick(searched: Searched
     assert all(p.behind > 1.0 or p.mix == chosen.pick.mix for p in faster)
 
 
+def test_a_dear_answer_gives_way_to_one_within_twice_the_error(searched: Searched) -> None:
+    dear = searched.choose(prefer=Preference(within=1.0, free_micros=0.0, dear_micros=0.0))
+    wide = searched.choose(prefer=Preference(within=2.0, free_micros=0.0, dear_micros=float("inf")))
+    assert dear.pick is not None and wide.pick is not None
+    assert dear.pick.mix == wide.pick.mix
+    assert PREFERENCES["balanced"].dear_micros == 500.0
+    assert all(PREFERENCES[name].dear_micros == float("inf") for name in ("accuracy", "latency"))
+
+
 def test_parts_keep_the_rounds_of_their_folds_as_their_rows_are_more(searched: Searched) -> None:
     boosted = searched.tried[2]
     chosen = choose_answer(
