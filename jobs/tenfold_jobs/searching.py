@@ -24,7 +24,6 @@ from tenfold.settings import Settings
 from tenfold.training.blend import MAX_JUDGED_ROWS
 from tenfold.training.board import LastFits, Tried, best_of
 from tenfold.training.evaluate import Fate
-from tenfold.training.folds import TEST_FOLD
 from tenfold.training.question import Question
 from tenfold.training.search import Limits, Material, OnTried, SearchResult, search
 from tenfold.training.second_look import FEW_ROWS
@@ -71,10 +70,8 @@ def limits_of(
         seconds: that are left of the budget now, or None where only trials count.
         beside_serving: an endpoint runs on the same cluster.
     """
-    # The last fit sees all rows, the search perhaps a sample.
-    n_rows = sum(p.n_rows for fold, p in material.profiles.items() if fold != TEST_FOLD)
     least_share = MIN_LAST_SHARE + (LOOK_SHARE if material.rows.n_rows < FEW_ROWS else 0.0)
-    more_rows = max(1.0, n_rows / max(1, material.rows.n_rows) / plan.n_workers)
+    more_rows = max(1.0, material.known_rows / plan.n_workers)
     return Limits(
         trials=project.train.trials,
         seconds=None if seconds is None else _search_s(seconds, material.rows.n_rows),

@@ -81,11 +81,16 @@ class Material:
         )
 
     @property
-    def more_rows(self) -> float:
-        """Rows of a last fit for each row of a fold's fit: the folds are searched on these rows,
-        which may be a sample of those that the profiles know, see `Question.more_rows`."""
+    def known_rows(self) -> float:
+        """Training rows that the profiles know for each row at hand: more than one where a sample
+        is searched and the last fit sees all."""
         n_rows = sum(p.n_rows for fold, p in self.profiles.items() if fold != TEST_FOLD)
-        return self.question.more_rows * max(1.0, n_rows / max(1, self.rows.n_rows))
+        return max(1.0, n_rows / max(1, self.rows.n_rows))
+
+    @property
+    def more_rows(self) -> float:
+        """Rows of a last fit for each row of a fold's fit, see `Question.more_rows`."""
+        return self.question.more_rows * self.known_rows
 
     def last_fit_share(self, *families: str) -> float:
         """Seconds of a fit on all rows of these for each second of a configuration over all folds.
