@@ -46,8 +46,8 @@ class Entry:
         params: of the fit and the preparation.
         worth: what is expected of it beside the others, above 0.
         first: whether it is a family's best bet, which goes before all others.
-        follows: whether it takes the preparations, and the map of the target, of the best of its
-            family so far, see `following`.
+        follows: whether it takes the preparations, the map of the target and the bins of the best
+            of its family so far, see `following`.
     """
 
     family: str
@@ -148,7 +148,7 @@ def portfolio(question: Question, *, warm: Sequence[Entry] = ()) -> list[Entry]:
     """The configurations to try, in order: the baseline, then the best bet of each family (cheapest
     family first), then the others, the most promising first; of equals those of cheap families.
 
-    After a family's own defaults comes its first one with the other preparations, one at a time;
+    After a family's own defaults comes its first one with its other choices, one at a time;
     then what follows the best of these.
 
     Args:
@@ -191,8 +191,8 @@ def _of_family(name: str, question: Question) -> list[Entry]:
 
 
 def following(entry: Entry, best: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of an entry with the preparations and the map of the target of the best of its
-    family: both hang on the table far more than on how its trees grow.
+    """The parameters of an entry with the preparations, the map of the target and the bins of the
+    best of its family: they hang on the table far more than on how its trees grow.
 
     Args:
         entry: that follows; of others the parameters are as they are.
