@@ -10,7 +10,7 @@ a fold are chosen on the other folds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,17 @@ from tenfold.project.measures import Task
 from tenfold.training.question import THRESHOLD_METRICS, Question
 
 __all__ = [
+    "FEW_ROWS",
     "MAX_CANDIDATES",
-    "MIN_BLEND_ROWS",
+    "MAX_MEMBERS",
+    "Blends",
     "Judge",
     "Mix",
     "Scores",
     "greedy",
     "mixed",
     "nested_score",
+    "nested_scores",
 ]
 
 STEPS = 25
@@ -41,14 +44,17 @@ PATIENCE = 6
 MAX_CANDIDATES = 12
 """The best by score, and the best of each family: of longer lists three to six survive (source: the
 paper, and TabRepo, 2023), and each costs every step."""
-MIN_BLEND_ROWS = 300
-"""With fewer judged rows weights are noise: the best single configuration answers."""
+FEW_ROWS = 1_000
+"""Judged rows below which weights are noise, and so is who is best: see `tenfold.training.even`."""
 SELECTION_ROWS = 20_000
 """Rows that weights are chosen on; evenly spaced ones of more. A step then costs milliseconds."""
 MAX_JUDGED_ROWS = 50_000
 """Rows that what was chosen is judged on; evenly spaced ones of more."""
 
 Scores = NDArray[np.float64]
+Blends = Callable[["Judge", Mapping[int, Scores]], "list[Mix]"]
+"""From candidates' scores on the judge's rows to the best one alone and blends, fewer members
+first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +153,6 @@ def greedy(judge: Judge, scores: Mapping[int, Scores]) -> list[Mix]:
         single = Mix(((number, 1.0),), judge.score(scores[number]))
         if 1 not in best or better(single.score, best[1].score):
             best[1] = single
-    if len(judge.rows) < MIN_BLEND_ROWS:
-        return [best[1]]
     bag = Counter(best[1].members)
     total = scores[best[1].members[0]].copy()
     highest, since = best[1].score, 0
@@ -184,16 +188,35 @@ def _by_weight(item: tuple[int, int]) -> tuple[int, int]:
     return -item[1], item[0]
 
 
-def nested_score(judge: Judge, scores: Mapping[int, Scores], *, size: int) -> float:
-    """The score of a blend of up to ``size`` members whose weights have not seen the fold that they
-    are judged on."""
+def nested_score(
+    judge: Judge, scores: Mapping[int, Scores], *, size: int, blends: Blends = greedy
+) -> float:
+    """Mean of `nested_scores`; NaN where there are none."""
+    values = nested_scores(judge, scores, size=size, blends=blends)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def nested_scores(
+    judge: Judge, scores: Mapping[int, Scores], *, size: int, blends: Blends = greedy
+) -> list[float]:
+    """The score on each fold of a blend of up to ``size`` members that was chosen without it.
+
+    Args:
+        judge: the rows and the metric.
+        scores: candidate to its scores on the judge's rows.
+        size: members, at most.
+        blends: how they are chosen.
+
+    Returns:
+        One a fold, in their order; none where less than two others are left to choose on.
+    """
     values = []
     for fold in sorted(set(judge.fold.tolist())):
         others = judge.without(fold)
         keep = judge.fold != fold
         if len(set(others.fold.tolist())) < 2:
-            return float("nan")
-        chosen = greedy(others, {n: s[keep] for n, s in scores.items()})
+            return []
+        chosen = blends(others, {n: s[keep] for n, s in scores.items()})
         fit = [mix for mix in chosen if len(mix.weights) <= size][-1]
         values.append(judge.score(mixed(fit.weights, scores), folds=[fold]))
-    return float(np.mean(values))
+    return values

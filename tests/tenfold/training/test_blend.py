@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tenfold.project.measures import Task
 from tenfold.training.blend import (
     MAX_MEMBERS,
-    MIN_BLEND_ROWS,
     Judge,
     Mix,
     Scores,
@@ -58,11 +57,6 @@ def test_copies_of_one_model_add_nothing() -> None:
     truth, scores = noisy_numbers(n_models=1)
     judge = judge_of(Task.REGRESSION, truth)
     assert len(greedy(judge, {0: scores[0], 1: scores[0], 2: scores[0]})) == 1
-
-
-def test_few_rows_leave_the_best_single() -> None:
-    truth, scores = noisy_numbers(n_rows=MIN_BLEND_ROWS - 1)
-    assert len(greedy(judge_of(Task.REGRESSION, truth), scores)) == 1
 
 
 @given(st.integers(0, 10_000))

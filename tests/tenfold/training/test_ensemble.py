@@ -88,6 +88,16 @@ def test_the_front_holds_each_familys_best_and_names_the_pick(searched: Searched
     assert all(p.behind > 1.0 or p.mix == chosen.pick.mix for p in faster)
 
 
+def test_on_few_rows_the_even_blend_leads_within_twice_the_free_microseconds(
+    searched: Searched,
+) -> None:
+    chosen = searched.choose(prefer=Preference(free_micros=1e5))
+    assert len(chosen.answer.parts) > 1
+    assert len({part.weight for part in chosen.answer.parts}) == 1
+    assert [entry["picked"] for entry in chosen.front_dicts()].count(True) == 1
+    assert "up to 200000 us a row" in chosen.reason
+
+
 def test_a_dear_answer_gives_way_to_one_within_twice_the_error(searched: Searched) -> None:
     dear = searched.choose(prefer=Preference(within=1.0, free_micros=0.0, dear_micros=0.0))
     wide = searched.choose(prefer=Preference(within=2.0, free_micros=0.0, dear_micros=float("inf")))

@@ -65,12 +65,6 @@ def test_a_blend_has_few_members_however_many_candidates() -> None:
     assert max(len(mix.weights) for mix in greedy(judge, scores)) <= MAX_MEMBERS
 
 
-def test_few_rows_keep_the_best_single_one() -> None:
-    judge, scores = noisy_experts(4, n_rows=200)
-    (only,) = greedy(judge, scores)
-    assert len(only.weights) == 1
-
-
 def test_the_nested_score_is_no_better_than_the_chosen_one_on_noise() -> None:
     """With candidates that know nothing, choosing flatters; the nested score does not."""
     random = np.random.default_rng(3)
