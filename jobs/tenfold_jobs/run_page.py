@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tenfold.evaluation.card import parameter
 from tenfold.evaluation.run_page import Candidate, Curve, RunPage, Trial, render_run
 from tenfold.training.board import Tried
 from tenfold.training.ensemble import Chosen
@@ -106,7 +107,8 @@ def _candidate(chosen: Chosen, point: Point) -> Candidate:
 
 
 def _params(finished: Finished) -> list[tuple[str, str]]:
-    return [(name, str(value)) for name, value in finished.answer.facts.items()]
+    facts = finished.answer.facts
+    return [(name, parameter(value)) for name, value in facts.items() if name != "calibration"]
 
 
 def _ranked(question: Question, tried: Sequence[Tried]) -> list[Tried]:

@@ -15,7 +15,7 @@ from tenfold.evaluation.calibration import CalibrationBin, calibration_error
 from tenfold.evaluation.gates import GateResult
 from tenfold.evaluation.intervals import Estimate
 
-__all__ = ["CardFacts", "card_html", "card_markdown"]
+__all__ = ["CardFacts", "card_html", "card_markdown", "parameter"]
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
@@ -61,6 +61,15 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
+def parameter(value: object) -> str:
+    """A parameter for people, with four figures; the manifest holds all of them.
+
+    >>> parameter(0.025575411844), parameter(1.0), parameter(300), parameter("depthwise")
+    ('0.02558', '1', '300', 'depthwise')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _tables(facts: CardFacts) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, header and rows of each table of the card."""
     out: list[tuple[str, list[str], list[list[str]]]] = []
@@ -88,7 +97,7 @@ def _tables(facts: CardFacts) -> list[tuple[str, list[str], list[list[str]]]]:
         tried = [[name, str(n), _number(best)] for name, n, best in facts.tried]
         out.append(("What was tried", ["family", "configurations", "best score"], tried))
     out.append(("Rows", ["part", "rows"], [[k, f"{v:,}"] for k, v in facts.rows.items()]))
-    params = [[key, str(value)] for key, value in sorted(facts.params.items())]
+    params = [[key, parameter(value)] for key, value in sorted(facts.params.items())]
     out.append(("Parameters", ["name", "value"], params))
     out.append(("Lineage", ["what", "is"], [[k, v] for k, v in facts.lineage.items()]))
     for title, pairs in facts.sections.items():

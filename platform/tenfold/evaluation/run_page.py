@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
-__all__ = ["Candidate", "Curve", "RunPage", "Trial", "render_run"]
+__all__ = ["Candidate", "Curve", "RunPage", "Trial", "render_run", "round_ticks"]
 
 MAX_CURVES = 12
 """Curves that are drawn, the best trials' first; the table has every trial."""
@@ -148,8 +148,13 @@ def _front(page: RunPage) -> Markup | str:
     if len(timed) < 2:
         return ""
 
+    ticks = round_ticks([one.micros or 1.0 for _n, one in timed])
+
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
+        axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlim(ticks[0] / 1.05, ticks[-1] * 1.05)
         for n, one in timed:
             color = COLORS[1] if one.is_picked else BLUE
             axes.plot([one.micros or 1.0], [one.score], "o", color=color, markersize=5)
@@ -158,6 +163,23 @@ def _front(page: RunPage) -> Markup | str:
             )
 
     return draw(f"{page.metric} against microseconds a row", paint, left=LEFT)
+
+
+def round_ticks(values: Sequence[float]) -> list[float]:
+    """1, 2 and 5 times powers of ten, from the last at or below to the first at or above them.
+
+    Args:
+        values: above 0, at least one.
+
+    >>> round_ticks([142.0, 583.0]), round_ticks([50.0])
+    ([100.0, 200.0, 500.0, 1000.0], [50.0])
+    """
+    low, high = min(values), max(values)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = [float(f"{one}e{power}") for power in powers for one in (1, 2, 5)]
+    first = max(step for step in steps if step <= low)
+    last = min(step for step in steps if step >= high)
+    return [step for step in steps if first <= step <= last]
 
 
 def _course(page: RunPage) -> Markup | str:

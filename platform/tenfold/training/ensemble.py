@@ -450,7 +450,8 @@ def _reason(
     if pick.behind == 0.0:
         nobody = f"none within {prefer.within:g} standard error is faster"
         return f"the best of {len(timed)}{limit}; {nobody}"
-    return (
-        f"the fastest{limit} within {prefer.within:g} standard error of the best of {len(timed)}: "
-        f"{pick.behind:.1f} behind"
-    )
+    found = f"of the best of {len(timed)}: {pick.behind:.1f} behind"
+    if pick.behind > prefer.within and prefer.dear_micros < float("inf"):
+        nearer = f"what is within {prefer.within:g} takes more than {prefer.dear_micros:.0f} us"
+        return f"the fastest{limit} within {2 * prefer.within:g} standard errors {found}; {nearer}"
+    return f"the fastest{limit} within {prefer.within:g} standard error {found}"

@@ -42,6 +42,9 @@ def test_every_trial_is_there_with_its_reason_and_nothing_is_markup() -> None:
     assert text.count("<svg") == 3
     assert "not fitted" in text
     assert text.count(">answers</span>") == 1
+    front = text[text.index("<svg") : text.index("</svg>")]
+    assert all(f">{tick}</text>" in front for tick in (10, 20, 50))
+    assert "\\math" not in text
     for trial in PAGE.trials:
         assert f"<td>{trial.family}</td>" in text
 

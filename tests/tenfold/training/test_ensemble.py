@@ -15,17 +15,20 @@ from tenfold.features.joined import Joined
 from tenfold.models.calibration import Calibration
 from tenfold.project.measures import Task
 from tenfold.training.answer import Answer, Part, grown
+from tenfold.training.blend import Mix
 from tenfold.training.board import Tried
 from tenfold.training.ensemble import (
     PREFERENCES,
     Chosen,
     Preference,
+    _reason,
     choose_answer,
     recalibrated,
 )
 from tenfold.training.evaluate import Config, Fate, Outcome, evaluate
 from tenfold.training.finish import finish
 from tenfold.training.fitter import Fitter
+from tenfold.training.front import Point
 from tenfold.training.search import Material
 from tests.tenfold.training.conftest import case_of
 
@@ -105,6 +108,21 @@ def test_a_dear_answer_gives_way_to_one_within_twice_the_error(searched: Searche
     assert dear.pick.mix == wide.pick.mix
     assert PREFERENCES["balanced"].dear_micros == 500.0
     assert all(PREFERENCES[name].dear_micros == float("inf") for name in ("accuracy", "latency"))
+
+
+def test_the_reason_tells_how_many_errors_were_given() -> None:
+    near, best = (
+        Point(Mix(((1, 1.0),), 0.90), 1.7, 308.0),
+        Point(Mix(((2, 1.0),), 0.91), 0.0, 583.0),
+    )
+    assert _reason([near, best], near, Preference(), None) == (
+        "the fastest within 2 standard errors of the best of 2: 1.7 behind; "
+        "what is within 1 takes more than 500 us"
+    )
+    close = replace(near, behind=0.7)
+    assert _reason([close, best], close, Preference(), None) == (
+        "the fastest within 1 standard error of the best of 2: 0.7 behind"
+    )
 
 
 def test_parts_keep_the_rounds_of_their_folds_as_their_rows_are_more(searched: Searched) -> None:
