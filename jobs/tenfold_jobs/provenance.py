@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import distributions
@@ -78,8 +79,17 @@ def _commit_of(git: Path) -> str | None:
 
 
 def installed_packages() -> list[str]:
-    """``name==version`` of every distribution that this process could import."""
-    return [f"{one.name}=={one.version}" for one in distributions() if one.name]
+    """``name==version`` of every distribution that this process could import.
+
+    What a package brings inside its own folder is part of that package: Ray puts such a folder on
+    the path when it is imported, and the same environment would have two digests.
+    """
+    path = [place for place in sys.path if not _is_inside_a_package(Path(place))]
+    return [f"{one.name}=={one.version}" for one in distributions(path=path) if one.name]
+
+
+def _is_inside_a_package(place: Path) -> bool:
+    return any(parent.name in ("site-packages", "dist-packages") for parent in place.parents)
 
 
 def packages_sha256(packages: Iterable[str]) -> str:

@@ -94,6 +94,21 @@ def test_the_digest_of_packages_knows_neither_order_nor_spelling() -> None:
     assert one != packages_sha256(["a==1", "typing-extensions==5"])
 
 
+def test_what_a_package_brings_inside_its_own_folder_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray adds its own to the path when it is imported: the digest must not tell when it was."""
+    before = installed_packages()
+    site = tmp_path / "site-packages"
+    inside = site / "somebody" / "thirdparty_files"
+    for folder, name in ((site, "outer"), (inside, "inner")):
+        kept = folder / f"{name}-1.0.dist-info"
+        kept.mkdir(parents=True)
+        (kept / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        monkeypatch.syspath_prepend(str(folder))
+    assert set(installed_packages()) - set(before) == {"outer==1.0"}
+
+
 def test_what_is_kept_is_of_this_process() -> None:
     facts = provenance()
     assert facts["packages_sha256"] == packages_sha256(installed_packages())
