@@ -21,6 +21,9 @@ bike, 240             RMSE      93.0      93.3     93.5
 adult, 700            log loss  .3451     .3450    .3447
 telco-churn, 700      log loss  .4255     .4231    .4217
 ====================  ========  ========  =======  ==========
+
+The mean of logarithms in place of probabilities is surer of itself and was worse on all of these
+samples of classes (40 configurations: penguins .0341 in place of .0261, adult .3773 of .3743).
 """
 
 from __future__ import annotations
