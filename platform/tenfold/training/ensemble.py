@@ -451,7 +451,9 @@ def _reason(
         nobody = f"none within {prefer.within:g} standard error is faster"
         return f"the best of {len(timed)}{limit}; {nobody}"
     found = f"of the best of {len(timed)}: {pick.behind:.1f} behind"
-    if pick.behind > prefer.within and prefer.dear_micros < float("inf"):
+    if any(
+        p.behind <= prefer.within < pick.behind and p.micros > prefer.dear_micros for p in timed
+    ):
         nearer = f"what is within {prefer.within:g} takes more than {prefer.dear_micros:.0f} us"
         return f"the fastest{limit} within {2 * prefer.within:g} standard errors {found}; {nearer}"
     return f"the fastest{limit} within {prefer.within:g} standard error {found}"

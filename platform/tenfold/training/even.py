@@ -31,6 +31,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
+
 from tenfold.training.blend import FEW_ROWS, MAX_MEMBERS, Blends, Judge, Mix, Scores, greedy, mixed
 from tenfold.training.front import resampled, standard_error
 
@@ -68,9 +70,11 @@ def even_blend(
         seed: of the resamples.
     """
     values = {number: judge.score(some) for number, some in scores.items()}
-    ranked = sorted(values, key=lambda n: (-values[n] if judge.question.maximize else values[n], n))
+    sign = -1.0 if judge.question.maximize else 1.0
+    judged = [number for number, value in values.items() if not np.isnan(value)] or list(values)
+    ranked = sorted(judged, key=lambda n: (sign * values[n], n))
     best = Mix(((ranked[0], 1.0),), values[ranked[0]])
-    members = _members(judge, scores, ranked, families, seed=seed)
+    members = _members(judge, scores, values, ranked, families, seed=seed)
     if len(members) == 1:
         return [best]
     weights = tuple((number, 1.0 / len(members)) for number in sorted(members))
@@ -80,6 +84,7 @@ def even_blend(
 def _members(
     judge: Judge,
     scores: Mapping[int, Scores],
+    values: Mapping[int, float],
     ranked: list[int],
     families: Mapping[int, str],
     *,
@@ -94,6 +99,6 @@ def _members(
         if number == ranked[0]:
             continue
         other = resampled(judge, scores[number], seed=seed)
-        if abs(float((other - best).mean())) <= CLOSE * standard_error(other, best):
+        if abs(values[number] - values[ranked[0]]) <= CLOSE * standard_error(other, best):
             members.append(number)
     return list(dict.fromkeys([*members, *ranked[:BEST]]))[:MAX_MEMBERS]

@@ -70,6 +70,19 @@ def test_weights_are_alike_and_members_few(seed: int, n_candidates: int) -> None
     assert even_blend(judge, scores, families=FAMILIES, seed=seed)[-1] == even
 
 
+def test_a_candidate_without_a_score_is_in_no_blend() -> None:
+    truth = np.zeros(N_ROWS, dtype=np.int64)  # one class: no fold has a ROC AUC
+    p = np.random.default_rng(0).random((N_ROWS, 1))
+    judge = judge_of(truth, Task.BINARY)
+    best = even_blend(judge, {3: np.hstack([1 - p, p])}, families=FAMILIES, seed=0)[0]
+    assert np.isnan(best.score)
+    judge, scores = guesses({0: 0.5, 2: 0.45})
+    scores[3] = np.full((N_ROWS, 1), np.nan)
+    best, even = even_blend(judge, scores, families=FAMILIES, seed=0)
+    assert best.members[0] in (0, 2)
+    assert 3 not in even.members
+
+
 def test_many_rows_are_blended_greedily() -> None:
     few, many = (judge_of(np.zeros(n)) for n in (FEW_ROWS - 1, FEW_ROWS))
     assert blends_for(many, FAMILIES, seed=0) is greedy
