@@ -50,11 +50,11 @@ class Table:
 KEPT_ASIDE = (
     Table("breast-cancer", "binary", "malignant", "1", is_aside=True),
     Table("politicians", "binary", "responded", "1", is_aside=True),
-    Table("digits", "multiclass", "digit", is_aside=True),
+    Table("parties", "multiclass", "PID", is_aside=True),
     Table("doctor-visits", "regression", "mdvis", is_aside=True),
     Table("inspections", "regression", "inspection_score", is_aside=True),
 )
-"""569, 5,593, 1,797 (64 columns), 20,190 and 27,178 rows (names of restaurants among them)."""
+"""569, 5,593, 944 (seven classes), 20,190 and 27,178 rows (names of restaurants among them)."""
 
 TABLES = (
     Table("adult", "binary", "salary", ">50K"),
