@@ -43,7 +43,7 @@ the best system of that table (of 1 - ROC AUC, log loss or RMSE). Low and left i
 def page_files(lines: Sequence[Standing], *, seconds: int) -> dict[str, str]:
     """``contest.md`` and ``contest.svg`` by name; the same standings give the same text."""
     seeds = sorted({line.seeds for line in lines})
-    told = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed"
+    told = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
     text = _HEAD.format(seconds=seconds, seeds=told if seeds[-1] > 1 else "one seed")
     text += _against(lines)
     aside = [line for line in lines if line.table.is_aside]
