@@ -236,9 +236,9 @@ class Train(Section):
 
     prefer: Literal["balanced", "accuracy", "latency"] = "balanced"
     """Who answers: the fastest model or blend within one standard error of the best score (up to
-    100 microseconds a row all are equally fast, beyond 500 two errors are given), the best score
-    whatever its price, or the fastest within two, with one seed. A gate on latency binds all
-    three."""
+    100 microseconds a row, 200 on few rows, all are equally fast, beyond 500 two errors are given),
+    the best score whatever its price, or the fastest within two, with one seed. A gate on latency
+    binds all three."""
 
     @property
     def budget_s(self) -> float:
