@@ -3,8 +3,8 @@
 Source: R. Caruana et al., "Ensemble selection from libraries of models" (2004): from an empty
 blend, add again and again, with replacement, the candidate that helps the metric most on
 out-of-fold rows; the best prefix counts. Only out-of-fold scores are looked at, so nothing here has
-seen a row it judges; that the *choice* has is what `nested_score` takes out: the weights that judge
-a fold are chosen on the other folds.
+seen a row it judges; that the *choice* has is what `nested_scores` takes out: the weights that
+judge a fold are chosen on the other folds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ __all__ = [
     "Scores",
     "greedy",
     "mixed",
-    "nested_score",
     "nested_scores",
 ]
 
@@ -186,14 +185,6 @@ def _weights(bag: Counter[int]) -> tuple[tuple[int, float], ...]:
 
 def _by_weight(item: tuple[int, int]) -> tuple[int, int]:
     return -item[1], item[0]
-
-
-def nested_score(
-    judge: Judge, scores: Mapping[int, Scores], *, size: int, blends: Blends = greedy
-) -> float:
-    """Mean of `nested_scores`; NaN where there are none."""
-    values = nested_scores(judge, scores, size=size, blends=blends)
-    return float(np.mean(values)) if values else float("nan")
 
 
 def nested_scores(

@@ -17,7 +17,7 @@ from tenfold.training.blend import (
     Scores,
     greedy,
     mixed,
-    nested_score,
+    nested_scores,
 )
 from tests.tenfold.training.conftest import question_of
 
@@ -87,13 +87,13 @@ def test_the_nested_score_takes_out_the_luck_of_the_choice() -> None:
         scores[number] = np.column_stack([1 - p, p])
     chosen = greedy(judge, scores)[-1]
     assert chosen.score > 0.55
-    assert nested_score(judge, scores, size=4) < chosen.score - 0.03
+    assert float(np.mean(nested_scores(judge, scores, size=4))) < chosen.score - 0.03
 
 
 def test_the_nested_score_of_true_diversity_is_still_better_than_the_best() -> None:
     truth, scores = noisy_numbers()
     judge = judge_of(Task.REGRESSION, truth)
-    assert nested_score(judge, scores, size=4) < judge.score(scores[0])
+    assert float(np.mean(nested_scores(judge, scores, size=4))) < judge.score(scores[0])
 
 
 def test_without_two_other_folds_nothing_is_nested() -> None:
@@ -101,7 +101,7 @@ def test_without_two_other_folds_nothing_is_nested() -> None:
     known = np.ones(400, dtype=bool)
     fold = (np.arange(400) % 2).astype(np.int8)
     judge = Judge(question_of(Task.REGRESSION), truth, fold, known)
-    assert np.isnan(nested_score(judge, scores, size=2))
+    assert nested_scores(judge, scores, size=2) == []
 
 
 def test_a_judge_looks_at_judged_rows_and_at_no_more_than_it_may() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.project.measures import Task
-from tenfold.training.blend import FEW_ROWS, MAX_MEMBERS, Judge, Mix, Scores, greedy, nested_score
+from tenfold.training.blend import FEW_ROWS, MAX_MEMBERS, Judge, Mix, Scores, greedy, nested_scores
 from tenfold.training.ensemble import PREFERENCES, Preference, _pick, _Picked
 from tenfold.training.even import blends_for, even_blend
 from tenfold.training.front import behind_of
@@ -92,8 +92,8 @@ def test_many_rows_are_blended_greedily() -> None:
 def test_the_nested_score_chooses_as_the_answer_was_chosen() -> None:
     judge, scores = guesses({0: 0.50, 1: 0.52, 2: 0.53, 3: 0.55})
     blends = blends_for(judge, FAMILIES, seed=0)
-    alone = nested_score(judge, scores, size=1, blends=blends)
-    assert nested_score(judge, scores, size=4, blends=blends) < alone
+    alone = float(np.mean(nested_scores(judge, scores, size=1, blends=blends)))
+    assert float(np.mean(nested_scores(judge, scores, size=4, blends=blends))) < alone
 
 
 def picked(

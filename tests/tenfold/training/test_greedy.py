@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tenfold.evaluation import measure
 from tenfold.project.measures import Task
-from tenfold.training.blend import MAX_MEMBERS, Judge, greedy, mixed, nested_score
+from tenfold.training.blend import MAX_MEMBERS, Judge, greedy, mixed, nested_scores
 from tenfold.training.question import Question
 
 N_ROWS, N_FOLDS = 3000, 5
@@ -75,7 +75,7 @@ def test_the_nested_score_is_no_better_than_the_chosen_one_on_noise() -> None:
         scores[number] = np.column_stack([1 - p, p])
     judge = judge_of(question(), truth)
     chosen = greedy(judge, scores)[-1].score
-    honest = nested_score(judge, scores, size=4)
+    honest = float(np.mean(nested_scores(judge, scores, size=4)))
     assert chosen > 0.51
     assert abs(honest - 0.5) < 0.03
     assert honest < chosen
