@@ -39,7 +39,7 @@ def command(*words):
 
 
 def rows_of(path, wanted):
-    """Test rows as a client sends them: numbers as numbers, empty cells as null."""
+    """Test rows as a client sends them: numbers and booleans as such, empty cells as null."""
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             yield {column.name: _value(row[column.name], column.kind) for column in wanted}
@@ -49,6 +49,8 @@ def _value(text, kind):
     text = text.strip()
     if text in ("", "?"):
         return None
+    if kind == "boolean":
+        return text.lower() in ("true", "1", "yes")
     return float(text) if kind in ("number", "integer") else text
 
 

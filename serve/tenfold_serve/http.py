@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
@@ -23,10 +23,12 @@ from tenfold.errors import OurError, RequestError, StoreError, TenfoldError
 __all__ = [
     "JSON",
     "Answer",
+    "Application",
     "Headers",
     "HttpError",
     "Receive",
     "Request",
+    "Resumed",
     "Scope",
     "Send",
     "answer_json",
@@ -38,7 +40,9 @@ __all__ = [
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
+Result = TypeVar("Result")
 
 JSON: Final = b"application/json"
 _DRAIN_BYTES: Final = 256 * 1024 * 1024
@@ -184,15 +188,15 @@ async def read_body(
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes, shown=f"{int(declared)} bytes are announced")
-    arriving = _arrived(receive, max_bytes=max_bytes)
+    arriving = _arrived(receive, max_bytes=max_bytes).__await__()
     try:
-        waits_for = arriving.send(None)
+        waits_for = next(arriving)
     except StopIteration as done:  # it was all there: no timer is set, which saves 8 us
         body: bytes = done.value
         return body
     try:
         async with asyncio.timeout(timeout_s):
-            return await _Resumed(arriving, waits_for)
+            return await Resumed(arriving, waits_for)
     except TimeoutError as error:
         raise HttpError(
             408,
@@ -202,14 +206,19 @@ async def read_body(
         ) from error
 
 
-class _Resumed:
-    """Awaits the rest of a coroutine that was started by hand."""
+class Resumed(Generic[Result]):
+    """Awaits the rest of what was started by hand.
 
-    def __init__(self, started: Coroutine[Any, Any, bytes], waits_for: Any) -> None:
+    Args:
+        started: a coroutine, or what its ``__await__`` gives, which has begun.
+        waits_for: what it gave then.
+    """
+
+    def __init__(self, started: Generator[Any, Any, Result], waits_for: Any) -> None:
         self._started = started
         self._waits_for = waits_for
 
-    def __await__(self) -> Generator[Any, Any, bytes]:
+    def __await__(self) -> Generator[Any, Any, Result]:
         waits_for = self._waits_for
         try:
             while True:
@@ -220,8 +229,8 @@ class _Resumed:
                 else:
                     waits_for = self._started.send(value)
         except StopIteration as done:
-            body: bytes = done.value
-            return body
+            result: Result = done.value
+            return result
 
 
 async def _arrived(receive: Receive, *, max_bytes: int) -> bytes:

@@ -11,9 +11,8 @@ What the wrapper did for us, and who does it now: requests are bounded by HAProx
 the endpoint; when a replica goes, uvicorn finishes what it began before its server ends, within the
 same time.
 
-uvicorn writes the head of an answer and its body apart, each with a system call, and each wakes
-HAProxy; `_OnePacket` holds the head until its body is there. The connection is found where uvicorn
-keeps it, which nobody promises: if it is not there, answers are the same in two packets.
+Requests that are there whole go around uvicorn's tasks, too, from the second connection on: see
+`tenfold_serve.eager`.
 
 A replica holds one endpoint, and Serve asks for middlewares by an import path without a word about
 whom they are for; hence the one name of this module that is set while it runs.
@@ -23,10 +22,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tenfold_serve.http import HttpError, Receive, Scope, Send, error_answer, send_answer
+from tenfold_serve.http import (
+    Application,
+    HttpError,
+    Receive,
+    Scope,
+    Send,
+    error_answer,
+    send_answer,
+)
+from tenfold_serve.one_packet import in_one_packet
 
 __all__ = ["CALLBACK", "Application", "Shortcut", "middlewares", "open_shortcut"]
 
@@ -41,8 +48,6 @@ _BUSY: Final = HttpError(
     "more requests wait than are answered in time; ask again in a second",
     headers=((b"retry-after", b"1"), (b"connection", b"close")),  # its body stays unread
 )
-
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _endpoint: tuple[str, Application] | None = None
 
@@ -75,34 +80,38 @@ class Shortcut:
 
     Args:
         app: Serve's own.
-
-    >>> Shortcut(lambda scope, receive, send: None)._application({"type": "lifespan"}).__name__
-    '<lambda>'
     """
 
     def __init__(self, app: Application) -> None:
         self._serve = app
+        self._eager = False  # whether its server was asked to be
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entrance."""
-        application = self._application(scope)
-        if application is self._serve:
-            await application(scope, receive, send)
-            return
-        try:
-            await application(scope, receive, _in_one_packet(scope, send))
-        except Exception:
-            log.exception("a request ended in an error that its endpoint did not foresee")
-            raise  # uvicorn answers 500, and Serve keeps its words quiet
+        application = _below(scope["path"]) if scope["type"] == "http" else None
+        if _endpoint is not None and not self._eager:
+            self._make_eager(send)
+        if application is None:
+            await self._serve(scope, receive, send)
+        else:
+            await application(scope, receive, in_one_packet(scope, send))
 
-    def _application(self, scope: Scope) -> Application:
-        if _endpoint is None or scope["type"] != "http":
-            return self._serve
-        prefix, application = _endpoint
-        path: str = scope["path"]
-        if path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/"):
-            return application
-        return self._serve
+    def _make_eager(self, send: Send) -> None:
+        """Once: who speaks is a request of uvicorn's, and knows the connection."""
+        from tenfold_serve.eager import eager_server
+
+        self._eager = True
+        exchange = getattr(send, "__self__", None)
+        eager_server(getattr(getattr(exchange, "on_response", None), "__self__", None), _below)
+
+
+def _below(path: str) -> Application | None:
+    """This process' endpoint, for what is below its path."""
+    if _endpoint is None:
+        return None
+    prefix, application = _endpoint
+    ours = path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/")
+    return application if ours else None
 
 
 class _Bounded:
@@ -129,48 +138,8 @@ class _Bounded:
             await self._running.acquire()  # at once
         try:
             await self._application(scope, receive, send)
+        except Exception:
+            log.exception("a request ended in an error that its endpoint did not foresee")
+            raise  # uvicorn answers 500, and Serve keeps its words quiet
         finally:
             self._running.release()
-
-
-def _in_one_packet(scope: Scope, send: Send) -> Send:
-    """The same, but head and body of an answer go out together."""
-    answering: Any = getattr(send, "__self__", None)
-    if scope["method"] == "HEAD" or not hasattr(answering, "transport"):
-        return send
-
-    async def send_together(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            answering.transport = _OnePacket(answering.transport)
-        await send(message)
-
-    return send_together
-
-
-class _OnePacket:
-    """A connection whose first piece waits for the second.
-
-    >>> class Printed:
-    ...     write = staticmethod(print)
-    >>> connection = _OnePacket(Printed())
-    >>> connection.write(b"head, ")
-    >>> connection.write(b"body")
-    b'head, body'
-    """
-
-    __slots__ = ("_held", "_transport")
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._held: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        """Hold the first, send the second with it."""
-        if self._held is None:
-            self._held = data
-        else:
-            self._transport.write(self._held + data)
-            self._held = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
