@@ -28,7 +28,8 @@ class PrepareRecord:
         rows: rows kept.
         quarantined: rows that could not be mended.
         quarantine_rate: their share of all records of the source, 0 to 1.
-        duplicates: equal rows that were not kept.
+        duplicates: rows equal to an earlier one that were not kept.
+        equal: rows kept though equal to an earlier one; equal rows are in one part of the split.
         replaced: older rows of a key of which a newer one was kept.
         near_duplicates: rows nearly equal to another; None where it was not asked.
         folds: rows by fold label; ``-1`` is the sealed test set.
@@ -47,6 +48,7 @@ class PrepareRecord:
     quarantined: int
     quarantine_rate: float
     duplicates: int
+    equal: int
     replaced: int
     near_duplicates: int | None
     folds: dict[str, int]
@@ -91,6 +93,7 @@ def run_prepare(
         quarantined=snapshot.n_quarantined,
         quarantine_rate=snapshot.quarantine_rate,
         duplicates=snapshot.n_duplicates,
+        equal=snapshot.n_equal,
         replaced=snapshot.manifest.get("n_replaced", 0),
         near_duplicates=(snapshot.manifest.get("near_duplicates") or {}).get("n_rows"),
         folds=snapshot.manifest["fold_rows"],
@@ -144,6 +147,7 @@ def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[st
             "n_rows": snapshot.n_rows,
             "n_quarantined": snapshot.n_quarantined,
             "n_duplicates": snapshot.n_duplicates,
+            "n_equal": snapshot.n_equal,
             "near_duplicates": snapshot.manifest["near_duplicates"],
             "ordered": snapshot.ordered,
         },

@@ -45,12 +45,13 @@ class NewestSnapshot:
 
 def _facts(snapshot: Snapshot, changed_ns: int) -> dict[str, float]:
     records = max(1, int(snapshot.manifest["n_records"]))
+    repeated = snapshot.n_duplicates + snapshot.n_equal
     return {
         "records": float(snapshot.manifest["n_records"]),
         "quarantined_records": float(snapshot.n_quarantined),
-        "duplicate_records": float(snapshot.n_duplicates),
+        "duplicate_records": float(repeated),
         "quarantined_files": float(snapshot.manifest.get("n_quarantined_files", 0)),
         "quarantine_ratio": float(snapshot.quarantine_rate),
-        "duplicate_ratio": snapshot.n_duplicates / records,
+        "duplicate_ratio": repeated / records,
         "timestamp_seconds": changed_ns / 1e9,
     }

@@ -46,7 +46,7 @@ def test_a_full_store_is_said_and_leaves_nothing_half_written(
     assert list(small_disk.rglob("snapshot.json")) == []
     assert list(small_disk.rglob("latest.json")) == []
     other = {"TENFOLD_STORE": str(tmp_path / "store")}
-    assert tenfold_json("prepare", str(project), home=home, **other)["rows"] == 32537
+    assert tenfold_json("prepare", str(project), home=home, **other)["rows"] == 32561
 
 
 def test_a_full_state_database_promotes_nothing(

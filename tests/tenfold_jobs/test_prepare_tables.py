@@ -148,8 +148,9 @@ MESSAGES = {
         "that miss either): they share a cause",
         "columns 'education' and 'education-num' say the same (their values go one to one): one "
         "is enough",
-        "24 of 32561 rows were equal to an earlier one in every column and were dropped",
-        "5698 of 32537 rows are nearly equal to another, most of them but for column 'fnlwgt'; 771 "
+        "24 of 32561 rows are equal to an earlier one in every column and stay, each with its "
+        "equals on one side of every split",
+        "5705 of 32561 rows are nearly equal to another, most of them but for column 'fnlwgt'; 771 "
         "of 1940 groups have rows on both sides of the sealed test set",
     ],
     "telco-churn": [

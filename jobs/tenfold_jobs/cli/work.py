@@ -257,7 +257,9 @@ def _prepare_lines(record: dict[str, Any]) -> list[str]:
     n_notes = len(record["findings"]) - len(grave)
     return [
         f"snapshot {record['snapshot'][:12]}: {record['rows']} rows, "
-        f"{record['quarantined']} in quarantine, {record['duplicates']} duplicates dropped"
+        f"{record['quarantined']} in quarantine"
+        + (f", {record['equal']} equal to another" if record["equal"] else "")
+        + (f", {record['duplicates']} duplicates dropped" if record["duplicates"] else "")
         + (f", {record['replaced']} replaced by newer rows" if record["replaced"] else ""),
         *(f"{found['level']}: {found['message']}" for found in grave),
         f"report: {record['report']} ({n_notes} note{'' if n_notes == 1 else 's'})",

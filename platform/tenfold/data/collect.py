@@ -32,6 +32,7 @@ from tenfold.data.options import Options
 from tenfold.data.ranked import from_sortable, order_statistics
 from tenfold.data.scan import ColumnScan, TableScan
 from tenfold.data.split import TEST, SplitRule
+from tenfold.data.split_jobs import count_equal
 from tenfold.data.work import Work
 from tenfold.errors import DataError
 from tenfold.profile.columns import NUMBER_KINDS
@@ -291,6 +292,7 @@ def collect_split(work: Work, schema: Schema, options: Options) -> Split:
         facts={
             "n_rows": int((labels >= TEST).sum()),
             "n_duplicates": int((labels == DROPPED).sum()),
+            "n_equal": count_equal(work.folder, files.n_buckets),
             "n_replaced": int((labels == REPLACED).sum()),
             "near_duplicates": None
             if near is None

@@ -5,7 +5,10 @@ that so many parts of neighbors. A part has one 64-bit sum of its columns' value
 without one part is the sum of the others: two rows are near if they agree without some part. Each
 part left out is one sort over the rows. Above `MAX_SORTED` entries parts are put together, so the
 cost is bounded: what is left out is then several columns at once. `find_near` has all rows in
-memory (65 to 95 bytes a row); `tenfold.data.near_jobs` does the same by buckets.
+memory (73 to 103 bytes a row); `tenfold.data.near_jobs` does the same by buckets.
+
+Rows that are equal in every column are near no row for that alone; rows that are equal only once
+their numbers are rounded are.
 
 Nothing is random, and neither the order nor the cut of the rows changes who is near whom. Nearness
 goes on from row to row: a group is all rows that are linked through others.
@@ -25,7 +28,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tenfold.canonical import write_atomic
-from tenfold.data.hashing import mix, value_lanes
+from tenfold.data.hashing import from_binary, mix, value_lanes
+from tenfold.data.snapshot import HASH
 from tenfold.data.text import whole
 from tenfold.schema import Kind, Role, Schema
 
@@ -39,6 +43,7 @@ __all__ = [
     "near_parts",
     "near_sums",
     "parts_left_out",
+    "row_lane",
     "write_near",
 ]
 
@@ -99,9 +104,14 @@ def near_sums(table: pa.Table, schema: Schema) -> Sums:
     return out
 
 
+def row_lane(table: pa.Table) -> Sums:
+    """What rows that are equal in every column have in common: half of their hash; (n_rows,)."""
+    return np.ascontiguousarray(from_binary(table.column(HASH))[:, 0])
+
+
 def write_near(path: Path, table: pa.Table, schema: Schema) -> None:
-    """Keep the sums of a piece, part by part; see `NearSums`."""
-    write_atomic(path, near_sums(table, schema).tobytes())
+    """Keep the sums of a piece, part by part, and then its `row_lane`; see `NearSums`."""
+    write_atomic(path, near_sums(table, schema).tobytes() + row_lane(table).tobytes())
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,7 @@ class NearSums:
     kept: NDArray[np.bool_]
 
     def __call__(self, part: int) -> Sums:
-        """The sums of one part; shape (n_kept,)."""
+        """The sums of one part, or the `row_lane` behind the last; shape (n_kept,)."""
         found = [
             np.fromfile(file, dtype=np.uint64, count=n_rows, offset=8 * n_rows * part)
             for file, n_rows in zip(self.files, self.n_rows, strict=True)
@@ -130,17 +140,18 @@ class NearSums:
 def find_near(
     parts: Sequence[tuple[str, ...]], sums: Callable[[int], Sums], *, n_rows: int
 ) -> NearRows:
-    """Group rows that agree without one part.
+    """Group rows that agree without one part, unless they are equal in every column.
 
     Args:
         parts: columns of each part.
-        sums: gives a part's sum of value hashes; shape (n_rows,).
+        sums: gives a part's sum of value hashes and, for the number of parts, the `row_lane`;
+            shape (n_rows,).
         n_rows: rows to compare.
 
-    >>> table = np.array([[1, 2, 3], [1, 2, 9], [7, 8, 9]], dtype=np.uint64)
-    >>> near = find_near([("a",), ("b",), ("c",)], lambda part: table[:, part], n_rows=3)
+    >>> table = np.array([[1, 2, 3, 0], [1, 2, 9, 1], [7, 8, 9, 2], [7, 8, 9, 2]], np.uint64)
+    >>> near = find_near([("a",), ("b",), ("c",)], lambda part: table[:, part], n_rows=4)
     >>> near.leader.tolist(), near.facts["differ_in"]
-    ([0, 0, 2], [{'columns': ['c'], 'n_rows': 2}])
+    ([0, 0, 2, 3], [{'columns': ['c'], 'n_rows': 2}])
     """
     leader = np.arange(n_rows)
     if not parts or not n_rows:
@@ -148,6 +159,7 @@ def find_near(
     total = np.zeros(n_rows, dtype=np.uint64)
     for part in range(len(parts)):
         total += sums(part)
+    rows = sums(len(parts))
     runs = parts_left_out(len(parts), n_rows)
     n_differing = []
     for together in runs:
@@ -160,8 +172,10 @@ def find_near(
             continue
         order = np.argsort(left, kind="stable")
         same = ranked[1:] == ranked[:-1]
-        n_differing.append(_n_in_mixed_runs(total[order], same))
-        leader = merge_groups(leader, order[:-1][same], order[1:][same])
+        n_differing.append(int(_in_mixed_runs(total[order], same).sum()))
+        same &= _in_mixed_runs(rows[order], same)[1:]
+        if same.any():
+            leader = merge_groups(leader, order[:-1][same], order[1:][same])
     sizes = np.bincount(leader, minlength=n_rows)
     return NearRows(
         leader,
@@ -196,12 +210,12 @@ def differing(
     return found[:MAX_PARTS]
 
 
-def _n_in_mixed_runs(total: Sums, same: NDArray[np.bool_]) -> int:
-    """Rows in runs of equals (``same``: as the row before) whose totals are not all equal."""
+def _in_mixed_runs(values: Sums, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows in runs of equals (``same``: as the row before) whose values are not all equal."""
     starts = np.flatnonzero(np.append(True, ~same))
-    lengths = np.diff(np.append(starts, len(total)))
-    mixed = np.minimum.reduceat(total, starts) != np.maximum.reduceat(total, starts)
-    return int(lengths[mixed].sum())
+    lengths = np.diff(np.append(starts, len(values)))
+    mixed = np.minimum.reduceat(values, starts) != np.maximum.reduceat(values, starts)
+    return np.repeat(mixed, lengths)
 
 
 def merge_groups(

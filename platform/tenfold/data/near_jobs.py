@@ -1,7 +1,7 @@
 """Near duplicates of any number of rows: `tenfold.data.near`, bucket by bucket.
 
 For each run of parts that is left out, every piece sorts its rows into buckets by the leading bits
-of what is left (20 bytes a row and run on disk, at most `MIN_PARTS` runs where rows are many); a
+of what is left (28 bytes a row and run on disk, at most `MIN_PARTS` runs where rows are many); a
 bucket holds all rows that agree there, so it finds the links by itself. What one process holds of
 all rows is the forest of the links and the size of each group: 8 bytes a row, 12 above 2^31 rows.
 """
@@ -27,6 +27,7 @@ from tenfold.data.near import (
     near_parts,
     near_sums,
     parts_left_out,
+    row_lane,
     write_near,
 )
 from tenfold.data.work import Work
@@ -34,8 +35,11 @@ from tenfold.schema import Schema
 
 __all__ = ["CutJob", "LinkJob", "NearGroups", "NearJob", "NearPlan", "find_near_rows"]
 
-_CUT = np.dtype([("left", "<u8"), ("total", "<u8"), ("row", "<u4")])
-_SEEN = np.dtype([("left", "<u8"), ("low", "<u8"), ("high", "<u8"), ("first", "<i8"), ("n", "<i8")])
+_CUT = np.dtype([("left", "<u8"), ("total", "<u8"), ("lane", "<u8"), ("row", "<u4")])
+_SEEN = np.dtype(
+    [("left", "<u8"), ("low", "<u8"), ("high", "<u8"), ("low_lane", "<u8"), ("high_lane", "<u8"),
+     ("first", "<i8"), ("n", "<i8")]
+)  # fmt: skip
 _LINK = np.dtype([("first", "<i8"), ("second", "<i8")])
 
 
@@ -210,7 +214,8 @@ class CutJob:
     def __call__(self, piece: int) -> None:
         """Cut one piece."""
         kept = np.flatnonzero(self.plan.kept(piece))
-        sums = near_sums(read_arrow(self.plan.tables[piece]), self.schema)[:, kept]
+        table = read_arrow(self.plan.tables[piece])
+        sums, lane = near_sums(table, self.schema)[:, kept], row_lane(table)[kept]
         total = sums.sum(axis=0, dtype=np.uint64)
         parts: list[bytes] = []
         for together in self.runs:
@@ -219,7 +224,7 @@ class CutJob:
             order = np.argsort(buckets, kind="stable")
             records = np.empty(len(order), dtype=_CUT)
             records["left"], records["total"] = left[order], total[order]
-            records["row"] = kept[order]
+            records["lane"], records["row"] = lane[order], kept[order]
             index = np.zeros(self.n_buckets + 1, dtype="<u4")
             index[1:] = np.cumsum(np.bincount(buckets, minlength=self.n_buckets))
             parts += [index.tobytes(), records.tobytes()]
@@ -250,17 +255,19 @@ class LinkJob:
         """Link the rows of one bucket."""
         run, bucket = divmod(place, self.n_buckets)
         seen = np.zeros(0, dtype=_SEEN)
-        links: list[bytes] = []
+        links: list[NDArray[Any]] = []
         for chunk in self._chunks(run, bucket):
             one, inner = _grouped(chunk)
-            links.append(inner.tobytes())
+            outer = np.zeros(0, dtype=_LINK)
             if len(seen):
                 one, outer = _grouped(np.concatenate([seen, one]))
-                links.append(outer.tobytes())
+            links += [inner, outer]
             seen = one
         n_differing = int(seen["n"][seen["low"] != seen["high"]].sum())
         head = np.array([n_differing], dtype=np.int64).tobytes()
-        write_atomic(_link_file(self.folder, place), b"".join([head, *links]))
+        equal = (seen["low_lane"] == seen["high_lane"]) & (seen["n"] > 1)
+        kept = _but_for_equals(links, seen["first"][equal])
+        write_atomic(_link_file(self.folder, place), b"".join([head, *kept]))
 
     def _chunks(self, run: int, bucket: int) -> Iterator[NDArray[Any]]:
         held: list[NDArray[Any]] = []
@@ -284,8 +291,26 @@ class LinkJob:
             records = np.fromfile(stream, dtype=_CUT, count=end - first)
         out = np.ones(len(records), dtype=_SEEN)
         out["left"], out["low"], out["high"] = records["left"], records["total"], records["total"]
+        out["low_lane"] = out["high_lane"] = records["lane"]
         out["first"] = records["row"].astype(np.int64) + start
         return out
+
+
+def _but_for_equals(links: list[NDArray[Any]], firsts: NDArray[np.int64]) -> Iterator[bytes]:
+    """Links but for those within runs of rows that are all equal.
+
+    Args:
+        links: of each chunk those within it, then those from earlier rows to its own.
+        firsts: the first rows of the runs to leave out.
+    """
+    if not len(firsts):
+        yield from (each.tobytes() for each in links)
+        return
+    for inner, outer in zip(links[::2], links[1::2], strict=True):
+        away = np.isin(outer["first"], firsts)
+        firsts = np.append(firsts, outer["second"][away])
+        yield outer[~away].tobytes()
+        yield inner[~np.isin(inner["first"], firsts)].tobytes()
 
 
 def _grouped(seen: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -302,8 +327,9 @@ def _grouped(seen: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     out = ranked[begins]
     if len(begins):
         out["n"] = np.add.reduceat(ranked["n"], begins)
-        out["low"] = np.minimum.reduceat(ranked["low"], begins)
-        out["high"] = np.maximum.reduceat(ranked["high"], begins)
+        for low, high in (("low", "high"), ("low_lane", "high_lane")):
+            out[low] = np.minimum.reduceat(ranked[low], begins)
+            out[high] = np.maximum.reduceat(ranked[high], begins)
     links = np.empty(len(ranked) - len(begins), dtype=_LINK)
     links["first"] = out["first"][np.cumsum(start)[~start] - 1]
     links["second"] = ranked["first"][~start]

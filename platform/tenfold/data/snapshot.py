@@ -63,7 +63,8 @@ class Snapshot:
         n_rows: rows kept.
         n_folds: k; fold labels are 0..k-1, or slices 0..k if ``ordered``.
         n_quarantined: rows that could not be mended.
-        n_duplicates: equal rows that were not kept.
+        n_duplicates: rows equal to an earlier one that were not kept.
+        n_equal: rows kept though equal to an earlier one.
         ordered: whether folds are time slices, oldest first.
         manifest: the whole of ``snapshot.json``.
     """
@@ -76,6 +77,7 @@ class Snapshot:
     n_folds: int
     n_quarantined: int
     n_duplicates: int
+    n_equal: int
     ordered: bool
     manifest: dict[str, Any]
 
@@ -109,6 +111,7 @@ class Snapshot:
             n_folds=manifest["n_folds"],
             n_quarantined=manifest["n_quarantined"],
             n_duplicates=manifest["n_duplicates"],
+            n_equal=manifest.get("n_equal", 0),
             ordered=manifest["ordered"],
             manifest=manifest,
         )

@@ -63,7 +63,7 @@ class SplitRule:
     test_fraction: float
     seed: int = 0
     ordered: bool = False
-    drop_duplicates: bool = True
+    drop_duplicates: bool = False
     newest_of_key: bool = True
     near: str = "report"
     sealed_after: int | None = None

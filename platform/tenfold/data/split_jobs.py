@@ -36,6 +36,7 @@ __all__ = [
     "TallyJob",
     "TimeTally",
     "bucket_runs",
+    "count_equal",
     "deal_file",
     "mark_file",
     "tally_file",
@@ -57,6 +58,17 @@ def mark_file(folder: Path, bucket: int) -> Path:
 def _first_file(folder: Path, bucket: int) -> Path:
     """Where, for each row of a bucket, the first row that equals it lies."""
     return folder / f"first-{bucket:05d}.bin"
+
+
+def _equal_file(folder: Path, bucket: int) -> Path:
+    """Where it is told how many rows of a bucket stay though they equal an earlier one."""
+    return folder / f"equal-{bucket:05d}.bin"
+
+
+def count_equal(folder: Path, n_buckets: int) -> int:
+    """Rows that stay though they equal an earlier one, once all buckets are marked."""
+    files = [_equal_file(folder, bucket) for bucket in range(n_buckets)]
+    return int(sum(np.fromfile(file, dtype=np.int64)[0] for file in files))
 
 
 def tally_file(folder: Path, bucket: int) -> Path:
@@ -93,15 +105,20 @@ class MarkJob:
         """Mark one bucket."""
         parts: list[bytes] = []
         firsts: list[bytes] = []
+        n_equal = 0
         for chunk, labels, first in self._decided(bucket):
             if self.rule.sealed_after is not None and chunk.keys.positions is not None:
                 sealed = chunk.keys.positions >= self.rule.sealed_after
                 labels[sealed & (labels == KEPT)] = TEST
+            n_equal += int(
+                ((first != chunk.rows) & (labels >= TEST) & self._may_repeat(chunk)).sum()
+            )
             marked = np.flatnonzero(labels != KEPT)
             parts.append(_labeled(chunk.rows[marked], labels[marked]))
             firsts.append(first.tobytes())
         if self.rule.ordered and not self.files.form.time:
             write_atomic(_first_file(self.folder, bucket), b"".join(firsts))
+        write_atomic(_equal_file(self.folder, bucket), np.int64(n_equal).tobytes())
         write_atomic(mark_file(self.folder, bucket), b"".join(parts))
 
     def _decided(self, bucket: int) -> Iterator[tuple[Chunk, Labels, NDArray[np.int64]]]:
@@ -120,6 +137,13 @@ class MarkJob:
             first = together.rows[first_of_equals(together.keys.hashes)]
             at = np.searchsorted(together.rows, chunk.rows)
             yield chunk, labels[at], first[at]
+
+    def _may_repeat(self, chunk: Chunk) -> NDArray[np.bool_]:
+        """Rows of which another equal one may be kept: of a key only one is, unless all are."""
+        keys = chunk.keys
+        if keys.named is None or not self.rule.newest_of_key:
+            return np.ones(len(chunk.rows), dtype=np.bool_)
+        return np.asarray((keys.named == keys.hashes).all(axis=1))
 
     def _deciding(self, chunk: Chunk) -> Chunk:
         keys = chunk.keys

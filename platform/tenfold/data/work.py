@@ -16,7 +16,7 @@ from tenfold.progress import Progress
 __all__ = ["Work", "locked", "open_work"]
 
 _PREFIX = ".work-"
-_FORMAT = 3
+_FORMAT = 4
 """Of the files in the folder: what another version left half done is not gone on with."""
 
 

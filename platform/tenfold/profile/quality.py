@@ -30,9 +30,10 @@ def cleaning_findings(
     Args:
         cleaning: ``trim``, and by column the counts of cells ``padded`` with blanks, ``dressed``
             numbers and ``missing`` by marker; None where the source was not scanned.
-        snapshot: of these, where known: ``n_records``, ``n_rows``, ``n_duplicates``,
-            ``n_quarantined``, ``near_duplicates`` (``n_rows`` nearly equal to another, ``n_groups``
-            of them, ``n_torn_from_test`` of these groups, ``differ_in`` columns).
+        snapshot: of these, where known: ``n_records``, ``n_rows``, ``n_duplicates``
+            (equal to an earlier row and dropped), ``n_equal`` (and kept), ``n_quarantined``,
+            ``near_duplicates`` (``n_rows`` nearly equal to another, ``n_groups`` of them,
+            ``n_torn_from_test`` of these groups, ``differ_in`` columns).
         quarantine: bad cells, by column and reason.
 
     >>> cleaning = {"trim": True, "columns": {"a": {"missing": {" ?": 3}, "padded": 0,
@@ -67,18 +68,24 @@ def _set_aside(snapshot: Mapping[str, Any], quarantine: Mapping[str, int]) -> It
 
 
 def _equal(snapshot: Mapping[str, Any]) -> Iterator[Finding]:
-    n_equal = snapshot.get("n_duplicates") or 0
+    n_dropped, n_kept = snapshot.get("n_duplicates") or 0, snapshot.get("n_equal") or 0
+    n_equal = n_dropped + n_kept
     if not n_equal:
         return
-    total = n_equal + (snapshot.get("n_rows") or 0)
+    total = n_dropped + (snapshot.get("n_rows") or 0)
     many = n_equal >= MANY_EQUAL * total
-    advice = ": if two cases may well be alike, set prepare.drop_duplicates: false" if many else ""
+    if n_kept:
+        done = "stay, each with its equals on one side of every split"
+        advice = ": if they are copies of one case, set prepare.drop_duplicates: true"
+    else:
+        done = "were dropped"
+        advice = ": if two cases may well be alike, set prepare.drop_duplicates: false"
     yield Finding(
         Level.WARNING if many else Level.NOTE,
         None,
         Law.DUPLICATES,
-        f"{n_equal} of {total} rows were equal to an earlier one in every column and were "
-        f"dropped{advice}",
+        f"{n_equal} of {total} rows are equal to an earlier one in every column and {done}"
+        f"{advice if many else ''}",
     )
 
 

@@ -15,7 +15,8 @@ from tenfold.data.hashing import mix
 from tenfold.data.keys import KeyFiles, KeyForm, SplitKeys, write_keys
 from tenfold.data.label import label_rows
 from tenfold.data.near_jobs import NearGroups
-from tenfold.data.split import SplitRule
+from tenfold.data.split import TEST, SplitRule
+from tenfold.data.split_jobs import count_equal
 from tenfold.data.work import Work
 from tenfold.progress import SILENT, Progress
 
@@ -81,6 +82,11 @@ def label_in_buckets(
             n_classes=int(keys.classes.max(initial=0)) + 1,
             find_near=None if near is None else lambda _: NearGroups(near_leaders(near)),
         )
+        stays = labels >= TEST
+        if keys.named is not None and rule.newest_of_key:  # of a key only one row stays
+            stays &= (keys.named == keys.hashes).all(axis=1)
+        kept = keys.hashes[stays]
+        assert count_equal(place, n_buckets) == len(kept) - len(np.unique(kept, axis=0))
         return labels
 
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenfold.data import FOLD, InProcess, RayData, Snapshot, prepare
+from tenfold.data import FOLD, HASH, InProcess, RayData, Snapshot, prepare
 from tenfold.data.arrow_file import write_arrow
-from tenfold.data.hashing import mix
+from tenfold.data.hashing import mix, row_hashes, to_binary
 from tenfold.data.near import MAX_PARTS, find_near, merge_groups, near_parts, near_sums
 from tenfold.data.near_jobs import NearPlan, find_near_rows
 from tenfold.data.work import Work
@@ -32,7 +32,8 @@ def _near(table: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     parts = [(f"c{part}",) for part in range(table.shape[1])]
     seeds = 1000 * np.arange(1, table.shape[1] + 1, dtype=np.uint64)
     hashed = mix(table.astype(np.uint64) + seeds)
-    near = find_near(parts, lambda part: hashed[:, part], n_rows=len(table))
+    lanes = np.column_stack([hashed, hashed.sum(axis=1, dtype=np.uint64)])
+    near = find_near(parts, lambda part: lanes[:, part], n_rows=len(table))
     return near.leader, near.facts
 
 
@@ -42,8 +43,12 @@ def test_groups_are_the_rows_linked_by_all_columns_but_one(seed: int, n_rows: in
     random = np.random.default_rng(seed)
     table = random.integers(0, 3, (n_rows, 5))
     leader, facts = _near(table)
-    alike = (table[:, None, :] != table[None, :, :]).sum(axis=2) <= 1
-    reach = alike.copy()
+    differ = table[:, None, :] != table[None, :, :]
+    near = differ.sum(axis=2) == 1
+    for part in range(5):  # equal rows are linked where a third is near them, by the same column
+        same = ~np.delete(differ, part, axis=2).any(axis=2)
+        near |= same & (same & differ[:, :, part]).any(axis=1)[:, None]
+    reach = near | np.eye(n_rows, dtype=bool)
     for _ in range(6):
         reach = (reach.astype(int) @ reach.astype(int)) > 0
     assert ((leader[:, None] == leader[None, :]) == reach).all()
@@ -98,7 +103,9 @@ def test_by_bucket_they_are_those_in_memory(seed: int, bucket_rows: int) -> None
         for file, n in zip(files, n_rows, strict=True):
             columns = {f"x{i}": random.integers(0, 3, n).astype(float) for i in range(5)}
             table = pa.table({**columns, "y": random.choice(["a", "b"], n).astype(str)})
-            write_arrow(file, table.cast(schema.arrow_schema()))
+            table = table.cast(schema.arrow_schema())
+            hashes = to_binary(row_hashes(table, schema))
+            write_arrow(file, table.append_column(HASH, hashes))
         marks = random.choice(np.array([0, -1, -2, -3], dtype=np.int8), sum(n_rows))
         (folder / "marks").write_bytes(marks.tobytes())
         found = []

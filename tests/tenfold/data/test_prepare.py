@@ -126,8 +126,7 @@ def test_the_sealed_test_set_is_stratified_within_class(
         rows = table.filter(pc.equal(table["salary"], value))
         test = rows.filter(pc.equal(rows[FOLD], -1))
         assert abs(test.num_rows - 0.2 * rows.num_rows) <= 0.5
-    assert snapshot.n_duplicates == 24
-    assert snapshot.n_quarantined == 0
+    assert (snapshot.n_duplicates, snapshot.n_equal, snapshot.n_quarantined) == (0, 24, 0)
 
 
 def test_csv_and_parquet_of_the_same_rows_are_the_same_snapshot(
@@ -172,7 +171,7 @@ def test_one_block_at_a_time_and_four_at_once_are_bit_identical(
         for n in (1, 4)
     )
     assert len(one.manifest["blocks"]) >= 4
-    assert (one.n_duplicates, one.n_quarantined) == (499, 11)  # one bad row is there twice
+    assert (one.n_equal, one.n_quarantined) == (499, 11)  # one bad row is there twice
     assert _files(one) == _files(four)
 
 
@@ -323,7 +322,7 @@ def test_exact_duplicates_are_dropped_or_share_a_fold(
         folds.setdefault(key, set()).add(fold)
     assert all(len(labels) == 1 for labels in folds.values())
     assert snapshot.n_rows == (600 if drop else 799)
-    assert snapshot.n_duplicates == (199 if drop else 0)
+    assert (snapshot.n_duplicates, snapshot.n_equal) == ((199, 0) if drop else (0, 199))
 
 
 @pytest.mark.parametrize("timed", [False, True])
@@ -344,11 +343,11 @@ def test_the_newest_row_of_a_key_stays_and_a_corrected_row_keeps_its_fold(
     sections = {"data": {"key": "id", **({"time": "day"} if timed else {})}}
     project = make_project(folder, **sections)
     first = prepare(project, settings=_settings(tmp_path / "home"))
-    assert (first.n_rows, first.n_duplicates, first.manifest["n_replaced"]) == (402, 1, 0)
+    assert (first.n_rows, first.n_equal, first.manifest["n_replaced"]) == (403, 1, 0)
     (folder / "b.csv").write_text("\n".join([header, *corrected]))
     second = prepare(project, settings=_settings(tmp_path / "home"))
-    assert second.n_rows == 402
-    assert (second.n_duplicates, second.manifest["n_replaced"]) == (1, 100)
+    assert second.n_rows == 403
+    assert (second.n_equal, second.manifest["n_replaced"]) == (1, 100)
     table = second.table()
     assert pc.sum(pc.equal(table["x"], 99)).as_py() == (0 if timed else 100)
     folds = [
@@ -361,7 +360,7 @@ def test_the_newest_row_of_a_key_stays_and_a_corrected_row_keeps_its_fold(
         make_project(folder, prepare={"duplicate_keys": "keep"}, **sections),
         settings=_settings(tmp_path / "home"),
     )
-    assert kept.n_rows == 502
+    assert (kept.n_rows, kept.n_equal) == (503, 1)
 
 
 def test_order_of_rows_seals_the_newest_rows(

@@ -104,9 +104,9 @@ def test_a_time_column_orders_slices_and_keeps_equal_times_together(seed: int) -
 def test_a_duplicate_in_order_keeps_its_first_place() -> None:
     ids = np.append(np.arange(99), 0)
     keys = SplitKeys(_hashes(ids), _none(100))
-    dropped = assign_labels(keys, SplitRule(4, 0.2, ordered=True))
+    dropped = assign_labels(keys, SplitRule(4, 0.2, ordered=True, drop_duplicates=True))
     assert (dropped[0], dropped[-1]) == (0, DROPPED)
-    kept = assign_labels(keys, SplitRule(4, 0.2, ordered=True, drop_duplicates=False))
+    kept = assign_labels(keys, SplitRule(4, 0.2, ordered=True))
     assert (kept[0], kept[-1]) == (0, 0)
 
 

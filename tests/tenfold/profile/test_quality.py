@@ -51,7 +51,7 @@ def test_numbers_in_text_duplicates_and_quarantine() -> None:
     )
     assert found[Law.NUMBERS_IN_TEXT][0].startswith("column 'pay' has 7 numbers with signs of text")
     assert found[Law.DUPLICATES] == [
-        "7 of 97 rows were equal to an earlier one in every column and were dropped"
+        "7 of 97 rows are equal to an earlier one in every column and were dropped"
     ]
     assert found[Law.QUARANTINE] == [
         "3 of 100 rows could not be mended and were set aside, most often: age: bad (3); "
@@ -62,6 +62,15 @@ def test_numbers_in_text_duplicates_and_quarantine() -> None:
 def test_many_equal_rows_ask_whether_they_are_cases() -> None:
     (found,) = cleaning_findings(None, snapshot={"n_rows": 80, "n_duplicates": 20}, quarantine={})
     assert found.level is Level.WARNING and "prepare.drop_duplicates: false" in found.message
+    (found,) = cleaning_findings(None, snapshot={"n_rows": 80, "n_equal": 20}, quarantine={})
+    assert found.level is Level.WARNING
+    assert found.message == (
+        "20 of 80 rows are equal to an earlier one in every column and stay, each with its equals "
+        "on one side of every split: if they are copies of one case, set "
+        "prepare.drop_duplicates: true"
+    )
+    (found,) = cleaning_findings(None, snapshot={"n_rows": 800, "n_equal": 20}, quarantine={})
+    assert found.level is Level.NOTE and "copies" not in found.message
 
 
 def test_rows_nearly_equal_to_another_are_told_with_what_the_split_does_to_them() -> None:
