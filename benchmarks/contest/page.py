@@ -28,8 +28,9 @@ preparation included; the last column says how many times Tenfold's it takes, ov
 
 """
 _ASIDE = """
-Of these tables, those that were kept aside: chosen by size and task before anybody had played one,
-and no default of Tenfold was ever looked at on them.
+Of these tables, those that were kept aside: chosen by size and task before anybody had played one.
+One default of Tenfold was changed for what they showed: rows equal to another were dropped, half
+of two of these tables, and doctor-visits was lost to every rival by it. Ours then played all anew.
 
 """
 _PLOT = """

@@ -79,10 +79,12 @@ class EagerProtocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._n_bytes = 0
         self._goes_on: Any = None
+        self._first = True  # of the requests that came with these bytes
         self._head: tuple[object, bytes] = (None, b"")
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came: all requests that end in them are answered, or begun."""
+        """Bytes came: a request that is whole with them is answered, or begun."""
+        self._first = True
         super().data_received(data)
         if self._eager is not None:
             self._give_back()
@@ -122,7 +124,8 @@ class EagerProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return _nobody
         if (
-            self.expect_100_continue
+            not self._first  # who asks ahead takes turns with others, as before
+            or self.expect_100_continue
             or parser.get_method() != b"POST"
             or (cycle is not None and not cycle.response_complete)
             or self.flow.write_paused
@@ -137,6 +140,7 @@ class EagerProtocol(HttpToolsProtocol):
         path = self.root_path + raw_path.decode("ascii")
         found = self._find(path)
         if found is not None:
+            self._first = False
             scope: Any = self.scope
             scope.update(
                 method="POST", path=path, raw_path=path.encode("ascii"), query_string=query
