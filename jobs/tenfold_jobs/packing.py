@@ -191,7 +191,8 @@ def _card(
             "training": finished.n_training,
             "sealed test": finished.n_test,
             "in quarantine": snapshot.n_quarantined,
-            "duplicates dropped": snapshot.n_duplicates,
+            "equal to an earlier row, dropped": snapshot.n_duplicates,
+            "equal to an earlier row, kept": snapshot.n_equal,
         },
         lineage={
             "snapshot": snapshot.digest,

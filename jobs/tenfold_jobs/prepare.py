@@ -148,6 +148,7 @@ def _report(project: Project, settings: Settings, snapshot: Snapshot) -> dict[st
             "n_quarantined": snapshot.n_quarantined,
             "n_duplicates": snapshot.n_duplicates,
             "n_equal": snapshot.n_equal,
+            "drop_duplicates": project.prepare.drop_duplicates,
             "near_duplicates": snapshot.manifest["near_duplicates"],
             "ordered": snapshot.ordered,
         },

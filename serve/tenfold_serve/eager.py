@@ -8,10 +8,9 @@ large, the client wants ``100-continue``, asks ahead, closes after the answer or
 is uvicorn's as it was; an application that has to wait goes on in a task of uvicorn's, from where
 it stopped.
 
-Whoever runs here runs outside of any task until it first waits. From Python 3.12 on
-``asyncio.timeout`` and what is built on it refuse that, and tasks can be started eagerly, which is
-the better way to do this; there the connection stays uvicorn's (`eager_server`) until somebody has
-tried it.
+Whoever runs here runs outside of any task until it first waits: ``asyncio.timeout`` refuses that
+and, from Python 3.12 on, ``asyncio.wait_for``, too. There tasks can be started eagerly, which is
+the better way to do this; the connection stays uvicorn's (`eager_server`) until it was tried.
 
 Headers of answers are written as they are: they must be the endpoint's own.
 """
@@ -36,6 +35,8 @@ log = logging.getLogger("tenfold.serve")
 
 MAX_EAGER_BYTES: Final = 65_536
 """A larger body is uvicorn's from its first piece on, which stops reading when nobody takes it."""
+_MAX_URL_BYTES: Final = 8192
+"""A longer one is uvicorn's, which has an answer to each that cannot be parsed."""
 _FAILED: Final[list[Mapping[str, Any]]] = [
     {
         "status": 500,
@@ -60,7 +61,7 @@ def eager_server(protocol: Any, find: Callable[[str], Application | None]) -> No
     if sys.version_info >= (3, 12) or type(protocol) is not HttpToolsProtocol:
         return
     config: Any = protocol.config
-    if config.http_protocol_class is HttpToolsProtocol:
+    if config.http_protocol_class is HttpToolsProtocol and config.limit_concurrency is None:
         config.http_protocol_class = partial(EagerProtocol, find=find)
 
 
@@ -93,12 +94,15 @@ class EagerProtocol(HttpToolsProtocol):
         """A head is whole: is the request one to answer at once?"""
         self._eager = self._eager_application()
         if self._eager is None:
+            self._unset_keepalive_if_required()  # of an answer to what came before it
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         if self._eager is None:
             super().on_body(body)
+            return
+        if self._eager is _nobody:
             return
         self._parts.append(body)
         self._n_bytes += len(body)
@@ -114,7 +118,7 @@ class EagerProtocol(HttpToolsProtocol):
         body = self._taken()
         try:
             self._answer(application, body)
-        except Exception:  # the parser would call it the client's fault
+        except BaseException:  # the parser would call it the client's fault
             log.exception("an answer could not be written")
             self.transport.abort()
 
@@ -125,6 +129,7 @@ class EagerProtocol(HttpToolsProtocol):
             return _nobody
         if (
             not self._first  # who asks ahead takes turns with others, as before
+            or len(url) > _MAX_URL_BYTES
             or self.expect_100_continue
             or parser.get_method() != b"POST"
             or (cycle is not None and not cycle.response_complete)
@@ -170,12 +175,15 @@ class EagerProtocol(HttpToolsProtocol):
             waits_for = next(running)
         except StopIteration:
             self._write(exchange.sent)
-        except Exception:  # noqa: BLE001  (the application has logged it)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # else the application has logged it
+                log.exception("a request ended in an error that its endpoint did not foresee")
             self._write([])
         else:
             self._goes_on = _GoesOn(exchange, running, waits_for)
             super().on_headers_complete()
             super().on_message_complete()
+            self.cycle.message_event.clear()  # the exchange has the body: next the client leaves
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         goes_on, self._goes_on = self._goes_on, None
@@ -200,6 +208,7 @@ class EagerProtocol(HttpToolsProtocol):
         if not stays:
             self.transport.close()
             return
+        self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )

@@ -23,7 +23,14 @@ from tenfold_serve.http import Answer, Receive, Scope, Send, read_body, send_ans
 from tenfold_serve.shortcut import Shortcut, open_shortcut
 from tests.tenfold_serve.doors.live import serving
 
-STEPS = ("echo", "waits", "late", "splits", "fails", "fails-late", "closes", "nothing", "refuses")
+STEPS = (
+    "echo", "waits", "late", "splits", "fails", "fails-late", "panics", "closes", "nothing",
+    "refuses",
+)  # fmt: skip
+
+
+class PanicError(BaseException):
+    """As native code raises it: no `Exception`."""
 
 
 async def talks(scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +49,8 @@ async def talks(scope: Scope, receive: Receive, send: Send) -> None:
         if step == "fails":
             raise RuntimeError("at once")
         return
+    if step == "panics":
+        raise PanicError
     if step in ("waits", "fails-late"):
         for _ in range(3):
             await asyncio.sleep(0)
@@ -210,11 +219,16 @@ def test_bodies_of_all_sizes(step: str, size: int) -> None:
         b"POST http://a/adult/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
         b"POST /adult/ech\xc3\xb6 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
         b"POST /adult/echo HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\nContent-Length: 1\r\n\r\nx",
+        b"POST /adult/" + b"e" * 70_000 + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
         b"POST * HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
     ],
 )
 def test_what_is_no_request_is_refused_alike(data: bytes) -> None:
-    for pieces in ([(data, 20)], [(data[:30], 1), (data[30:], 20)]):
+    for pieces in (
+        [(data, 20)],
+        [(data[:30], 1), (data[30:], 20)],
+        [(data[:-1], 1), (data[-1:], 9)],
+    ):
         eager, plain = both(pieces)
         assert eager == plain
     # Behind a request in one packet: uvicorn refuses before it has answered that, and drops it.
@@ -245,6 +259,27 @@ def test_a_request_that_is_there_is_answered_at_once_in_one_piece() -> None:
     asyncio.run(run())
 
 
+def test_no_timer_of_an_answer_runs_while_the_next_request_does() -> None:
+    async def run() -> None:
+        state = ServerState()
+        line: Any = Transport()
+        protocol = EagerProtocol(find=below, config=CONFIG, server_state=state, app_state={})
+        protocol.connection_made(line)
+        protocol.data_received(ask("echo", b"a") + ask("waits", b"b"))
+        assert len(line.pieces) == len(state.tasks) == 1
+        assert protocol.timeout_keep_alive_task is None
+        while state.tasks:
+            await asyncio.sleep(0)
+        first = protocol.timeout_keep_alive_task
+        assert first is not None
+        protocol.data_received(ask("echo", b"c"))
+        assert first.cancelled()
+        protocol.connection_lost(None)
+        assert protocol.timeout_keep_alive_task is None
+
+    asyncio.run(run())
+
+
 def test_who_does_not_read_is_uvicorns() -> None:
     """No answer is made for a connection whose earlier answers are still in memory."""
 
@@ -266,12 +301,15 @@ def test_who_does_not_read_is_uvicorns() -> None:
     asyncio.run(run())
 
 
-def test_who_leaves_while_an_answer_is_worked_out_ends_the_wait() -> None:
+@pytest.mark.parametrize("waits_first", [False, True])
+def test_who_leaves_while_an_answer_is_worked_out_ends_the_wait(waits_first: bool) -> None:
     async def run() -> None:
-        told: list[str] = []
+        told: list[Any] = []
 
         async def listens(_scope: Scope, receive: Receive, _send: Send) -> None:
-            await receive()
+            if waits_first:
+                await asyncio.sleep(0)
+            told.append((await receive())["body"])
             told.append((await receive())["type"])
 
         state = ServerState()
@@ -281,11 +319,13 @@ def test_who_leaves_while_an_answer_is_worked_out_ends_the_wait() -> None:
         line: Any = Transport()
         protocol.connection_made(line)
         protocol.data_received(ask("echo", b"a"))
-        await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told == [b"a"]
         protocol.connection_lost(None)
         while state.tasks:
             await asyncio.sleep(0)
-        assert told == ["http.disconnect"]
+        assert told == [b"a", "http.disconnect"]
 
     asyncio.run(run())
 

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SourceFacts", "prepare", "snapshot_from_table", "source_facts"]
 
+_RULES = 2
+"""Of what is counted and where rows go; with another number, what stands is not the same plan."""
+
 
 def prepare(
     project: Project,
@@ -282,6 +285,7 @@ def _plan(fingerprint: object, options: Options, schema: Schema | None) -> str:
         canonical_json(
             {
                 "format": FORMAT_VERSION,
+                "rules": _RULES,
                 "source": fingerprint,
                 "options": options.to_dict(),
                 "schema": None if schema is None else schema.digest(),

@@ -145,6 +145,9 @@ def find_runs(
 class Strata:
     """Stratified: within each class the first ranks are the test, then rows are dealt round.
 
+    Equal rows stay together, so the one run at the end of the test set goes to where most of it is,
+    and the test set is off by half of it at most; the first run of all is always in it.
+
     Ranks go from bucket to bucket, so all that a bucket needs of the others is two counts a class.
     The turn goes on from class to class, so that small classes do not all land in fold 0.
 
@@ -170,7 +173,9 @@ class Strata:
     def _in_test(self, bucket: int, runs: Runs) -> NDArray[np.bool_]:
         place = _before_in_class(runs.classes, runs.counts)
         place += self.rows_before[bucket][runs.classes]
-        return np.asarray(place < self.n_test[runs.classes], dtype=bool)
+        n_test = self.n_test[runs.classes]
+        inside = 2 * place + runs.counts <= 2 * n_test  # most of the run is
+        return np.asarray(inside | ((place == 0) & (n_test > 0)), dtype=bool)
 
     @classmethod
     def of(
@@ -293,6 +298,6 @@ def demand_all(found: set[int], rule: SplitRule, *, n_rows: int) -> None:
         raise DataError(
             f"the test set ({rule.test_fraction:g} of the rows) and each of {n_parts} folds or "
             f"slices need a row; {n_rows} rows fill {n_parts + 1 - len(empty)} of these "
-            f"{n_parts + 1} parts (groups and equal times stay whole); "
+            f"{n_parts + 1} parts (groups, equal times and equal rows stay whole); "
             "lower train.folds or give more rows"
         )

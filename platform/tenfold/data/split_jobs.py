@@ -116,7 +116,7 @@ class MarkJob:
             marked = np.flatnonzero(labels != KEPT)
             parts.append(_labeled(chunk.rows[marked], labels[marked]))
             firsts.append(first.tobytes())
-        if self.rule.ordered and not self.files.form.time:
+        if self.rule.ordered and not self.files.form.time and self.rule.drop_duplicates:
             write_atomic(_first_file(self.folder, bucket), b"".join(firsts))
         write_atomic(_equal_file(self.folder, bucket), np.int64(n_equal).tobytes())
         write_atomic(mark_file(self.folder, bucket), b"".join(parts))
@@ -176,7 +176,9 @@ class Kept:
         n_before = 0
         for chunk in self.files.chunks(bucket):
             found = chunk
-            if self.rule.ordered and chunk.keys.time is None:
+            if self.rule.ordered and chunk.keys.time is None and not self.rule.drop_duplicates:
+                found = Chunk(chunk.rows, replace(chunk.keys, time=chunk.rows))
+            elif self.rule.ordered and chunk.keys.time is None:
                 firsts = _first_file(self.folder, bucket)
                 n_rows = len(chunk.rows)
                 time = np.fromfile(firsts, dtype=np.int64, count=n_rows, offset=8 * n_before)

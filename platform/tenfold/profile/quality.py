@@ -32,6 +32,7 @@ def cleaning_findings(
             numbers and ``missing`` by marker; None where the source was not scanned.
         snapshot: of these, where known: ``n_records``, ``n_rows``, ``n_duplicates``
             (equal to an earlier row and dropped), ``n_equal`` (and kept), ``n_quarantined``,
+            ``ordered``, ``drop_duplicates`` (asked for; else equal versions of a key were),
             ``near_duplicates`` (``n_rows`` nearly equal to another, ``n_groups`` of them,
             ``n_torn_from_test`` of these groups, ``differ_in`` columns).
         quarantine: bad cells, by column and reason.
@@ -69,24 +70,24 @@ def _set_aside(snapshot: Mapping[str, Any], quarantine: Mapping[str, int]) -> It
 
 def _equal(snapshot: Mapping[str, Any]) -> Iterator[Finding]:
     n_dropped, n_kept = snapshot.get("n_duplicates") or 0, snapshot.get("n_equal") or 0
-    n_equal = n_dropped + n_kept
-    if not n_equal:
-        return
     total = n_dropped + (snapshot.get("n_rows") or 0)
-    many = n_equal >= MANY_EQUAL * total
-    if n_kept:
-        done = "stay, each with its equals on one side of every split"
-        advice = ": if they are copies of one case, set prepare.drop_duplicates: true"
-    else:
-        done = "were dropped"
-        advice = ": if two cases may well be alike, set prepare.drop_duplicates: false"
-    yield Finding(
-        Level.WARNING if many else Level.NOTE,
-        None,
-        Law.DUPLICATES,
-        f"{n_equal} of {total} rows are equal to an earlier one in every column and {done}"
-        f"{advice if many else ''}",
-    )
+    kept = "stay, each with its equals on one side of every split"
+    copies = "if they are copies of one case, set prepare.drop_duplicates: true"
+    cases = "if two cases may well be alike, set prepare.drop_duplicates: false"
+    for n_equal, done, advice in (
+        (n_kept, "stay where they are in order" if snapshot.get("ordered") else kept, copies),
+        (n_dropped, "were dropped", cases if snapshot.get("drop_duplicates", True) else ""),
+    ):
+        if not n_equal:
+            continue
+        many = n_equal >= MANY_EQUAL * total
+        yield Finding(
+            Level.WARNING if many else Level.NOTE,
+            None,
+            Law.DUPLICATES,
+            f"{n_equal} of {total} rows are equal to an earlier one in every column and {done}"
+            f"{f': {advice}' if many and advice else ''}",
+        )
 
 
 def _nearly_equal(snapshot: Mapping[str, Any]) -> Iterator[Finding]:

@@ -206,8 +206,9 @@ class Prepare(Section):
     """Strip blanks around every cell: exports pad them, and " Male" is no class of its own."""
 
     drop_duplicates: Flag = False
-    """Keep one of rows equal in every column. Left in, they are on one side of every split; where
-    cases may well be alike, dropping them would make the frequent ones rare."""
+    """Keep one of rows equal in every column. Left in, they are on one side of every split, but for
+    splits by the order of the rows; where cases may well be alike, dropping them would make the
+    frequent ones rare."""
 
     duplicate_keys: Literal["newest", "keep"] = "newest"
     """newest keeps one row of each ``data.key``: the latest by ``data.time``, else the last in the

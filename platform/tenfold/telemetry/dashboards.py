@@ -307,10 +307,10 @@ PANELS: tuple[PanelSpec, ...] = (
     ),
     PanelSpec(
         "Data",
-        "Records that were not kept",
+        "Records in quarantine, and records twice",
         {
             _sel("tenfold_snapshot_quarantine_ratio"): "{{project}} in quarantine",
-            _sel("tenfold_snapshot_duplicate_ratio"): "{{project}} duplicates",
+            _sel("tenfold_snapshot_duplicate_ratio"): "{{project}} equal to an earlier one",
         },
         unit="percentunit",
         description="Shares of the newest snapshot's records.",
@@ -323,11 +323,11 @@ PANELS: tuple[PanelSpec, ...] = (
     ),
     PanelSpec(
         "Data",
-        "Left out of the newest snapshot",
+        "Quarantined and repeated in the newest snapshot",
         {
             _sel("tenfold_snapshot_quarantined_records"): "{{project}} in quarantine",
             _sel("tenfold_snapshot_quarantined_files"): "{{project}} files in quarantine",
-            _sel("tenfold_snapshot_duplicate_records"): "{{project}} duplicates",
+            _sel("tenfold_snapshot_duplicate_records"): "{{project}} equal to an earlier one",
         },
         kind="stat",
     ),

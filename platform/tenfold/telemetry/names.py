@@ -354,7 +354,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "tenfold_snapshot_duplicate_records",
-        "Records of the newest snapshot that repeat another one.",
+        "Records of the newest snapshot equal to an earlier one, kept or not.",
         _PROJECT,
         _BY_PROJECT,
     ),
@@ -366,7 +366,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge(
         "tenfold_snapshot_duplicate_ratio",
-        "Share of the newest snapshot's records that repeat another one.",
+        "Share of the newest snapshot's records equal to an earlier one, kept or not.",
         _PROJECT,
         _BY_PROJECT,
     ),

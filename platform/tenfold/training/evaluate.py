@@ -239,7 +239,12 @@ class Workspace:
         codes = stage.narrow(rows.codes)
         inside = np.flatnonzero(np.isin(rows.fold, use.train))
         judged = np.flatnonzero(rows.fold == use.valid)
-        hold = stopping_rows(rows.position[inside], ordered=self.question.ordered, look=self.look)
+        hold = stopping_rows(
+            rows.position[inside],
+            ordered=self.question.ordered,
+            look=self.look,
+            cases=rows.cases[inside],
+        )
         hold = hold if stops_early else np.zeros(len(inside), dtype=bool)
         fit, stop = inside[~hold], inside[hold]
         return FoldData(
@@ -258,22 +263,38 @@ class Workspace:
 
 
 def stopping_rows(
-    position: NDArray[np.int64], *, ordered: bool, look: int = 0
+    position: NDArray[np.int64],
+    *,
+    ordered: bool,
+    look: int = 0,
+    cases: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
-    """Which training rows decide when to stop: every tenth by hash, or the newest tenth of ordered
-    rows; none when there are too few.
+    """Which training rows decide when to stop: every tenth by hash, equal rows together, or the
+    newest tenth of ordered rows; none when there are too few.
+
+    Args:
+        position: place in time, shape (n_rows,).
+        ordered: whether that counts.
+        look: another number, other rows.
+        cases: the case of each row in hash order; by default all rows differ.
 
     >>> int(stopping_rows(np.arange(100), ordered=True).sum())
     10
     """
     n = len(position)
     hold = np.zeros(n, dtype=bool)
-    if n < 5 * STOP_EVERY:
+    if not n:
+        return hold
+    new = np.ones(n, dtype=bool)
+    if cases is not None:
+        new[1:] = cases[1:] != cases[:-1]
+    case = np.cumsum(new) - 1
+    if case[-1] + 1 < 5 * STOP_EVERY:
         return hold
     if ordered:
         hold[np.argsort(position, kind="stable")[-(n // STOP_EVERY) :]] = True
     else:
-        hold[LOOK_STEP * look % STOP_EVERY :: STOP_EVERY] = True
+        hold[case % STOP_EVERY == LOOK_STEP * look % STOP_EVERY] = True
     return hold
 
 

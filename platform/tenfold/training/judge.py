@@ -62,20 +62,20 @@ class Verdict:
         return float(self.losses.mean())
 
 
-def parts_of_rows(n_rows: int, position: NDArray[np.int64] | None) -> list[Part]:
+def parts_of_rows(cases: NDArray[np.int64], position: NDArray[np.int64] | None) -> list[Part]:
     """(Rows to fit on, rows to judge on) of each part.
 
     Args:
-        n_rows: rows in hash order.
+        cases: the case of each row in hash order; equal rows are one, and in one part.
         position: place in time of rows that have an order; a part is then judged on rows that are
             newer than those it is fitted on.
 
-    >>> [(a.tolist(), b.tolist()) for a, b in parts_of_rows(3, None)]
-    [([1, 2], [0]), ([0, 2], [1]), ([0, 1], [2])]
+    >>> [(a.tolist(), b.tolist()) for a, b in parts_of_rows(np.array([0, 1, 1, 2]), None)]
+    [([1, 2, 3], [0]), ([0, 3], [1, 2]), ([0, 1, 2], [3])]
     """
-    rows = np.arange(n_rows)
     if position is None:
-        return [(rows[rows % N_PARTS != k], rows[rows % N_PARTS == k]) for k in range(N_PARTS)]
+        part = cases % N_PARTS
+        return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(N_PARTS)]
     slices = np.array_split(np.argsort(position, kind="stable"), N_PARTS + 1)
     return [
         (np.sort(np.concatenate(slices[: k + 1])), np.sort(slices[k + 1])) for k in range(N_PARTS)

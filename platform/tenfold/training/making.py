@@ -207,7 +207,7 @@ class _Bench:
         return Judge(
             some.truth,
             some.weights,
-            parts_of_rows(n_rows, some.position if ordered else None),
+            parts_of_rows(some.cases, some.position if ordered else None),
             self.question.task.value,
             len(self.question.classes),
             seed=self.question.seed,

@@ -56,6 +56,13 @@ class TrainingRows:
         """Rows that are held."""
         return len(self.truth)
 
+    @property
+    def cases(self) -> NDArray[np.int64]:
+        """The number of each row's case, for rows in hash order: equal rows are one; (n_rows,)."""
+        new = np.ones(self.n_rows, dtype=bool)
+        new[1:] = self.hashes[1:] != self.hashes[:-1]
+        return np.cumsum(new) - 1
+
     def take(self, rows: NDArray[Any]) -> TrainingRows:
         """Some rows, by index or mask."""
         return TrainingRows(

@@ -29,7 +29,11 @@ def assign_labels(
         rule = replace(rule, test_fraction=0.0)
     base = (keys.hashes if keys.named is None else keys.named)[rows]
     if rule.ordered:
-        time = first_of_equals(keys.hashes) if keys.time is None else keys.time
+        time = keys.time
+        if time is None and rule.drop_duplicates:
+            time = first_of_equals(keys.hashes)
+        elif time is None:
+            time = np.arange(len(keys.hashes))
         labels[rows] = _slices(time[rows], rule)
     elif near is not None:
         labels[rows] = _near_together(base, rows, keys, near, rule)
@@ -94,7 +98,8 @@ def _stratified(hashes: NDArray[np.uint64], classes: NDArray[np.int32], rule: Sp
         start = _run_starts(hashes[rows])
         n_test = int(len(rows) * rule.test_fraction + 0.5)
         place = np.maximum.accumulate(np.where(start, np.arange(len(rows)), 0))
-        in_test = place < n_test
+        sizes = np.bincount(np.cumsum(start) - 1)[np.cumsum(start) - 1]
+        in_test = (2 * place + sizes <= 2 * n_test) | ((place == 0) & (n_test > 0))
         turn = np.cumsum(start & ~in_test) - 1 + n_turns
         labels[rows] = np.where(in_test, TEST, turn % rule.n_folds)
         n_turns += int((start & ~in_test).sum())
@@ -153,6 +158,6 @@ def _demand_all(labels: Labels, rule: SplitRule, *, n_rows: int) -> None:
         raise DataError(
             f"the test set ({rule.test_fraction:g} of the rows) and each of {n_parts} folds or "
             f"slices need a row; {n_rows} rows fill {n_parts + 1 - len(empty)} of these "
-            f"{n_parts + 1} parts (groups and equal times stay whole); "
+            f"{n_parts + 1} parts (groups, equal times and equal rows stay whole); "
             "lower train.folds or give more rows"
         )

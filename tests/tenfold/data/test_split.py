@@ -107,7 +107,7 @@ def test_a_duplicate_in_order_keeps_its_first_place() -> None:
     dropped = assign_labels(keys, SplitRule(4, 0.2, ordered=True, drop_duplicates=True))
     assert (dropped[0], dropped[-1]) == (0, DROPPED)
     kept = assign_labels(keys, SplitRule(4, 0.2, ordered=True))
-    assert (kept[0], kept[-1]) == (0, 0)
+    assert (kept[0], kept[-1]) == (0, -1)  # each row has its own place in time
 
 
 def test_too_few_rows_say_what_is_missing() -> None:
@@ -115,7 +115,8 @@ def test_too_few_rows_say_what_is_missing() -> None:
         assign_labels(SplitKeys(_hashes(np.arange(4)), _none(4)), SplitRule(5, 0.2))
     assert str(caught.value) == (
         "the test set (0.2 of the rows) and each of 5 folds or slices need a row; 4 rows fill 4 "
-        "of these 6 parts (groups and equal times stay whole); lower train.folds or give more rows"
+        "of these 6 parts (groups, equal times and equal rows stay whole); lower train.folds or "
+        "give more rows"
     )
 
 

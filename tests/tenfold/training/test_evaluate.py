@@ -353,6 +353,23 @@ def test_stopping_rows_are_a_tenth_and_of_ordered_rows_the_newest(
         assert np.flatnonzero(hold).tolist() == list(range(0, len(places), 10))
 
 
+def test_equal_rows_stop_together_or_are_fitted_together() -> None:
+    cases = np.sort(np.random.default_rng(5).integers(0, 300, 2000))
+    place = np.arange(2000)
+    for look in range(3):
+        hold = stopping_rows(place, ordered=False, look=look, cases=cases)
+        assert not set(cases[hold]) & set(cases[~hold])
+        assert len(set(cases[hold])) == pytest.approx(len(set(cases)) / 10, abs=1)
+    assert not stopping_rows(place, ordered=False, cases=cases // 10).any()  # 30 cases
+
+
+def test_a_case_is_all_rows_of_one_hash() -> None:
+    rows = make_material(Task.BINARY, n_rows=60).rows.in_hash_order()
+    assert (np.diff(rows.cases) == (rows.hashes[1:] != rows.hashes[:-1])).all()
+    doubled = rows.take(np.repeat(np.arange(rows.n_rows), 2))
+    assert doubled.cases.tolist() == np.repeat(rows.cases, 2).tolist()
+
+
 def test_matrices_are_prepared_once_for_each_recipe(make_material: MakeMaterial) -> None:
     material = make_material()
     work = material.workspace()

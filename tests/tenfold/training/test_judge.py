@@ -18,7 +18,7 @@ N_ROWS = 900
 def test_no_row_is_judged_by_a_fit_that_saw_it(n_rows: int, ordered: bool, seed: int) -> None:
     position = np.random.default_rng(seed).permutation(n_rows) if ordered else None
     judged: list[int] = []
-    for fit, held in parts_of_rows(n_rows, position):
+    for fit, held in parts_of_rows(np.arange(n_rows), position):
         assert not set(fit) & set(held)
         judged += held.tolist()
         if position is not None and len(held):
@@ -41,7 +41,7 @@ def matrix_and_truth(task: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("task", "k"), [("binary", 2), ("multiclass", 3), ("regression", 0)])
 def test_a_loss_falls_and_gain_goes_where_the_truth_is(task: str, k: int) -> None:
     matrix, truth = matrix_and_truth(task)
-    judge = Judge(truth, None, parts_of_rows(N_ROWS, None), task, k)
+    judge = Judge(truth, None, parts_of_rows(np.arange(N_ROWS), None), task, k)
     known, blind = judge(matrix), judge(matrix[:, [0, 2, 3]])
     assert known.gains.shape == (3, 4)
     assert (known.gains.argmax(axis=1) == 1).all()
@@ -52,7 +52,7 @@ def test_a_loss_falls_and_gain_goes_where_the_truth_is(task: str, k: int) -> Non
 
 def test_threads_change_no_bit() -> None:
     matrix, truth = matrix_and_truth("binary")
-    parts = parts_of_rows(N_ROWS, None)
+    parts = parts_of_rows(np.arange(N_ROWS), None)
     one, two = (Judge(truth, None, parts, "binary", 2, threads=n)(matrix) for n in (1, 2))
     assert one.losses.tobytes() == two.losses.tobytes()
     assert one.gains.tobytes() == two.gains.tobytes()
@@ -61,7 +61,7 @@ def test_threads_change_no_bit() -> None:
 def test_weights_count() -> None:
     matrix, truth = matrix_and_truth("binary")
     weights = np.where(truth == 1, 9.0, 1.0)
-    parts = parts_of_rows(N_ROWS, None)
+    parts = parts_of_rows(np.arange(N_ROWS), None)
     plain, weighted = (Judge(truth, w, parts, "binary", 2)(matrix) for w in (None, weights))
     assert plain.loss != weighted.loss
 
@@ -69,7 +69,7 @@ def test_weights_count() -> None:
 def test_large_targets_are_judged_on_a_log_scale() -> None:
     matrix, truth = matrix_and_truth("regression")
     prices = np.exp(8.0 + 3.0 * truth)
-    verdict = Judge(prices, None, parts_of_rows(N_ROWS, None), "regression", 0)(matrix)
+    verdict = Judge(prices, None, parts_of_rows(np.arange(N_ROWS), None), "regression", 0)(matrix)
     assert verdict.loss < 0.7
 
 
@@ -77,8 +77,16 @@ def test_many_classes_grow_fewer_rounds_and_still_tell_columns_apart() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 60, 2400)
     matrix = np.column_stack([rng.normal(size=2400), truth + 0.1 * rng.normal(size=2400)])
-    verdict = Judge(truth, None, parts_of_rows(2400, None), "multiclass", 60)(
+    verdict = Judge(truth, None, parts_of_rows(np.arange(2400), None), "multiclass", 60)(
         matrix.astype(np.float32)
     )
     assert (verdict.gains[:, 1] > 10 * verdict.gains[:, 0]).all()
     assert verdict.loss < 0.8 * math.log(60)
+
+
+def test_equal_rows_are_in_one_part() -> None:
+    cases = np.sort(np.random.default_rng(3).integers(0, 40, 500))
+    parts = parts_of_rows(cases, None)
+    for fit, held in parts:
+        assert not set(cases[fit]) & set(cases[held])
+    assert sorted(np.concatenate([held for _, held in parts]).tolist()) == list(range(500))
