@@ -363,7 +363,7 @@ def test_equal_rows_stop_together_or_are_fitted_together() -> None:
     assert not stopping_rows(place, ordered=False, cases=cases // 10).any()  # 30 cases
 
 
-def test_a_case_is_all_rows_of_one_hash() -> None:
+def test_a_case_is_all_rows_of_one_hash(make_material: MakeMaterial) -> None:
     rows = make_material(Task.BINARY, n_rows=60).rows.in_hash_order()
     assert (np.diff(rows.cases) == (rows.hashes[1:] != rows.hashes[:-1])).all()
     doubled = rows.take(np.repeat(np.arange(rows.n_rows), 2))
