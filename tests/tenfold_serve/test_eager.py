@@ -237,12 +237,17 @@ def test_what_is_no_request_is_refused_alike(data: bytes) -> None:
     assert behind == alone
 
 
+def connected(find: Any = below) -> tuple[EagerProtocol, Transport, ServerState]:
+    """A new connection, in a running loop."""
+    state, line = ServerState(), Transport()
+    protocol = EagerProtocol(find=find, config=CONFIG, server_state=state, app_state={})
+    protocol.connection_made(line)  # type: ignore[arg-type]  # as much of one as uvicorn uses
+    return protocol, line, state
+
+
 def test_a_request_that_is_there_is_answered_at_once_in_one_piece() -> None:
     async def run() -> None:
-        state = ServerState()
-        line: Any = Transport()
-        protocol = EagerProtocol(find=below, config=CONFIG, server_state=state, app_state={})
-        protocol.connection_made(line)
+        protocol, line, state = connected()
         for n in range(1, 4):
             protocol.data_received(ask("echo", b"now"))
             assert len(line.pieces) == n
@@ -261,10 +266,7 @@ def test_a_request_that_is_there_is_answered_at_once_in_one_piece() -> None:
 
 def test_no_timer_of_an_answer_runs_while_the_next_request_does() -> None:
     async def run() -> None:
-        state = ServerState()
-        line: Any = Transport()
-        protocol = EagerProtocol(find=below, config=CONFIG, server_state=state, app_state={})
-        protocol.connection_made(line)
+        protocol, line, state = connected()
         protocol.data_received(ask("echo", b"a") + ask("waits", b"b"))
         assert len(line.pieces) == len(state.tasks) == 1
         assert protocol.timeout_keep_alive_task is None
@@ -284,10 +286,7 @@ def test_who_does_not_read_is_uvicorns() -> None:
     """No answer is made for a connection whose earlier answers are still in memory."""
 
     async def run() -> None:
-        state = ServerState()
-        line: Any = Transport()
-        protocol = EagerProtocol(find=below, config=CONFIG, server_state=state, app_state={})
-        protocol.connection_made(line)
+        protocol, line, _ = connected()
         protocol.pause_writing()
         protocol.data_received(ask("echo", b"a") * 50)
         for _ in range(20):
@@ -312,12 +311,7 @@ def test_who_leaves_while_an_answer_is_worked_out_ends_the_wait(waits_first: boo
             told.append((await receive())["body"])
             told.append((await receive())["type"])
 
-        state = ServerState()
-        protocol = EagerProtocol(
-            find=lambda _: listens, config=CONFIG, server_state=state, app_state={}
-        )
-        line: Any = Transport()
-        protocol.connection_made(line)
+        protocol, _, state = connected(lambda _: listens)
         protocol.data_received(ask("echo", b"a"))
         for _ in range(5):
             await asyncio.sleep(0)
