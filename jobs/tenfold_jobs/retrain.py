@@ -23,6 +23,8 @@ from tenfold.artifact import REFERENCE_FILE
 from tenfold.canonical import finite_or_none, read_json
 from tenfold.cluster.keeper import running_keeper, status_file
 from tenfold.data import FOLD, HASH, ROW, Snapshot, clean_table, snapshot_from_table
+from tenfold.data.duplicates import first_of_equals
+from tenfold.data.hashing import from_binary
 from tenfold.errors import DataError, RegistryConflict, StoreError
 from tenfold.evaluation.paired import PairedDifference, paired_difference
 from tenfold.inference import Predictor
@@ -302,13 +304,19 @@ def _change_index(registry: Registry, project: str, times: pa.ChunkedArray) -> i
 
 
 def _compare(old: Predictor, new: Predictor, snapshot: Snapshot) -> PairedDifference:
-    """Losses of both models on the sealed rows, all of which came live."""
+    """Losses of both models on the sealed rows, all of which came live.
+
+    A row that came again counts once: the interval takes rows for independent, and traffic that is
+    repeated is not.
+    """
     table = snapshot.table()
     sealed = table.filter(pc.equal(table.column(FOLD), -1))
     loss = Reference.from_bytes(old.files[REFERENCE_FILE]).loss
     target = old.schema.target
     if loss is None or target is None or sealed.num_rows == 0:
         return paired_difference([], [])
+    first = first_of_equals(from_binary(sealed.column(HASH)))
+    sealed = sealed.filter(pa.array(first == np.arange(sealed.num_rows)))
     truth = sealed.column(target.name).to_pylist()
     return paired_difference(
         *(loss.rule.losses(model.predict_table(sealed).values, truth) for model in (old, new))

@@ -236,10 +236,13 @@ def _score(
 def _rows(question: Question, schema: Schema, table: pa.Table) -> TrainingRows:
     truth: NDArray[Any] = truth_of(question, schema, table)
     known = ~np.isnan(truth) if truth.dtype.kind == "f" else truth >= 0
-    return TrainingRows(
+    case = Schema(tuple(column for column in schema.columns if column.name in table.column_names))
+    lanes = row_hashes(table.select(list(case.names)), case)
+    rows = TrainingRows(
         codes=encode_table(schema, table),
         truth=truth,
         fold=_folds(question, schema, table),
         position=np.arange(table.num_rows, dtype=np.int64),
-        hashes=np.zeros(table.num_rows, dtype="S16"),
-    ).take(known)
+        hashes=np.frombuffer(lanes.astype(">u8").tobytes(), dtype="S16"),
+    )
+    return rows.take(known).in_hash_order()

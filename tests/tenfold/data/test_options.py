@@ -49,7 +49,7 @@ def test_only_what_the_snapshot_depends_on_is_in_its_options(make_project: Any) 
         {"prepare": {"test_fraction": 0.3}},
         {"prepare": {"missing_markers": ["x"]}},
         {"prepare": {"trim": False}},
-        {"prepare": {"drop_duplicates": False}},
+        {"prepare": {"drop_duplicates": True}},
         {"prepare": {"max_bad_fraction": 0.1}},
         {"data": {"time": {"order": "rows"}}},
     ):
