@@ -8,16 +8,16 @@ Hot path: read, parse, validate, score, answer, one append (`tenfold_serve.doors
 that is shown to people (OpenAPI, docs) is made once per model.
 
 Where the replica's time goes (py-spy, samples that hold the interpreter, one row of 20 numbers,
-2,500 requests/s through HAProxy; Serve's own wrapper, a quarter of it before, is gone around, see
-`tenfold_serve.shortcut`):
+2,000 requests/s through HAProxy; Serve's own wrapper and uvicorn's tasks are gone around, see
+`tenfold_serve.shortcut` and `tenfold_serve.eager`):
 
 ====  ========================================================================================
- 24 %  the system call that writes the answer
- 22 %  the predictor: validate and encode 5, preprocess 5, ONNX 6, values 3
- 20 %  uvicorn and the loop: parse the request, a task, head and checks of the answer
- 19 %  this module and the doors: route, limits, keys, body, totals
- 12 %  JSON in 3 and out 6, ids 3
-  3 %  the recorder's thread
+ 29 %  the predictor: validate and encode, preprocess, ONNX, values
+ 19 %  the system call that writes the answer
+ 18 %  this module and the doors: route, limits, keys, body, totals
+ 14 %  uvicorn and the connection: parse the request, head of the answer, a timer
+ 14 %  JSON in and out 8, ids 6
+  5 %  the recorder's thread
 ====  ========================================================================================
 """
 
