@@ -1,11 +1,9 @@
 """The shadow of one project, as its supervisor sees it: started, watched, started again, ended.
 
 `tenfold_serve.shadow` runs as a child in the keeper's process session, so whoever ends the session
-ends it too. It runs only where a core is idle, its start, too: one that dies again and again costs
-those who are answered nothing. It is ended by SIGKILL: whatever it does is whole or has not
-happened, and a process that hangs does not hear anything else. One that dies or says nothing for a
-while is started again after a pause that doubles; every such failure is counted, and a new reason
-is journaled.
+ends it too. It is ended by SIGKILL: whatever it does is whole or has not happened, and a process
+that hangs does not hear anything else. One that dies or says nothing for a while is started again
+after a pause that doubles; every such failure is counted, and a new reason is journaled.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ from typing import IO, Any, Final
 from tenfold.canonical import json_or_none
 from tenfold.state import Journal
 from tenfold.traffic import Shadow
-from tenfold_serve.process import only_when_idle, waited_s
 from tenfold_serve.shadow_config import ShadowConfig
 
 __all__ = ["FAILED", "Shadowing"]
@@ -75,7 +72,6 @@ class Shadowing:
         self._child: subprocess.Popen[bytes] | None = None
         self._known: dict[str, Any] = {}
         self._beat_s = 0.0
-        self._waited_s = 0.0
         self._start_from_s = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._failures = 0
@@ -145,8 +141,7 @@ class Shadowing:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        only_when_idle(self._child.pid)
-        self._beat(self._child.pid)
+        self._beat_s = self._clock()
         self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
@@ -155,7 +150,7 @@ class Shadowing:
         self._hear(child.pid)
         if code is not None:
             self._fail(self._why(code))
-        elif self._silent_s(child.pid) > self._hung_s:
+        elif self._clock() - self._beat_s > self._hung_s:
             self._fail(f"it said nothing for {self._hung_s:g} s and was ended")
 
     def _hear(self, pid: int) -> None:
@@ -163,17 +158,10 @@ class Shadowing:
         if said is None or said.get("pid") != pid:
             return
         if any(said.get(name) != self._known.get(name) for name in ("pid", "beats")):
-            self._beat(pid)
+            self._beat_s = self._clock()
         if said.get("state") == "scoring" and said.get("rows", 0) > self._known.get("rows", 0):
             self._pause_s, self._trouble = _FIRST_PAUSE_S, ""  # it works
         self._known = said
-
-    def _beat(self, pid: int) -> None:
-        self._beat_s, self._waited_s = self._clock(), waited_s(pid)
-
-    def _silent_s(self, pid: int) -> float:
-        """Since it last spoke, but for the time in which it could have and had no core."""
-        return self._clock() - self._beat_s - max(0.0, waited_s(pid) - self._waited_s)
 
     def _why(self, code: int) -> str:
         if code < 0:

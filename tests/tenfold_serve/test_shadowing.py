@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from tenfold.settings import Settings
 from tenfold.state import Journal, open_state
 from tenfold.traffic import Shadow
 from tenfold_serve.lineups import arm_of
-from tenfold_serve.process import waited_s
 from tenfold_serve.shadowing import FAILED, Shadowing
 from tests.tenfold_serve.support import Publish
 
@@ -33,15 +31,6 @@ for beat in range(10**9):
         json.dump(said, file)
     os.replace(told + ".new", told)
     time.sleep(0.01)
-"""
-SPINS = """
-import json, os, sys
-told = json.loads(sys.argv[1])["told"]
-with open(told + ".new", "w") as file:
-    file.write(str(os.getpid()))
-os.replace(told + ".new", told + ".pid")
-while True:
-    pass
 """
 SILENT = "import time; time.sleep(600)"
 
@@ -140,36 +129,6 @@ def test_one_that_dies_is_started_again_after_a_pause_that_doubles(make_scene: M
         scene.follow()
     assert starts[-1] == 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60
     assert scene.reasons() == ["the shadow of version 2 failed: it died of SIGSEGV"]
-
-
-@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has the class, others do not")
-def test_one_that_gets_no_core_is_not_taken_for_hung(make_scene: MakeScene) -> None:
-    """It runs only where a core is idle; the seconds that it is ready and has none do not count."""
-    scene = make_scene(SPINS, hung_s=1.0)
-    scene.follow()
-    named = scene.folder / "shadow-mixed.json.pid"
-    deadline = time.monotonic() + 30
-    while not named.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    child = int(named.read_text())
-    assert os.sched_getscheduler(child) == os.SCHED_IDLE
-    core = min(os.sched_getaffinity(0))
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
-    try:
-        for pid in (child, *(hog.pid for hog in hogs)):
-            os.sched_setaffinity(pid, {core})
-        while waited_s(child) < 3.0:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        scene.now = 3.0
-        assert scene.follow()["failures"] == 0
-    finally:
-        for hog in hogs:
-            hog.kill()
-            hog.wait()
-    scene.now = 3600.0
-    assert scene.follow()["failures"] == 1
 
 
 def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> None:
