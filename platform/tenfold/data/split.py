@@ -52,7 +52,8 @@ class SplitRule:
         test_fraction: share of rows sealed away, above 0 up to 0.5.
         seed: another seed gives another split.
         ordered: split along the order in `SplitKeys.time`.
-        drop_duplicates: keep one of equal rows; otherwise equal rows share a label.
+        drop_duplicates: keep one of equal rows; otherwise equal rows share a label, but where the
+            order of the rows is the time: there each has its own place.
         newest_of_key: keep the newest row of each key.
         near: ``off``, ``report`` rows that are nearly the same, or ``group`` them in one part.
         sealed_after: rows at this position of the source and later are the test set, whatever
