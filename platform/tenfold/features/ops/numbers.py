@@ -230,5 +230,7 @@ class Missing(Op):
 
 
 def _bound(values: Codes) -> Codes:
-    """Bring values into the range of float32, in place; NaN stays."""
-    return np.clip(values, -MAX_FLOAT32, MAX_FLOAT32, out=values)
+    """Bring values into the range of float32, in place; NaN stays. For one row ``np.clip`` takes
+    three times as long."""
+    np.maximum(values, -MAX_FLOAT32, out=values)
+    return np.minimum(values, MAX_FLOAT32, out=values)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -30,6 +30,15 @@ def test_the_calendar_of_the_standard_library(moments: list[datetime]) -> None:
     codes = np.array([[(m - epoch).total_seconds()] for m in moments])
     expected = [[m.month, m.day, m.weekday(), m.hour] for m in moments]
     assert run(PLAIN, codes).tolist() == expected
+
+
+def test_every_day_of_a_cycle_of_400_years() -> None:
+    first = date(1970, 1, 1).toordinal()
+    days = [date.fromordinal(first + k) for k in range(146_097)]
+    codes = 86_400.0 * np.arange(len(days)).reshape(-1, 1)
+    expected = [[day.month, day.day, day.weekday(), 0] for day in days]
+    np.testing.assert_array_equal(run(PLAIN, codes), expected)
+    np.testing.assert_array_equal(run(PLAIN, codes - 86_400.0 * len(days)), expected)
 
 
 seconds = st.just(math.nan) | st.datetimes().map(
