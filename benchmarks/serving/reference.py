@@ -33,7 +33,7 @@ from tenfold_serve.arms import ArmBoard, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
-from tenfold_serve.process import ready_to_answer
+from tenfold_serve.process import set_aside_what_stays
 from tenfold_serve.recorder import Recorder
 
 __all__ = [
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str]) -> None:
     folder, port = Path(arguments[0]), int(arguments[1])
     with tempfile.TemporaryDirectory() as live:
         app = make_endpoint(folder, Path(live))
-        ready_to_answer()
+        set_aside_what_stays()
         serve(app, port)
 
 

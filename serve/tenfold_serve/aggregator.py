@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 
 from tenfold.artifact import REFERENCE_FILE, read_artifact
@@ -26,8 +27,9 @@ from tenfold.monitor import Label
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.telemetry import ProjectView, render
-from tenfold_serve.hub import Hub, LoggedPrediction, WatchedModel
-from tenfold_serve.process import give_way
+from tenfold_serve.hub import Hub, WatchedModel
+from tenfold_serve.logged import LoggedPredictions
+from tenfold_serve.process import give_way, set_aside_what_stays
 from tenfold_serve.recorder import Report
 
 __all__ = ["ACTOR_NAME", "NAMESPACE", "Aggregator", "start_aggregator"]
@@ -69,7 +71,7 @@ class Aggregator:
     def feed(
         self,
         project: str,
-        predictions: Sequence[LoggedPrediction],
+        predictions: LoggedPredictions,
         labels: Sequence[Label],
     ) -> dict[str, int]:
         """Join newly committed log rows; durable when this returns if labels were among them."""
@@ -83,7 +85,7 @@ class Aggregator:
     def rebuild(
         self,
         project: str,
-        predictions: Sequence[LoggedPrediction],
+        predictions: LoggedPredictions,
         labels: Sequence[Label],
     ) -> None:
         """Fill a project's index from the logs."""
@@ -171,9 +173,9 @@ class Aggregator:
             with self._forgiving(hub.project):
                 self._put(_monitor_key(hub.project, old), its_state)
 
-    def _watch_all(self, hub: Hub, predictions: Sequence[LoggedPrediction]) -> None:
+    def _watch_all(self, hub: Hub, predictions: LoggedPredictions) -> None:
         """A version that cannot be watched (removed, damaged) does not keep the others waiting."""
-        for version in sorted({row.version for row in predictions}):
+        for version in np.unique(predictions.versions).tolist():
             try:
                 self._watch(hub, version)
             except (UserError, ArtifactError):
@@ -218,6 +220,7 @@ class AggregatorActor(Aggregator):
     def __init__(self) -> None:
         give_way()
         super().__init__()
+        set_aside_what_stays()
 
 
 def start_aggregator() -> Any:

@@ -36,7 +36,7 @@ from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.lineups import DEPLOYMENT
 from tenfold_serve.logs import log_as_json
-from tenfold_serve.process import ready_to_answer
+from tenfold_serve.process import set_aside_what_stays
 from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
 from tenfold_serve.recorder import Recorder, Report
 from tenfold_serve.scaling import BUSY, BusyMeter
@@ -185,7 +185,7 @@ class EndpointReplica:
         first = not self._board.lineup.arms
         lineup = self._board.change(user_config)
         if first and lineup.arms:  # what a model needs was imported with it
-            ready_to_answer()
+            set_aside_what_stays()
 
     def __del__(self) -> None:
         """Hand over what is still in memory."""

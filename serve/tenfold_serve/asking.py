@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from tenfold.errors import ClusterError
 from tenfold.monitor import Label
-from tenfold_serve.hub import LoggedPrediction
+from tenfold_serve.logged import LoggedPredictions
 from tenfold_serve.worker import Done, Worker
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ class Asking:
         return bool(self._ask("needs_rebuild", project))
 
     def rebuild(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+        self, project: str, predictions: LoggedPredictions, labels: Sequence[Label]
     ) -> None:
         """See `LogReader.rebuild`."""
         self._ask("rebuild", project, predictions, labels)
 
     def feed(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+        self, project: str, predictions: LoggedPredictions, labels: Sequence[Label]
     ) -> dict[str, int]:
         """See `LogReader.feed`."""
         asked = project, predictions, labels

@@ -29,6 +29,7 @@ import pyarrow as pa
 from tenfold.errors import StoreError
 from tenfold.live import log_tables
 from tenfold_serve.log_table import LogTable
+from tenfold_serve.logged import INDEX_COLUMNS
 from tenfold_serve.prediction_log import features_as_text
 from tenfold_serve.spool import Segment, read_frames, recover_journals, segments, spool_folder
 
@@ -58,8 +59,7 @@ class Committed:
     """What one run committed.
 
     Attributes:
-        predictions: rows of the predictions table, columns ``__id``, ``__version``, ``__value``,
-            ``__scores``, ``__at`` only; None if there were none.
+        predictions: rows of the predictions table, `INDEX_COLUMNS` only; None if there were none.
         labels: rows of the labels table; None if there were none.
         troubles: why a table took nothing; its segments wait for the next run.
     """
@@ -67,9 +67,6 @@ class Committed:
     predictions: pa.Table | None
     labels: pa.Table | None
     troubles: tuple[StoreError, ...] = ()
-
-
-_INDEX_COLUMNS: Final = ["__id", "__version", "__value", "__scores", "__at"]
 
 
 class Committer:
@@ -97,7 +94,7 @@ class Committer:
                 troubles.append(error)
         predictions = found.get("predictions")
         return Committed(
-            None if predictions is None else predictions.select(_INDEX_COLUMNS),
+            None if predictions is None else predictions.select(INDEX_COLUMNS),
             found.get("labels"),
             tuple(troubles),
         )
@@ -110,7 +107,7 @@ class Committer:
         """
         labels = self._tables["labels"]
         return Committed(
-            self._tables["predictions"].newest(_INDEX_COLUMNS, n_rows, order="__at"),
+            self._tables["predictions"].newest(INDEX_COLUMNS, n_rows, order="__at"),
             labels.newest(LABEL_SCHEMA.names, n_rows, order="received_at"),
         )
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tenfold.errors import DataError
 from tenfold.monitor import Label
 from tenfold_serve.committer import Committed, Committer
-from tenfold_serve.hub import LoggedPrediction
+from tenfold_serve.logged import LoggedPredictions, seconds_of
 
 __all__ = ["Feeder", "LogReader"]
 
@@ -36,12 +38,12 @@ class LogReader(Protocol):
         """Whether the index is empty."""
 
     def rebuild(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+        self, project: str, predictions: LoggedPredictions, labels: Sequence[Label]
     ) -> None:
         """Fill the index."""
 
     def feed(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+        self, project: str, predictions: LoggedPredictions, labels: Sequence[Label]
     ) -> dict[str, int]:
         """Join newly committed rows.
 
@@ -51,7 +53,7 @@ class LogReader(Protocol):
 
 
 class _Batch(NamedTuple):
-    predictions: list[LoggedPrediction]
+    predictions: LoggedPredictions
     labels: list[Label]
 
     @property
@@ -124,13 +126,14 @@ class Feeder:
 
     def _taken_before(self) -> _Batch:
         """The newest rows of the tables that the monitors have seen: those that wait are not."""
-        recent = _batch(self._committer.recent(_REBUILD_ROWS))
-        ids = {row.id for batch in self._waiting for row in batch.predictions}
+        recent = self._committer.recent(_REBUILD_ROWS)
+        ids = [one for batch in self._waiting for one in batch.predictions.ids]
+        if ids and recent.predictions is not None:
+            waits = pc.is_in(recent.predictions.column("__id"), pa.array(ids))
+            recent = replace(recent, predictions=recent.predictions.filter(pc.invert(waits)))
+        seen = _batch(recent)
         labels = {label for batch in self._waiting for label in batch.labels}
-        return _Batch(
-            [row for row in recent.predictions if row.id not in ids],
-            [label for label in recent.labels if label not in labels],
-        )
+        return _Batch(seen.predictions, [label for label in seen.labels if label not in labels])
 
     def _bound(self) -> None:
         while (
@@ -141,27 +144,18 @@ class Feeder:
 
 
 def _batch(committed: Committed) -> _Batch:
-    predictions: list[LoggedPrediction] = []
+    predictions = LoggedPredictions.of([])
     labels: list[Label] = []
     if committed.predictions is not None:
-        table = committed.predictions
-        names = ("__id", "__version", "__value", "__scores")
-        columns = [table.column(name).to_pylist() for name in names]
-        times = _seconds(table.column("__at"))
-        predictions = [LoggedPrediction(*row) for row in zip(*columns, times, strict=True)]
+        predictions = LoggedPredictions.from_table(committed.predictions)
     if committed.labels is not None:
         table = committed.labels
         columns = [
             table.column("id").to_pylist(),
             table.column("label").to_pylist(),
-            _seconds(table.column("observed_at")),
+            seconds_of(table.column("observed_at")).tolist(),
             table.column("source").to_pylist(),
-            _seconds(table.column("received_at")),
+            seconds_of(table.column("received_at")).tolist(),
         ]
         labels = [Label(*row) for row in zip(*columns, strict=True)]
     return _Batch(predictions, labels)
-
-
-def _seconds(times: pa.ChunkedArray) -> list[float]:
-    micros = times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
-    return [value / 1e6 for value in micros]

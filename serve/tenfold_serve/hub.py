@@ -8,8 +8,9 @@ from the committed logs (`Hub.rebuild`), because it is large and they are its so
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -32,23 +33,13 @@ from tenfold.monitor import (
 from tenfold.monitor.arms import ArmTotals
 from tenfold.monitor.levels import score_ranks
 from tenfold.monitor.messages import SeenMessages
+from tenfold_serve.logged import LoggedPredictions
 from tenfold_serve.recorder import Report
 
-__all__ = ["Hub", "LoggedPrediction", "WatchedModel"]
+__all__ = ["Hub", "WatchedModel"]
 
 _MAX_MODELS: Final = 8
 """Monitors kept: those of the models that answer, and the others that were used last."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedPrediction:
-    """A row of the prediction log, as far as joining needs it."""
-
-    id: str
-    version: int
-    value: str
-    scores: Sequence[float]
-    at_s: float
 
 
 @dataclass(frozen=True)
@@ -193,7 +184,7 @@ class Hub:
 
     def feed(
         self,
-        predictions: Iterable[LoggedPrediction],
+        predictions: LoggedPredictions,
         labels: Iterable[Label],
         *,
         now_s: float,
@@ -206,7 +197,7 @@ class Hub:
         Returns:
             How many labels got which status.
         """
-        joined = self._joiner.predicted(map(self._predicted, predictions))
+        joined = self._index(predictions)
         joined += [self._joiner.label(label) for label in labels]
         outcomes: dict[int, list[Outcome]] = {}
         statuses: dict[int, Counter[tuple[str, str]]] = {}
@@ -227,10 +218,10 @@ class Hub:
                 monitor.count_labels(dict(statuses[version]))
         return dict(Counter(item.status.value for item in joined))
 
-    def rebuild(self, predictions: Iterable[LoggedPrediction], labels: Iterable[Label]) -> None:
+    def rebuild(self, predictions: LoggedPredictions, labels: Iterable[Label]) -> None:
         """Fill the index from the logs after a restart; the monitors have seen these already."""
         self._joiner = LabelJoiner()
-        self._joiner.predicted(map(self._predicted, predictions))
+        self._index(predictions)
         for label in labels:
             self._joiner.label(label)
 
@@ -321,11 +312,17 @@ class Hub:
         while len(self._arms) > _MAX_MODELS:
             self._arms.popitem(last=False)
 
-    def _predicted(self, row: LoggedPrediction) -> Predicted:
-        model = self._models.get(row.version)
+    def _index(self, predictions: LoggedPredictions) -> list[Joined]:
+        if not len(predictions):
+            return []
+        return self._joiner.predicted(predictions.ids, partial(self._predicted, predictions.kept()))
+
+    def _predicted(self, rows: LoggedPredictions, row: int) -> Predicted:
+        version = int(rows.versions[row])
+        model = self._models.get(version)
         index = None if model is None else model.score_index
-        score = None if index is None or index >= len(row.scores) else float(row.scores[index])
-        return Predicted(row.id, row.version, row.value, score, row.at_s)
+        score = None if index is None else rows.score(row, index)
+        return Predicted(rows.ids[row], version, rows.values[row], score, float(rows.at_s[row]))
 
 
 def _outcome(item: Joined) -> Outcome | None:

@@ -46,7 +46,7 @@ from tenfold_serve.exposure import (
 )
 from tenfold_serve.grpc_server import grpc_ports
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
-from tenfold_serve.process import give_way
+from tenfold_serve.process import give_way, set_aside_what_stays
 from tenfold_serve.ray_rim import (
     ServeHost,
     private_folder,
@@ -180,6 +180,7 @@ class Keeper:
             give_way()  # this thread and those it starts from now on, not Ray's processes
             try:
                 self._await_ready(host, supervisor)
+                set_aside_what_stays()
                 self._keep(supervisor)
             finally:
                 supervisor.stop()

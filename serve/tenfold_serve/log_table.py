@@ -43,6 +43,7 @@ class LogTable:
         self._log = folder / "_delta_log"
         self._compact_every = compact_every
         self._commits = 0
+        self._known: Any = None
 
     def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
         """The newest committed segment of each writer that ever committed one.
@@ -82,7 +83,7 @@ class LogTable:
                 f"{self._folder} could not take {rows.num_rows} rows: {error}; "
                 "free space under the store; nothing is lost, the next commit tries again"
             ) from error
-        self.sync(after=before)
+        self._make_durable(self._open() if table is None else table, after=before)
         self._commits += 1
         if self._commits % self._compact_every == 0:
             self._compact()
@@ -94,8 +95,10 @@ class LogTable:
             StoreError: the disk refuses; the commits stand and a power cut may still take them.
         """
         table = self._open()
-        if table is None:
-            return
+        if table is not None:
+            self._make_durable(table, after=after)
+
+    def _make_durable(self, table: Any, *, after: int) -> None:
         try:
             for version in range(after + 1, table.version() + 1):
                 self._sync_version(version)
@@ -156,17 +159,26 @@ class LogTable:
     def _open(self) -> Any:
         """The table as it is now, None if there is none.
 
+        Kept open, and read on from where it was: from the start it takes 12 ms of CPU, and a commit
+        asks three times.
+
         Raises:
             StoreError: it cannot be read.
         """
         from deltalake import DeltaTable
 
+        known, self._known = self._known, None
         try:
-            if not DeltaTable.is_deltatable(str(self._folder)):
+            if known is not None and self._log.is_dir():
+                known.update_incremental()
+            elif DeltaTable.is_deltatable(str(self._folder)):
+                known = DeltaTable(str(self._folder))
+            else:
                 return None
-            return DeltaTable(str(self._folder))
         except Exception as error:  # as above
             raise StoreError(f"{self._folder} cannot be read: {error}") from error
+        self._known = known
+        return known
 
     def _compact(self) -> None:
         """Join the small files; remove, after delta's own seven days, those that were joined.

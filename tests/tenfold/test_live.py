@@ -101,6 +101,6 @@ def test_training_takes_the_label_that_the_monitor_judged_by(
     ]
     order.shuffle(arrived)
     joiner = LabelJoiner()
-    joiner.predicted(Predicted(one, 1, "yes", None, start) for one in "ab")
+    joiner.predicted("ab", lambda k: Predicted("ab"[k], 1, "yes", None, start))
     monitored = {label.id: joiner.label(label).value for label in arrived}
     assert {row["__id"]: row[LABEL] for row in joined.to_pylist()} == monitored

@@ -9,7 +9,7 @@ from tenfold.monitor import Label
 from tenfold.settings import Settings
 from tenfold.testing.mixed import mixed_schema
 from tenfold_serve.aggregator import Aggregator
-from tenfold_serve.hub import LoggedPrediction
+from tenfold_serve.logged import LoggedPredictions
 from tenfold_serve.recorder import Recorder, Report
 from tests.tenfold_serve.support import Publish
 from tests.tenfold_serve.test_recorder import entry
@@ -26,8 +26,13 @@ def report_of(publish: Publish, tmp: Any, *, n_rows: int = 20, times: int = 1) -
     return heard
 
 
-def predictions(n_rows: int) -> list[LoggedPrediction]:
-    return [LoggedPrediction(f"id{k}", 1, "yes", (0.3, 0.7), 100.0 + k) for k in range(n_rows)]
+NONE = LoggedPredictions.of([])
+
+
+def predictions(n_rows: int) -> LoggedPredictions:
+    return LoggedPredictions.of(
+        [(f"id{k}", 1, "yes", (0.3, 0.7), 100.0 + k) for k in range(n_rows)]
+    )
 
 
 def labels(n_rows: int, *, value: str = "yes") -> list[Label]:
@@ -58,9 +63,9 @@ def test_labels_join_predictions_and_become_live_quality(
     assert aggregator.needs_rebuild("mixed")
     assert aggregator.feed("mixed", predictions(10), labels(4)) == {"accepted": 4}
     assert not aggregator.needs_rebuild("mixed")
-    assert aggregator.feed("mixed", [], labels(4)) == {"duplicate": 4}
-    assert aggregator.feed("mixed", [], [Label("id9", "no", 300.0)]) == {"accepted": 1}
-    assert aggregator.feed("mixed", [], [Label("elsewhere", "no", 300.0)]) == {"unknown": 1}
+    assert aggregator.feed("mixed", NONE, labels(4)) == {"duplicate": 4}
+    assert aggregator.feed("mixed", NONE, [Label("id9", "no", 300.0)]) == {"accepted": 1}
+    assert aggregator.feed("mixed", NONE, [Label("elsewhere", "no", 300.0)]) == {"unknown": 1}
     model = aggregator.snapshot("mixed")["models"]["1"]
     assert model["labels"] == 5
     assert model["quality"]["accuracy"]["value"] == 0.8
@@ -74,7 +79,7 @@ def test_a_rebuilt_index_knows_the_old_labels_and_counts_them_once(
     again = Aggregator(settings)
     again.rebuild("mixed", predictions(10), labels(4))
     assert again.snapshot("mixed")["models"]["1"]["labels"] == 4
-    assert again.feed("mixed", [], labels(5)) == {"duplicate": 4, "accepted": 1}
+    assert again.feed("mixed", NONE, labels(5)) == {"duplicate": 4, "accepted": 1}
     assert again.snapshot("mixed")["models"]["1"]["labels"] == 5
 
 
@@ -132,11 +137,11 @@ def test_a_rolled_back_champion_keeps_its_monitor_beside_nine_newer_versions(
     aggregator.watch("mixed", 1)
     arm = {"arm": "champion", "version": 1, "digest": "d" * 64, "weight": 1.0}
     aggregator.tell("mixed", {"arms": [arm]})
-    rows = [LoggedPrediction(f"id{v}", v, "3.5", (3.5,), 100.0) for v in range(1, 11)]
+    rows = [(f"id{v}", v, "3.5", (3.5,), 100.0) for v in range(1, 11)]
     known = [Label(f"id{v}", "3.0", 200.0) for v in range(1, 11)]
-    assert aggregator.feed("mixed", rows[1:], known[1:]) == {"accepted": 9}
+    assert aggregator.feed("mixed", LoggedPredictions.of(rows[1:]), known[1:]) == {"accepted": 9}
     assert aggregator.snapshot("mixed")["models"]["1"]["labels"] == 0
-    aggregator.feed("mixed", rows[:1], known[:1])
+    aggregator.feed("mixed", LoggedPredictions.of(rows[:1]), known[:1])
     assert aggregator.snapshot("mixed")["models"]["1"]["labels"] == 1
 
 
@@ -146,9 +151,9 @@ def test_rows_of_a_version_whose_files_are_damaged_do_not_stop_the_others(
     publish(0)
     (publish(1).path / "reference.json").write_text("{}")
     aggregator = Aggregator(settings)
-    rows = [LoggedPrediction(f"id{v}", v, "yes", (0.3, 0.7), 100.0) for v in (1, 2, 99)]
+    rows = [(f"id{v}", v, "yes", (0.3, 0.7), 100.0) for v in (1, 2, 99)]
     known = [Label(f"id{v}", "yes", 200.0) for v in (1, 2, 99)]
-    assert aggregator.feed("mixed", rows, known) == {"accepted": 3}
+    assert aggregator.feed("mixed", LoggedPredictions.of(rows), known) == {"accepted": 3}
     models = aggregator.snapshot("mixed")["models"]
     assert {version: model["labels"] for version, model in models.items()} == {"1": 1}
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tenfold_serve.asking import Asking, NoAnswer
+from tenfold_serve.logged import LoggedPredictions
 
 LONG_S = 20.0
+NONE = LoggedPredictions.of([])
 
 
 class Hangs:
@@ -67,9 +69,9 @@ def test_what_answers_is_passed_on() -> None:
     asking = Asking(behind, wait_s=LONG_S)
     asking.watch("p", 3)
     asking.tell("p", {"a": 1})
-    asking.rebuild("p", [], [])
+    asking.rebuild("p", NONE, [])
     assert asking.snapshot("p") == {"snapshot": "p"} and asking.arms("p") == {"arms": "p"}
-    assert asking.needs_rebuild("p") and asking.feed("p", [], []) == {"accepted": 0}
+    assert asking.needs_rebuild("p") and asking.feed("p", NONE, []) == {"accepted": 0}
     assert behind.asked == [
         "watch p 3",
         "tell p {'a': 1}",
@@ -114,14 +116,13 @@ def test_rows_that_came_through_after_all_are_not_fed_again() -> None:
     asking = Asking(behind, wait_s=0.05)
     behind.go.clear()
     labels: list[Any] = ["a", "b"]
-    none: list[Any] = []
     with pytest.raises(NoAnswer):
-        asking.feed("p", none, labels)
+        asking.feed("p", NONE, labels)
     behind.go.set()
     answers(asking)
-    assert asking.feed("p", none, labels) == {"accepted": 2}
+    assert asking.feed("p", NONE, labels) == {"accepted": 2}
     assert behind.asked.count("feed p 2") == 1
-    assert asking.feed("p", none, labels) == {"accepted": 2}  # asked for anew
+    assert asking.feed("p", NONE, labels) == {"accepted": 2}  # asked for anew
     assert behind.asked.count("feed p 2") == 2
 
 
@@ -129,10 +130,9 @@ def test_other_rows_are_fed_whatever_came_late() -> None:
     behind = Hangs()
     asking = Asking(behind, wait_s=0.05)
     behind.go.clear()
-    none: list[Any] = []
     with pytest.raises(NoAnswer):
-        asking.feed("p", none, [])
+        asking.feed("p", NONE, [])
     behind.go.set()
     answers(asking)
     more: list[Any] = ["c"]
-    assert asking.feed("p", none, more) == {"accepted": 1}
+    assert asking.feed("p", NONE, more) == {"accepted": 1}

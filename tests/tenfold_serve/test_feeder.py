@@ -16,7 +16,7 @@ from tenfold.settings import Settings
 from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder
-from tenfold_serve.hub import LoggedPrediction
+from tenfold_serve.logged import LoggedPredictions
 from tenfold_serve.prediction_log import segment_tables, write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
 from tests.tenfold_serve.support import Publish
@@ -34,7 +34,7 @@ class Flaky(Aggregator):
         self.after: list[Exception] = []
 
     def feed(
-        self, project: str, predictions: Sequence[LoggedPrediction], labels: Sequence[Label]
+        self, project: str, predictions: LoggedPredictions, labels: Sequence[Label]
     ) -> dict[str, int]:
         if self.before:
             raise self.before.pop(0)

@@ -19,7 +19,8 @@ from tenfold.inference import Predictor
 from tenfold.monitor import CountsMessage, Label
 from tenfold.monitor.arms import ArmTotals
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
-from tenfold_serve.hub import Hub, LoggedPrediction, WatchedModel
+from tenfold_serve.hub import Hub, WatchedModel
+from tenfold_serve.logged import LoggedPredictions
 from tenfold_serve.recorder import Report, RequestStats
 from tests.tenfold_serve.support import make_artifact
 
@@ -71,8 +72,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return Models(tmp_path_factory.mktemp("models"))
 
 
-def prediction(k: int, *, version: int = 1, value: str = "yes") -> LoggedPrediction:
-    return LoggedPrediction(f"id{k}", version, value, (0.3, 0.7), 100.0 + k)
+Row = tuple[str, int, str, tuple[float, ...], float]
+
+
+def prediction(k: int, *, version: int = 1, value: str = "yes") -> Row:
+    return f"id{k}", version, value, (0.3, 0.7), 100.0 + k
 
 
 def label(k: int, value: str = "yes", *, at: float = 200.0, source: str = "t") -> Label:
@@ -200,7 +204,7 @@ def test_each_version_gets_its_own_outcomes(models: Models) -> None:
     hub = models.hub(1, 2)
     rows = [prediction(k, version=1 + k % 2) for k in range(10)]
     right = [label(k, "yes" if k % 2 else "no") for k in range(10)]
-    assert hub.feed(rows, right, now_s=300.0) == {"accepted": 10}
+    assert hub.feed(LoggedPredictions.of(rows), right, now_s=300.0) == {"accepted": 10}
     found = hub.snapshot()["models"]
     assert [found[v]["labels"] for v in ("1", "2")] == [5, 5]
     assert [found[v]["quality"]["accuracy"]["value"] for v in ("1", "2")] == [0.0, 1.0]
@@ -216,7 +220,7 @@ def test_the_order_of_predictions_and_labels_does_not_matter(
     for k in order:
         rows = [prediction(k)] if k < 6 else []
         known = [label(k - 6, "yes" if k % 2 else "no")] if k >= 6 else []
-        hub.feed(rows, known, now_s=300.0)
+        hub.feed(LoggedPredictions.of(rows), known, now_s=300.0)
     model = hub.snapshot()["models"]["1"]
     assert model["labels"] == 6
     assert model["quality"]["accuracy"]["value"] == 0.5
@@ -226,13 +230,19 @@ def test_the_order_of_predictions_and_labels_does_not_matter(
 def test_every_label_gets_its_status(models: Models) -> None:
     hub = models.hub(1)
     assert not hub.has_index
-    assert hub.feed([prediction(0), prediction(1)], [label(0)], now_s=1.0) == {"accepted": 1}
+    assert hub.feed(
+        LoggedPredictions.of([prediction(0), prediction(1)]), [label(0)], now_s=1.0
+    ) == {"accepted": 1}
     assert hub.has_index
-    assert hub.feed([], [label(0)], now_s=1.0) == {"duplicate": 1}
-    assert hub.feed([], [label(0, "no", at=201.0)], now_s=1.0) == {"revised": 1}
-    assert hub.feed([], [label(0, "yes", source="x")], now_s=1.0) == {"contradicting": 1}
-    assert hub.feed([], [label(1, at=1e9)], now_s=1.0) == {"late": 1}
-    assert hub.feed([], [label(7)], now_s=1.0) == {"unknown": 1}
+    assert hub.feed(LoggedPredictions.of([]), [label(0)], now_s=1.0) == {"duplicate": 1}
+    assert hub.feed(LoggedPredictions.of([]), [label(0, "no", at=201.0)], now_s=1.0) == {
+        "revised": 1
+    }
+    assert hub.feed(LoggedPredictions.of([]), [label(0, "yes", source="x")], now_s=1.0) == {
+        "contradicting": 1
+    }
+    assert hub.feed(LoggedPredictions.of([]), [label(1, at=1e9)], now_s=1.0) == {"late": 1}
+    assert hub.feed(LoggedPredictions.of([]), [label(7)], now_s=1.0) == {"unknown": 1}
     found = hub.snapshot()
     assert (found["waiting_labels"], found["indexed_predictions"]) == (1, 2)
     model = found["models"]["1"]
@@ -244,7 +254,9 @@ def test_labels_of_a_version_that_is_not_watched_any_more_are_joined_and_judge_n
     models: Models,
 ) -> None:
     hub = models.hub(1)
-    assert hub.feed([prediction(0, version=9)], [label(0)], now_s=1.0) == {"accepted": 1}
+    assert hub.feed(LoggedPredictions.of([prediction(0, version=9)]), [label(0)], now_s=1.0) == {
+        "accepted": 1
+    }
     assert labels_of(hub, 1) == 0
 
 
@@ -253,22 +265,24 @@ def test_labels_that_fit_another_model_only_judge_nobody_and_are_counted(models:
     hub.watch(2, models.watched(2, "dummy"))  # a number's model
     hub.watch(3, models.watched(3, "kmeans"))  # takes no labels
     rows = [prediction(1), prediction(2, version=2), prediction(3, version=3), prediction(4)]
-    assert hub.feed(rows, [label(k) for k in (1, 2, 3, 4)], now_s=1.0) == {"accepted": 4}
+    assert hub.feed(LoggedPredictions.of(rows), [label(k) for k in (1, 2, 3, 4)], now_s=1.0) == {
+        "accepted": 4
+    }
     assert [labels_of(hub, version) for version in (1, 2, 3)] == [2, 0, 0]
     assert hub.snapshot()["misfit_labels"] == 2
 
 
 def test_scores_that_a_row_lacks_are_no_score(models: Models) -> None:
     hub = models.hub(1)
-    short = LoggedPrediction("id0", 1, "yes", (), 100.0)
-    assert hub.feed([short], [label(0)], now_s=1.0) == {"accepted": 1}
+    short = ("id0", 1, "yes", (), 100.0)
+    assert hub.feed(LoggedPredictions.of([short]), [label(0)], now_s=1.0) == {"accepted": 1}
     assert labels_of(hub, 1) == 1
 
 
 def test_a_change_is_told_in_the_time_of_the_predictions(models: Models) -> None:
     hub = models.hub(1)
     wrong = [label(k, "no", at=9000.0) for k in range(200)]
-    hub.feed([prediction(k) for k in range(200)], wrong, now_s=9999.0)
+    hub.feed(LoggedPredictions.of([prediction(k) for k in range(200)]), wrong, now_s=9999.0)
     harm = hub.snapshot()["models"]["1"]["channels"]["harm"]
     assert (harm["active"], harm["first_alarm_s"]) == (True, 9999.0)
     assert harm["change_s"] == 100.0
@@ -279,18 +293,18 @@ def test_a_restart_forgets_nothing(models: Models) -> None:
     rows, known = [prediction(k) for k in range(10)], [label(k) for k in range(4)]
     for seq in range(3):
         hub.take(models.report(seq, 1))
-    hub.feed(rows, known, now_s=300.0)
+    hub.feed(LoggedPredictions.of(rows), known, now_s=300.0)
     state = json.loads(json.dumps(hub.state()))
     checkpoint = json.loads(json.dumps(hub.monitor_state(1)))
 
     again = Hub("mixed", life=7)
     again.restore(state)
     again.watch(1, models.watched(1), state=checkpoint)
-    again.rebuild(rows, known)
+    again.rebuild(LoggedPredictions.of(rows), known)
     assert again.snapshot() == {**hub.snapshot(), "life": 7}  # nobody takes differences over it
     assert not again.take(models.report(2, 1))
     assert again.take(models.report(3, 1))
-    assert again.feed([], [label(k) for k in range(5)], now_s=1.0) == {
+    assert again.feed(LoggedPredictions.of([]), [label(k) for k in range(5)], now_s=1.0) == {
         "duplicate": 4, "accepted": 1,
     }  # fmt: skip
     assert labels_of(again, 1) == 5
@@ -299,11 +313,11 @@ def test_a_restart_forgets_nothing(models: Models) -> None:
 def test_rebuilding_twice_gives_the_same_index(models: Models) -> None:
     hub = models.hub(1)
     for _ in range(2):
-        hub.rebuild([prediction(0)], [label(0), label(3)])
+        hub.rebuild(LoggedPredictions.of([prediction(0)]), [label(0), label(3)])
         assert hub.snapshot()["indexed_predictions"] == 1
         assert hub.snapshot()["waiting_labels"] == 1
     assert labels_of(hub, 1) == 0
-    assert hub.feed([], [label(0)], now_s=1.0) == {"duplicate": 1}
+    assert hub.feed(LoggedPredictions.of([]), [label(0)], now_s=1.0) == {"duplicate": 1}
 
 
 def test_another_models_checkpoint_starts_its_monitor_anew(models: Models) -> None:

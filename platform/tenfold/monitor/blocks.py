@@ -2,8 +2,9 @@
 
 Messages carry counts of however many rows a replica saw in a second or two. A block must hold as
 many rows as the reference's blocks, or their scores would not compare. So a message that crosses a
-block's end is split at random, column by column (multivariate hypergeometric): the same as putting
-the message's rows in a random order and cutting there.
+block's end is split at random, column by column: its values are put in a random order and cut
+there. A message of many blocks is first split (multivariate hypergeometric, which is the same) into
+pieces that are put in order at once; a draw for each block would take fourteen times as long.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from tenfold.monitor.bins import FrozenBins
 from tenfold.monitor.packing import pack, unpack
 
 __all__ = ["BlockCutter", "block_scores"]
+
+_PIECE_BLOCKS = 64
+"""Blocks that are put in order at once: of 100 columns and 50 rows a block 2.6 MB."""
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -87,13 +91,17 @@ class BlockCutter:
         left = counts.copy()
         n_left = int(left[: self._bins.columns[0].n_cells].sum()) if self._bins.columns else 0
         while n_left and self._rows + n_left >= self._block_rows:
-            n_take = self._block_rows - self._rows
-            taken = left if n_take == n_left else self._draw(left, n_take)
-            block = self._open + taken
+            n_blocks = min((self._rows + n_left) // self._block_rows, _PIECE_BLOCKS)
+            n_take = n_blocks * self._block_rows - self._rows
+            generator = np.random.default_rng([self._seed, self.n_blocks, 0])
+            taken = left if n_take == n_left else self._draw(left, n_take, generator)
+            blocks = self._cut(taken, n_blocks, generator)
+            blocks[0] += self._open
             left, n_left = left - taken, n_left - n_take
             self._open, self._rows = np.zeros_like(self._open), 0
-            self.n_blocks += 1
-            yield block
+            for block in blocks:
+                self.n_blocks += 1
+                yield block
         self._open = self._open + left
         self._rows += n_left
 
@@ -102,13 +110,24 @@ class BlockCutter:
         generator = np.random.default_rng([self._seed, self.n_blocks, 1])
         return 1.0 - generator.random(len(self._bins.columns))
 
-    def _draw(self, counts: Counts, n_rows: int) -> Counts:
-        generator = np.random.default_rng([self._seed, self.n_blocks, 0])
+    def _draw(self, counts: Counts, n_rows: int, generator: np.random.Generator) -> Counts:
         parts = [
             generator.multivariate_hypergeometric(column, n_rows, method="marginals")
             for column in self._bins.split(counts)
         ]
         return np.concatenate(parts)
+
+    def _cut(self, counts: Counts, n_blocks: int, generator: np.random.Generator) -> Counts:
+        """Counts of so many blocks, ``(n_blocks, n_cells)``; the first lacks the rows that wait."""
+        if n_blocks == 1:
+            return counts[None].copy()
+        n_cells = self._bins.n_cells
+        sizes = np.full(n_blocks, self._block_rows)
+        sizes[0] -= self._rows
+        cells = np.repeat(np.arange(n_cells), counts).reshape(len(self._bins.columns), -1)
+        shuffled = generator.permuted(cells, axis=1)
+        shuffled += np.repeat(np.arange(n_blocks) * n_cells, sizes)
+        return np.bincount(shuffled.ravel(), minlength=n_blocks * n_cells).reshape(n_blocks, -1)
 
     def state(self) -> dict[str, Any]:
         """The whole state as JSON values."""

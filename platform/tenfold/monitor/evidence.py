@@ -131,6 +131,8 @@ class ChangeMixture:
 
     def alarmed(self) -> npt.NDArray[np.bool_]:
         """Which streams are at their level now, ``(F,)``."""
+        if not (self._log >= self.level).any():  # an average is no more than its largest
+            return np.zeros(len(self._log), dtype=np.bool_)
         return self.log_evidence() >= self.level
 
     def change(self, stream: int) -> tuple[int, float]:
@@ -245,15 +247,15 @@ class ProportionDetector:
         # lambda of the bet that is best when the true proportion is `target`
         self._bets = (target - provable) / (provable * (1.0 - provable))
         self._bets[self.bounds >= 1.0] = 0.0
+        self._hit = np.log1p(self._bets * (1.0 - self.bounds[:, None]))
+        self._miss = np.log1p(np.maximum(-self._bets * self.bounds[:, None], -1.0 + 1e-12))
         self.mixture = ChangeMixture(len(self.bounds), len(BET_SHARES), alpha=alpha)
 
     def update_counts(
         self, events: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], *, now_s: float
     ) -> None:
         """Take one batch of yes-or-no rows: ``events`` of ``rows`` in each stream, ``(F,)``."""
-        hit = np.log1p(self._bets * (1.0 - self.bounds[:, None]))
-        miss = np.log1p(np.maximum(-self._bets * self.bounds[:, None], -1.0 + 1e-12))
-        log_bets = events[:, None] * hit + (rows - events)[:, None] * miss
+        log_bets = events[:, None] * self._hit + (rows - events)[:, None] * self._miss
         self.mixture.advance(log_bets, now_s=now_s)
 
     def update_losses(self, losses: Floats, *, now_s: float) -> None:

@@ -13,15 +13,17 @@ is no store of its own and its size is bounded.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 __all__ = ["Joined", "Label", "LabelJoiner", "LabelStatus", "Predicted", "standing"]
 
 MAX_PREDICTIONS = 200_000
-"""Predictions kept for joining, newest first: about 100 MB of Python objects."""
+"""Predictions kept for joining, the newest: about 60 MB."""
 
 MAX_WAITING = 20_000
 """Labels that wait for their prediction; beyond it the oldest is counted unknown."""
@@ -126,6 +128,14 @@ class Joined:
     value: str
 
 
+class _Batch(NamedTuple):
+    """Predictions that came together; of most no more than the id is ever looked at."""
+
+    start: int  # number of its first row among all rows that ever came
+    ids: Sequence[str]
+    row: Callable[[int], Predicted]
+
+
 class LabelJoiner:
     """The index.
 
@@ -135,7 +145,8 @@ class LabelJoiner:
     for now, and joins if the prediction arrives.
 
     >>> joiner = LabelJoiner()
-    >>> joiner.predicted([Predicted("a", 1, "yes", 0.9, 10.0)])
+    >>> said = [Predicted("a", 1, "yes", 0.9, 10.0)]
+    >>> joiner.predicted(["a"], said.__getitem__)
     []
     >>> labels = [Label("a", value, at) for value, at in (("yes", 11), ("yes", 11), ("no", 12))]
     >>> [joiner.label(label).status.value for label in labels]
@@ -152,7 +163,9 @@ class LabelJoiner:
         self._late_s = late_s
         self._max_predictions = max_predictions
         self._max_waiting = max_waiting
-        self._predicted: OrderedDict[str, Predicted] = OrderedDict()
+        self._rows: dict[str, int] = {}  # number of each row among all that ever came
+        self._batches: list[_Batch] = []  # of these rows, oldest first
+        self._n_rows = 0  # that ever came
         self._labels: dict[str, tuple[Label, ...]] = {}
         self._waiting: OrderedDict[str, list[Label]] = OrderedDict()
         self._n_waiting = 0
@@ -167,29 +180,59 @@ class LabelJoiner:
     @property
     def n_predictions(self) -> int:
         """Predictions in the index."""
-        return len(self._predicted)
+        return len(self._rows)
 
-    def predicted(self, items: Iterable[Predicted]) -> list[Joined]:
+    def predicted(self, ids: Sequence[str], row: Callable[[int], Predicted]) -> list[Joined]:
         """Take predictions; give back the waiting labels that they settle.
 
         A prediction seen before is ignored.
+
+        Args:
+            ids: of the predictions.
+            row: the prediction at a place of these; asked when a label wants it, at any time.
         """
+        found = dict(zip(ids, range(self._n_rows, self._n_rows + len(ids)), strict=True))
+        if len(found) < len(ids) or not self._rows.keys().isdisjoint(found):
+            places: dict[str, int] = {}
+            for place, one in enumerate(ids):
+                if one not in self._rows:
+                    places.setdefault(one, place)
+            kept = list(places.values())
+            return self.predicted(list(places), lambda k: row(kept[k])) if kept else []
+        self._rows.update(found)
+        self._batches.append(_Batch(self._n_rows, ids, row))
+        self._n_rows += len(ids)
         settled: list[Joined] = []
-        for item in items:
-            if item.id in self._predicted:
-                continue
-            self._predicted[item.id] = item
-            waiting = self._waiting.pop(item.id, [])
-            self._n_waiting -= len(waiting)
-            settled.extend(self.label(label) for label in waiting)
-        while len(self._predicted) > self._max_predictions:
-            gone, _ = self._predicted.popitem(last=False)
-            self._labels.pop(gone, None)
+        if self._waiting:
+            for one in [one for one in ids if one in self._waiting]:
+                waiting = self._waiting.pop(one)
+                self._n_waiting -= len(waiting)
+                settled.extend(self.label(label) for label in waiting)
+        self._forget()
         return settled
+
+    def _forget(self) -> None:
+        """The oldest rows beyond the bound."""
+        gone = 0
+        while (excess := len(self._rows) - self._max_predictions) > 0:
+            start, ids, _ = self._batches[gone]
+            first = max(self._n_rows - len(self._rows) - start, 0)  # those before are gone already
+            for one in ids[first : first + excess]:
+                del self._rows[one]
+                self._labels.pop(one, None)
+            gone += first + excess >= len(ids)
+        del self._batches[:gone]
+
+    def _find(self, one: str) -> Predicted | None:
+        number = self._rows.get(one)
+        if number is None:
+            return None
+        batch = self._batches[bisect_right(self._batches, number, key=_start) - 1]
+        return batch.row(number - batch.start)
 
     def label(self, label: Label) -> Joined:
         """Take one label and say what became of it."""
-        found = self._predicted.get(label.id)
+        found = self._find(label.id)
         if found is None:
             self._wait(label)
             return Joined(LabelStatus.UNKNOWN, label, None, label.value)
@@ -217,6 +260,10 @@ class LabelJoiner:
             self._n_waiting -= len(dropped)
             for lost in dropped:
                 self.counts[lost.source, LabelStatus.UNKNOWN.value] += 1
+
+
+def _start(batch: _Batch) -> int:
+    return batch.start
 
 
 def _fold(labels: tuple[Label, ...]) -> tuple[Label, ...]:

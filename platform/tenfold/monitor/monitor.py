@@ -30,7 +30,7 @@ from tenfold.monitor.evidence import BlockConformal, ProportionDetector, score_c
 from tenfold.monitor.live import LiveQuality
 from tenfold.monitor.messages import CountsMessage, Outcome, SeenMessages
 from tenfold.monitor.packing import pack, unpack
-from tenfold.monitor.quality import quality_bounds, quality_counts, quality_streams
+from tenfold.monitor.quality import EventCells, quality_bounds, quality_streams
 from tenfold.monitor.reference import Reference
 from tenfold.monitor.view import feature_views
 
@@ -93,6 +93,7 @@ class Monitor:
             [i for i, column in enumerate(bins.features) if column.watched], dtype=np.int64
         )
         self._quality_streams = quality_streams(bins)
+        self._events = EventCells(self._quality_streams)
         self._quality = ProportionDetector(
             quality_bounds(
                 self._quality_streams, reference.totals, reference.n_rows, delta=spent["quality"][1]
@@ -185,7 +186,7 @@ class Monitor:
         ties = self._cutter.ties()
         self._features.update(cells[self._watched], ties[self._watched], now_s=now_s)
         self._predictions.update(cells[self._scored], ties[self._scored], now_s=now_s)
-        events = quality_counts(self._quality_streams, block)
+        events = self._events.count(block)
         rows = np.full(len(events), reference.block_rows, dtype=np.int64)
         self._quality.update_counts(events, rows, now_s=now_s)
         for name in ("quality", "feature", "prediction"):

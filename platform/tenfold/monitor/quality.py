@@ -14,7 +14,14 @@ import numpy.typing as npt
 from tenfold.monitor.bins import FrozenBins
 from tenfold.monitor.bounds import rate_upper
 
-__all__ = ["KINDS", "QualityStream", "quality_bounds", "quality_counts", "quality_streams"]
+__all__ = [
+    "KINDS",
+    "EventCells",
+    "QualityStream",
+    "quality_bounds",
+    "quality_counts",
+    "quality_streams",
+]
 
 KINDS = ("missing", "unseen", "out_of_range")
 
@@ -57,9 +64,28 @@ def quality_streams(bins: FrozenBins) -> tuple[QualityStream, ...]:
     return tuple(streams)
 
 
+class EventCells:
+    """Where the events of every stream lie in a flat vector of counts.
+
+    Args:
+        streams: each with at least one cell.
+    """
+
+    def __init__(self, streams: tuple[QualityStream, ...]) -> None:
+        sizes = np.array([len(stream.cells) for stream in streams], dtype=np.intp)
+        self._cells = np.array([c for stream in streams for c in stream.cells], dtype=np.intp)
+        self._starts = np.cumsum(sizes) - sizes
+
+    def count(self, counts: Counts) -> Counts:
+        """Events of every stream, ``(n_streams,)``."""
+        if not len(self._starts):
+            return np.zeros(0, dtype=np.int64)
+        return np.add.reduceat(counts[self._cells], self._starts)
+
+
 def quality_counts(streams: tuple[QualityStream, ...], counts: Counts) -> Counts:
     """Events of every stream in a flat vector of counts, ``(n_streams,)``."""
-    return np.array([counts[list(s.cells)].sum() for s in streams], dtype=np.int64)
+    return EventCells(streams).count(counts)
 
 
 def quality_bounds(

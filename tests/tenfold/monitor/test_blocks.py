@@ -53,14 +53,29 @@ def test_a_restart_cuts_as_the_first_run_did() -> None:
     assert (second.ties() == whole.ties()).all()
 
 
-def test_a_random_split_is_fair() -> None:
-    counts = FrozenBins((BINS.features[0],)).count(np.linspace(-1, 1, 2000)[:, None])
+@pytest.mark.parametrize(("n_rows", "place"), [(2000, 0), (2000, 7), (2000, 19), (7150, 70)])
+def test_a_random_split_is_fair(n_rows: int, place: int) -> None:
+    bins = FrozenBins((BINS.features[0],))
+    counts = bins.count(np.linspace(-1, 1, n_rows)[:, None])
     drawn = []
-    for seed in range(200):
-        cutter = BlockCutter(FrozenBins((BINS.features[0],)), block_rows=100, seed=seed)
-        drawn.append(next(iter(cutter.add(counts)))[1])
-    assert np.mean(drawn) == pytest.approx(50.0, abs=1.0)
-    assert np.std(drawn) == pytest.approx(4.9, abs=0.8)  # hypergeometric
+    for seed in range(300):
+        blocks = list(BlockCutter(bins, block_rows=100, seed=seed).add(counts))
+        drawn.append([blocks[place][1], blocks[place - 1][1]])
+    low, before = np.array(drawn).T
+    assert low.mean() == pytest.approx(50.0, abs=1.0)
+    expected = np.sqrt(25.0 * (1 - 99 / (n_rows - 1)))  # hypergeometric
+    assert low.std() == pytest.approx(expected, abs=0.8)
+    assert np.corrcoef(low, before)[0, 1] == pytest.approx(-100 / (n_rows - 100), abs=0.15)
+
+
+def test_columns_are_split_each_for_itself() -> None:
+    rows = np.column_stack([np.linspace(-1, 1, 2000), np.arange(2000) >= 1000])
+    drawn = []
+    for seed in range(300):
+        (_, _, third, *_) = BlockCutter(BINS, block_rows=100, seed=seed).add(BINS.count(rows))
+        number, category = BINS.split(third)
+        drawn.append([number[1], category[0]])
+    assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 0.15
 
 
 def test_ties_are_uniform_and_differ_from_block_to_block() -> None:

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.monitor import Label, LabelJoiner, LabelStatus, Predicted
+from tenfold.monitor import Joined, Label, LabelJoiner, LabelStatus, Predicted
 from tenfold.monitor.labels import MAX_SOURCES, standing
 
 DAY = 86_400.0
@@ -15,13 +15,17 @@ def predicted(name: str, at_s: float = 0.0) -> Predicted:
     return Predicted(name, 1, "yes", 0.9, at_s)
 
 
+def take(joiner: LabelJoiner, *rows: Predicted) -> list[Joined]:
+    return joiner.predicted([row.id for row in rows], rows.__getitem__)
+
+
 def statuses(joiner: LabelJoiner, *labels: Label) -> list[str]:
     return [joiner.label(label).status.value for label in labels]
 
 
 def test_a_table_of_labels_for_one_prediction() -> None:
     joiner = LabelJoiner()
-    joiner.predicted([predicted("a")])
+    take(joiner, predicted("a"))
     assert statuses(
         joiner,
         Label("a", "yes", 10.0, "shop", 100.0),
@@ -61,7 +65,7 @@ def test_what_counts_is_the_same_in_every_order_of_arrival(
     joiner = LabelJoiner()
     for label in arrived[:early]:
         joiner.label(label)
-    joined = joiner.predicted([predicted("a")])
+    joined = take(joiner, predicted("a"))
     joined += [joiner.label(label) for label in arrived[early:]]
     assert joined[-1].value == standing(said).value == standing(arrived).value
     told = [j for j in joined if j.status in (LabelStatus.ACCEPTED, LabelStatus.REVISED)]
@@ -85,7 +89,7 @@ def test_only_the_source_that_spoke_first_counts_and_its_newest_observation(
 
 def test_a_crowd_of_sources_is_not_kept() -> None:
     joiner = LabelJoiner()
-    joiner.predicted([predicted("a")])
+    take(joiner, predicted("a"))
     for number in range(1000):
         joiner.label(Label("a", "yes", 1.0, f"s{number:04}", float(number)))
     assert statuses(joiner, Label("a", "no", 2.0, "s0000", 2000.0)) == ["revised"]
@@ -94,7 +98,7 @@ def test_a_crowd_of_sources_is_not_kept() -> None:
 
 def test_a_joined_label_carries_its_prediction() -> None:
     joiner = LabelJoiner()
-    joiner.predicted([predicted("a", 5.0)])
+    take(joiner, predicted("a", 5.0))
     joined = joiner.label(Label("a", "no", 6.0))
     assert joined.predicted == predicted("a", 5.0) and joined.label.value == "no"
 
@@ -104,47 +108,68 @@ def test_a_label_that_overtakes_its_prediction_waits() -> None:
     early = joiner.label(Label("a", "yes", 1.0))
     assert early.status is LabelStatus.UNKNOWN and early.predicted is None
     assert joiner.n_waiting == 1 and not joiner.counts
-    settled = joiner.predicted([predicted("b"), predicted("a")])
+    settled = take(joiner, predicted("b"), predicted("a"))
     assert [(j.status, j.label.id) for j in settled] == [(LabelStatus.ACCEPTED, "a")]
     assert joiner.n_waiting == 0
 
 
 def test_an_old_prediction_gets_a_late_label() -> None:
     joiner = LabelJoiner(late_s=DAY)
-    joiner.predicted([predicted("a")])
+    take(joiner, predicted("a"))
     assert statuses(joiner, Label("a", "yes", DAY), Label("a", "yes", 0.0)) == [
         "accepted",
         "duplicate",
     ]
-    joiner.predicted([predicted("b")])
+    take(joiner, predicted("b"))
     assert statuses(joiner, Label("b", "yes", DAY + 1)) == ["late"]
 
 
 def test_the_index_is_bounded() -> None:
     joiner = LabelJoiner(max_predictions=3, max_waiting=2)
-    joiner.predicted([predicted(f"p{i}") for i in range(5)])
+    take(joiner, *(predicted(f"p{i}") for i in range(5)))
     assert joiner.n_predictions == 3
     assert statuses(joiner, Label("p4", "yes", 0.0)) == ["accepted"]
     for name in ("x", "y", "z"):
         joiner.label(Label(name, "yes", 0.0, "shop"))
     assert joiner.n_waiting == 2
     assert joiner.counts["shop", "unknown"] == 1  # a counted loss, not a silent one
-    assert joiner.predicted([predicted("x")]) == []
-    assert len(joiner.predicted([predicted("z")])) == 1
+    assert take(joiner, predicted("x")) == []
+    assert len(take(joiner, predicted("z"))) == 1
 
 
 def test_a_prediction_heard_twice_changes_nothing() -> None:
     joiner = LabelJoiner()
-    joiner.predicted([predicted("a", 1.0)])
+    take(joiner, predicted("a", 1.0))
     joiner.label(Label("a", "yes", 2.0))
-    assert joiner.predicted([predicted("a", 9.0)]) == []
+    assert take(joiner, predicted("a", 9.0)) == []
     assert statuses(joiner, Label("a", "yes", 2.0)) == ["duplicate"]
 
 
 def test_a_forgotten_prediction_forgets_its_label() -> None:
     joiner = LabelJoiner(max_predictions=1)
-    joiner.predicted([predicted("a")])
+    take(joiner, predicted("a"))
     joiner.label(Label("a", "yes", 0.0))
-    joiner.predicted([predicted("b")])
-    joiner.predicted([predicted("a")])
+    take(joiner, predicted("b"))
+    take(joiner, predicted("a"))
     assert statuses(joiner, Label("a", "no", 0.0)) == ["accepted"]
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 12), max_size=6), max_size=12),
+    st.integers(1, 8),
+)
+def test_the_newest_distinct_predictions_are_known_however_they_come(
+    batches: list[list[int]], bound: int
+) -> None:
+    joiner, known = LabelJoiner(max_predictions=bound), dict[str, Predicted]()
+    for number, batch in enumerate(batches):
+        rows = [predicted(f"p{one}", at_s=float(100 * number + k)) for k, one in enumerate(batch)]
+        assert take(joiner, *rows) == []
+        for row in rows:
+            known.setdefault(row.id, row)
+        for gone in list(known)[: max(0, len(known) - bound)]:
+            del known[gone]
+        assert joiner.n_predictions == len(known)
+        assert {one: joiner._find(f"p{one}") for one in range(13)} == {
+            one: known.get(f"p{one}") for one in range(13)
+        }
