@@ -60,21 +60,25 @@ class Joined(Prepares):
         )
 
     @cached_property
-    def _steps(self) -> tuple[tuple[Preprocessor, Any], ...]:
-        """Each part with the columns that it takes; None for all as they stand."""
+    def _steps(self) -> tuple[tuple[Preprocessor, Any, slice], ...]:
+        """Each part with the codes that it takes, None for all as they stand, and its columns."""
         everything = tuple(range(code_width(self.schema)))
+        ends = np.cumsum([part.n_features for part in self.parts]).tolist()
         return tuple(
-            (part, None if places == everything else np.array(places, dtype=np.intp))
-            for part, places in zip(self.parts, self.places, strict=True)
+            (
+                part,
+                None if places == everything else np.array(places, dtype=np.intp),
+                slice(end - part.n_features, end),
+            )
+            for part, places, end in zip(self.parts, self.places, ends, strict=True)
         )
 
     def transform_codes(self, codes: Codes) -> Features:
         """The parts' matrices side by side; see `Preprocessor.transform_codes`."""
-        made = [
-            part.transform_codes(codes if places is None else codes[:, places])
-            for part, places in self._steps
-        ]
-        return np.hstack(made)
+        out = np.empty((len(codes), self.n_features), dtype=np.float32)
+        for part, places, block in self._steps:
+            part.fill(codes if places is None else codes.take(places, axis=1), out[:, block])
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """Everything fitted, as JSON values."""

@@ -206,16 +206,24 @@ class Preprocessor(Prepares):
 
     def transform_codes(self, codes: Codes) -> Features:
         """See `Prepares.transform_codes`."""
-        n_rows = len(codes)
-        out = np.empty((n_rows, len(self.feature_names)), dtype=np.float32)
-        for start in range(0, n_rows, CHUNK_ROWS):
+        out = np.empty((len(codes), len(self.feature_names)), dtype=np.float32)
+        self.fill(codes, out)
+        return out
+
+    def fill(self, codes: Codes, out: Features) -> None:
+        """Write the matrix of some rows, see `transform_codes`, into columns of a larger one.
+
+        Args:
+            codes: float64 (n_rows, `code_width`); not changed.
+            out: float32 (n_rows, n_features); every cell is written.
+        """
+        for start in range(0, len(codes), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             seen = codes[rows]
             if self.construction is not None:
                 seen = self.construction.apply(seen)
             for op, block in self._blocks:
                 op.apply(seen, out[rows, block])
-        return out
 
     def to_dict(self) -> dict[str, Any]:
         """See `Prepares.to_dict`."""
