@@ -3,7 +3,9 @@
 `tenfold_serve.shadow` runs as a child in the keeper's process session, so whoever ends the session
 ends it too. It is ended by SIGKILL: whatever it does is whole or has not happened, and a process
 that hangs does not hear anything else. One that dies or says nothing for a while is started again
-after a pause that doubles; every such failure is counted, and a new reason is journaled.
+after a pause that doubles until one has scored for a minute: a start takes seconds of a core, and
+one that dies of some row would else take them again and again. Every such failure is counted, and a
+new reason is journaled.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ _HUNG_S: Final = 60.0
 probe for that."""
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
+_STEADY_S: Final = 60.0
+"""Who has run so long and scores is well again."""
 _TAIL_CHARACTERS: Final = 500
 _KEPT_VARIABLES: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 """As in a probe: it gets no secrets."""
@@ -72,6 +76,7 @@ class Shadowing:
         self._child: subprocess.Popen[bytes] | None = None
         self._known: dict[str, Any] = {}
         self._beat_s = 0.0
+        self._started_s = 0.0
         self._start_from_s = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._failures = 0
@@ -141,7 +146,7 @@ class Shadowing:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self._beat_s = self._clock()
+        self._beat_s = self._started_s = self._clock()
         self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
@@ -160,7 +165,9 @@ class Shadowing:
         if any(said.get(name) != self._known.get(name) for name in ("pid", "beats")):
             self._beat_s = self._clock()
         if said.get("state") == "scoring" and said.get("rows", 0) > self._known.get("rows", 0):
-            self._pause_s, self._trouble = _FIRST_PAUSE_S, ""  # it works
+            self._trouble = ""  # it works
+            if self._clock() - self._started_s >= _STEADY_S:
+                self._pause_s = _FIRST_PAUSE_S
         self._known = said
 
     def _why(self, code: int) -> str:

@@ -131,6 +131,31 @@ def test_one_that_dies_is_started_again_after_a_pause_that_doubles(make_scene: M
     assert scene.reasons() == ["the shadow of version 2 failed: it died of SIGSEGV"]
 
 
+def test_one_that_scores_and_dies_waits_longer_each_time_until_one_lasts(
+    make_scene: MakeScene,
+) -> None:
+    scene = make_scene(SPEAKS, hung_s=1000.0)
+
+    def dies(failures: int, *, after_s: float = 0.0) -> None:
+        before = scene.until(lambda found: found.get("rows", 0) > 3 and found["state"] == "scoring")
+        scene.now += after_s
+        scene.until(lambda found: found["rows"] > before["rows"])
+        os.kill(before["pid"], signal.SIGKILL)
+        scene.until(lambda found: found["failures"] == failures)
+
+    def starts_after(pause: float) -> None:
+        scene.now += pause - 0.5
+        assert scene.follow()["state"] == "waiting"
+        scene.now += 0.5
+        assert scene.follow()["state"] == "loading"
+
+    for failures, pause in ((1, 1), (2, 2), (3, 4)):
+        dies(failures)
+        starts_after(pause)
+    dies(4, after_s=60.0)
+    starts_after(1)
+
+
 def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> None:
     scene = make_scene(SPEAKS, hung_s=20.0)
     pid = scene.pid

@@ -38,8 +38,21 @@ def yeo_johnson(values: Codes, lambdas: Codes | float) -> Codes:
     >>> yeo_johnson(np.array([-2.0, 5.0]), 1.0).round(6).tolist()
     [-2.0, 5.0]
     """
-    exponents = np.where(np.less(values, 0.0), np.subtract(2.0, lambdas), lambdas)
-    np.copyto(exponents, _STRAIGHT, where=np.less(np.abs(exponents), _STRAIGHT))
+    return _bent(values, *_exponents(lambdas))
+
+
+def _exponents(lambdas: Codes | float) -> tuple[Codes, Codes]:
+    """Of values from 0 on, and of those below."""
+    above = np.array(lambdas, dtype=np.float64)
+    return _straightened(above), _straightened(np.subtract(2.0, above))
+
+
+def _straightened(exponents: Codes) -> Codes:
+    return np.where(np.abs(exponents) < _STRAIGHT, _STRAIGHT, exponents)
+
+
+def _bent(values: Codes, above: Codes, below: Codes) -> Codes:
+    exponents = np.where(np.less(values, 0.0), below, above)
     bent = np.log1p(np.abs(values))
     np.multiply(bent, exponents, out=bent)
     np.minimum(bent, _MAX_EXPONENT, out=bent)
@@ -68,7 +81,7 @@ class Power(Scale):
 
     def bend(self, values: Codes) -> Codes:
         """See `Scale.bend`."""
-        return yeo_johnson(values, self._lambdas)
+        return _bent(values, *self._exponents)
 
     def check(self, sizes: tuple[int, ...]) -> str | None:
         """See `Op.check`."""
@@ -79,5 +92,5 @@ class Power(Scale):
         return super().check(sizes)
 
     @cached_property
-    def _lambdas(self) -> Codes:
-        return np.array(self.lambdas)
+    def _exponents(self) -> tuple[Codes, Codes]:
+        return _exponents(np.array(self.lambdas))
