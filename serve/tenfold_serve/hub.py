@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +26,7 @@ from tenfold.monitor import (
     Monitor,
     MonitorSettings,
     Outcome,
-    Predicted,
+    Predictions,
     Reference,
 )
 from tenfold.monitor.arms import ArmTotals
@@ -312,17 +311,18 @@ class Hub:
         while len(self._arms) > _MAX_MODELS:
             self._arms.popitem(last=False)
 
-    def _index(self, predictions: LoggedPredictions) -> list[Joined]:
-        if not len(predictions):
-            return []
-        return self._joiner.predicted(predictions.ids, partial(self._predicted, predictions.kept()))
-
-    def _predicted(self, rows: LoggedPredictions, row: int) -> Predicted:
-        version = int(rows.versions[row])
-        model = self._models.get(version)
-        index = None if model is None else model.score_index
-        score = None if index is None else rows.score(row, index)
-        return Predicted(rows.ids[row], version, rows.values[row], score, float(rows.at_s[row]))
+    def _index(self, logged: LoggedPredictions) -> list[Joined]:
+        scores = np.full(len(logged), np.nan)
+        for version in np.unique(logged.versions).tolist():
+            model = self._models.get(version)
+            if model is not None and model.score_index is not None:
+                own = logged.versions == version
+                scores[own] = logged.scores_at(model.score_index)[own]
+        # A message may lie in memory that is shared and scarce: what stays is copied.
+        versions, at_s = logged.versions.copy(), logged.at_s.copy()
+        return self._joiner.predicted(
+            Predictions(logged.ids, versions, logged.values, scores, at_s)
+        )
 
 
 def _outcome(item: Joined) -> Outcome | None:

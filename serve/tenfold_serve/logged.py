@@ -8,7 +8,7 @@ walked 200,000 of them, 0.1 s; by column they cost 0.6 us, and a row is made whe
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -36,8 +36,8 @@ class LoggedPredictions:
         at_s: float64 (n_rows,), when, seconds since 1970.
 
     >>> one = LoggedPredictions.of([("a", 1, "yes", (0.3, 0.7), 5.0), ("b", 2, "no", (), 6.0)])
-    >>> len(one), one.score(0, 1), one.score(1, 0), one.versions.tolist()
-    (2, 0.7, None, [1, 2])
+    >>> len(one), one.scores_at(1).tolist(), one.versions.tolist()
+    (2, [0.7, nan], [1, 2])
     """
 
     ids: list[str]
@@ -84,23 +84,13 @@ class LoggedPredictions:
             seconds_of(table.column("__at")),
         )
 
-    def kept(self) -> LoggedPredictions:
-        """The same in memory of its own: what comes with a message may lie in memory that is shared
-        and scarce."""
-        return replace(
-            self,
-            versions=self.versions.copy(),
-            scores=self.scores.copy(),
-            ends=self.ends.copy(),
-            at_s=self.at_s.copy(),
-        )
-
-    def score(self, row: int, place: int) -> float | None:
-        """A row's score at a place; None where it has none."""
-        start = int(self.ends[row - 1]) if row else 0
-        if place >= int(self.ends[row]) - start:
-            return None
-        return float(self.scores[start + place])
+    def scores_at(self, place: int) -> npt.NDArray[np.float64]:
+        """Each row's score at a place, ``(n_rows,)``; NaN where it has none."""
+        starts = np.concatenate([[0], self.ends[:-1]]) if len(self.ends) else self.ends
+        has = self.ends - starts > place
+        found = np.full(len(self.ends), np.nan)
+        found[has] = self.scores[starts[has] + place]
+        return found
 
 
 def seconds_of(times: pa.ChunkedArray) -> npt.NDArray[np.float64]:

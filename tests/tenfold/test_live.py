@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.live import LABEL, join_labels, labeled_rows, log_tables
-from tenfold.monitor import Label, LabelJoiner, Predicted
+from tenfold.monitor import Label, LabelJoiner, Predicted, Predictions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")
@@ -101,6 +101,6 @@ def test_training_takes_the_label_that_the_monitor_judged_by(
     ]
     order.shuffle(arrived)
     joiner = LabelJoiner()
-    joiner.predicted("ab", lambda k: Predicted("ab"[k], 1, "yes", None, start))
+    joiner.predicted(Predictions.of(Predicted(one, 1, "yes", None, start) for one in "ab"))
     monitored = {label.id: joiner.label(label).value for label in arrived}
     assert {row["__id"]: row[LABEL] for row in joined.to_pylist()} == monitored

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,17 +37,10 @@ def test_a_table_in_pieces_gives_its_rows(
     told = [(*row[:4], START + timedelta(microseconds=row[4])) for row in rows]
     columns = [pa.array([row[k] for row in told], kind) for k, kind in enumerate(kinds)]
     table = pa.table(columns, schema=schema)
-    found = LoggedPredictions.from_table(pa.concat_tables([table[:cut], table[cut:]])).kept()
+    found = LoggedPredictions.from_table(pa.concat_tables([table[:cut], table[cut:]]))
     assert len(found) == len(rows)
     for k, (one, version, value, scores, micros) in enumerate(rows):
         assert (found.ids[k], found.versions[k], found.values[k]) == (one, version, value)
-        assert [found.score(k, place) for place in range(len(scores))] == scores
-        assert found.score(k, len(scores)) is None
+        assert [found.scores_at(place)[k] for place in range(len(scores))] == scores
+        assert np.isnan(found.scores_at(len(scores))[k])
         assert found.at_s[k] == micros / 1e6
-
-
-def test_what_is_kept_shares_no_memory_with_what_came() -> None:
-    came = LoggedPredictions.of([("a", 1, "yes", (0.3, 0.7), 5.0)])
-    kept = came.kept()
-    came.scores[:] = 0.0
-    assert kept.score(0, 1) == 0.7

@@ -10,7 +10,14 @@ from tenfold.monitor.cells import FeatureBins
 from tenfold.monitor.channels import CHANNELS
 from tenfold.monitor.effects import kolmogorov_smirnov, population_stability
 from tenfold.monitor.evidence import BlockConformal, ChangeMixture, ProportionDetector
-from tenfold.monitor.labels import Joined, Label, LabelJoiner, LabelStatus, Predicted
+from tenfold.monitor.labels import (
+    Joined,
+    Label,
+    LabelJoiner,
+    LabelStatus,
+    Predicted,
+    Predictions,
+)
 from tenfold.monitor.live import Estimate, LiveQuality
 from tenfold.monitor.losses import LossRule
 from tenfold.monitor.messages import CountsMessage, Outcome
@@ -40,6 +47,7 @@ __all__ = [
     "MonitorSettings",
     "Outcome",
     "Predicted",
+    "Predictions",
     "ProportionDetector",
     "Reference",
     "Rules",

@@ -15,15 +15,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["Joined", "Label", "LabelJoiner", "LabelStatus", "Predicted", "standing"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Joined", "Label", "LabelJoiner", "LabelStatus", "Predicted", "Predictions", "standing"]
 
 MAX_PREDICTIONS = 200_000
-"""Predictions kept for joining, the newest: about 60 MB."""
+"""Predictions kept for joining, the newest: about 45 MB."""
+
+_SMALL_ROWS = 256
+"""Fewer rows are kept together with those before them: alone each has a kilobyte of its own."""
 
 MAX_WAITING = 20_000
 """Labels that wait for their prediction; beyond it the oldest is counted unknown."""
@@ -63,6 +69,71 @@ class Predicted:
     value: str
     score: float | None
     at_s: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Predictions:
+    """Answers that went out, by column: of most no more than the id is ever looked at.
+
+    Attributes:
+        ids: prediction ids.
+        versions: int32 (n_rows,).
+        values: see `Predicted`.
+        scores: float64 (n_rows,), NaN for none.
+        at_s: float64 (n_rows,).
+
+    >>> Predictions.of([Predicted("a", 1, "yes", None, 10.0)]).row(0)
+    Predicted(id='a', version=1, value='yes', score=None, at_s=10.0)
+    """
+
+    ids: list[str]
+    versions: npt.NDArray[np.int32]
+    values: list[str]
+    scores: npt.NDArray[np.float64]
+    at_s: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Iterable[Predicted]) -> Predictions:
+        """From rows."""
+        known = list(rows)
+        return cls(
+            [row.id for row in known],
+            np.array([row.version for row in known], dtype=np.int32),
+            [row.value for row in known],
+            np.array([np.nan if row.score is None else row.score for row in known]),
+            np.array([row.at_s for row in known], dtype=np.float64),
+        )
+
+    def row(self, place: int) -> Predicted:
+        """One of them."""
+        score = float(self.scores[place])
+        return Predicted(
+            self.ids[place],
+            int(self.versions[place]),
+            self.values[place],
+            None if np.isnan(score) else score,
+            float(self.at_s[place]),
+        )
+
+    def take(self, places: Sequence[int]) -> Predictions:
+        """Some of them."""
+        return Predictions(
+            [self.ids[place] for place in places],
+            self.versions[places],
+            [self.values[place] for place in places],
+            self.scores[places],
+            self.at_s[places],
+        )
+
+    def with_more(self, more: Predictions) -> Predictions:
+        """These, then others."""
+        return Predictions(
+            self.ids + more.ids,
+            np.concatenate([self.versions, more.versions]),
+            self.values + more.values,
+            np.concatenate([self.scores, more.scores]),
+            np.concatenate([self.at_s, more.at_s]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +200,8 @@ class Joined:
 
 
 class _Batch(NamedTuple):
-    """Predictions that came together; of most no more than the id is ever looked at."""
-
     start: int  # number of its first row among all rows that ever came
-    ids: Sequence[str]
-    row: Callable[[int], Predicted]
+    rows: Predictions
 
 
 class LabelJoiner:
@@ -145,8 +213,7 @@ class LabelJoiner:
     for now, and joins if the prediction arrives.
 
     >>> joiner = LabelJoiner()
-    >>> said = [Predicted("a", 1, "yes", 0.9, 10.0)]
-    >>> joiner.predicted(["a"], said.__getitem__)
+    >>> joiner.predicted(Predictions.of([Predicted("a", 1, "yes", 0.9, 10.0)]))
     []
     >>> labels = [Label("a", value, at) for value, at in (("yes", 11), ("yes", 11), ("no", 12))]
     >>> [joiner.label(label).status.value for label in labels]
@@ -182,25 +249,25 @@ class LabelJoiner:
         """Predictions in the index."""
         return len(self._rows)
 
-    def predicted(self, ids: Sequence[str], row: Callable[[int], Predicted]) -> list[Joined]:
+    def predicted(self, rows: Predictions) -> list[Joined]:
         """Take predictions; give back the waiting labels that they settle.
 
         A prediction seen before is ignored.
-
-        Args:
-            ids: of the predictions.
-            row: the prediction at a place of these; asked when a label wants it, at any time.
         """
+        ids = rows.ids
         found = dict(zip(ids, range(self._n_rows, self._n_rows + len(ids)), strict=True))
         if len(found) < len(ids) or not self._rows.keys().isdisjoint(found):
             places: dict[str, int] = {}
             for place, one in enumerate(ids):
                 if one not in self._rows:
                     places.setdefault(one, place)
-            kept = list(places.values())
-            return self.predicted(list(places), lambda k: row(kept[k])) if kept else []
+            return self.predicted(rows.take(list(places.values()))) if places else []
         self._rows.update(found)
-        self._batches.append(_Batch(self._n_rows, ids, row))
+        if self._batches and len(self._batches[-1].rows.ids) + len(ids) <= _SMALL_ROWS:
+            before = self._batches.pop()
+            self._batches.append(_Batch(before.start, before.rows.with_more(rows)))
+        else:
+            self._batches.append(_Batch(self._n_rows, rows))
         self._n_rows += len(ids)
         settled: list[Joined] = []
         if self._waiting:
@@ -215,12 +282,12 @@ class LabelJoiner:
         """The oldest rows beyond the bound."""
         gone = 0
         while (excess := len(self._rows) - self._max_predictions) > 0:
-            start, ids, _ = self._batches[gone]
+            start, rows = self._batches[gone]
             first = max(self._n_rows - len(self._rows) - start, 0)  # those before are gone already
-            for one in ids[first : first + excess]:
+            for one in rows.ids[first : first + excess]:
                 del self._rows[one]
                 self._labels.pop(one, None)
-            gone += first + excess >= len(ids)
+            gone += first + excess >= len(rows.ids)
         del self._batches[:gone]
 
     def _find(self, one: str) -> Predicted | None:
@@ -228,7 +295,7 @@ class LabelJoiner:
         if number is None:
             return None
         batch = self._batches[bisect_right(self._batches, number, key=_start) - 1]
-        return batch.row(number - batch.start)
+        return batch.rows.row(number - batch.start)
 
     def label(self, label: Label) -> Joined:
         """Take one label and say what became of it."""

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.monitor import Joined, Label, LabelJoiner, LabelStatus, Predicted
+from tenfold.monitor import Joined, Label, LabelJoiner, LabelStatus, Predicted, Predictions
 from tenfold.monitor.labels import MAX_SOURCES, standing
 
 DAY = 86_400.0
@@ -16,7 +16,7 @@ def predicted(name: str, at_s: float = 0.0) -> Predicted:
 
 
 def take(joiner: LabelJoiner, *rows: Predicted) -> list[Joined]:
-    return joiner.predicted([row.id for row in rows], rows.__getitem__)
+    return joiner.predicted(Predictions.of(rows))
 
 
 def statuses(joiner: LabelJoiner, *labels: Label) -> list[str]:
