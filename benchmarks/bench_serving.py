@@ -10,7 +10,7 @@ ours also with the categories of adult.csv.
   recorder, and on a bare uvicorn; the peers of `serving.peers`, each in an environment of its own.
   All run at once, on the same cores as the client; turns of a few seconds go round, 16 connections
   and 1, closed loop; medians of the turns are told. Then ours at half of its saturation, open loop,
-  latency from the moment at which a request was due.
+  latency from the moment at which a request was due, the peers but the bare application ended.
 - Ten swaps of the model under load (`serving.swaps`).
 
 ``--environments`` says where the peers' environments are kept, ``--peers`` which stand beside.
@@ -56,8 +56,8 @@ _WARM_S = 1
 
 def measure_servers(
     form: Form, targets: Sequence[Target], ours: Ours, work: Path, options: argparse.Namespace
-) -> None:
-    """Turns go round over all of them."""
+) -> float:
+    """Turns go round over all of them; our requests a second."""
     form.add("idle_cores", _settled())
     for target in targets:
         wrk(target, work, connections=16, seconds=_WARM_S)
@@ -102,16 +102,17 @@ def measure_servers(
         ["server", "requests/s at 16", "ours, times", "p99 ms", "p50 ms at 1", "p99 ms at 1"],
         rows,
     )
-    _measure_half(form, targets, work, rate=rps[OURS] / 2, rounds=options.rounds)
+    return rps[OURS]
 
 
-def _measure_half(
+def measure_half(
     form: Form, targets: Sequence[Target], work: Path, *, rate: float, rounds: int
 ) -> None:
     """Open loop at half of our saturation; the bare application at the same pace says how much of
     a slow answer is the machine's and the client's."""
     asked = {target.name: target for target in targets if target.name in (OURS, _CONTROL)}
     half: dict[str, list[dict[str, Any]]] = {name: [] for name in asked}
+    form.add("idle_cores_half", _settled())
     for _ in range(rounds):
         for name, target in asked.items():
             half[name].append(paced(target, work, rate=rate, seconds=_PACED_S))
@@ -184,14 +185,18 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
         )
         await_answer(alone, child, log=log)
         targets.append(alone)
+        others = stack.enter_context(ExitStack())
         for peer in PEERS:
             if peer.name in options.peers:
                 running = peer_running(
                     peer, bench, row, environments=options.environments, work=work
                 )
-                targets.append(stack.enter_context(running))
+                keeper = stack if peer.name == _CONTROL else others
+                targets.append(keeper.enter_context(running))
                 form.add(f"{peer.name}.installs", " ".join(peer.installs))
-        measure_servers(form, targets, ours, work, options)
+        rate = measure_servers(form, targets, ours, work, options) / 2
+        others.close()  # another Ray alone, that nobody asks, keeps a tenth of a core busy
+        measure_half(form, targets, work, rate=rate, rounds=options.rounds)
         second = ours.publish(PROJECT, other)
         measure_swaps(form, ours, {1: bench, second: other})
 

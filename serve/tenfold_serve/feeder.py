@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from tenfold.errors import DataError
 from tenfold.monitor import Label
 from tenfold_serve.committer import Committed, Committer
-from tenfold_serve.logged import LoggedPredictions, seconds_of
+from tenfold_serve.logged import LoggedPredictions, epoch_seconds
 
 __all__ = ["Feeder", "LogReader"]
 
@@ -153,9 +153,9 @@ def _batch(committed: Committed) -> _Batch:
         columns = [
             table.column("id").to_pylist(),
             table.column("label").to_pylist(),
-            seconds_of(table.column("observed_at")).tolist(),
+            epoch_seconds(table.column("observed_at")).tolist(),
             table.column("source").to_pylist(),
-            seconds_of(table.column("received_at")).tolist(),
+            epoch_seconds(table.column("received_at")).tolist(),
         ]
         labels = [Label(*row) for row in zip(*columns, strict=True)]
     return _Batch(predictions, labels)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["INDEX_COLUMNS", "LoggedPredictions", "seconds_of"]
+__all__ = ["INDEX_COLUMNS", "LoggedPredictions", "epoch_seconds"]
 
 INDEX_COLUMNS: Final = ("__id", "__version", "__value", "__scores", "__at")
 """What joining needs of the predictions table."""
@@ -81,7 +81,7 @@ class LoggedPredictions:
             one["__value"].to_pylist(),
             scores.to_numpy(zero_copy_only=False),
             np.cumsum(sizes.to_numpy(zero_copy_only=False), dtype=np.int64),
-            seconds_of(table.column("__at")),
+            epoch_seconds(table.column("__at")),
         )
 
     def scores_at(self, place: int) -> npt.NDArray[np.float64]:
@@ -93,7 +93,7 @@ class LoggedPredictions:
         return found
 
 
-def seconds_of(times: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def epoch_seconds(times: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """Seconds since 1970 of a column of times without a gap."""
     import pyarrow as pa
 

@@ -4,11 +4,11 @@ A full collection walks all that was ever imported, 90 ms; with that set aside, 
 of the answers falls from 20-30 ms to 6-8 (a bare uvicorn on two cores, one connection, 4,000
 requests/s).
 
-Keeper and aggregator share the cores with the replicas, and a burst of theirs is a queue of ours:
-on two cores 2,000 requests/s need most of one, so beside 50 ms of a commit those that come in them
-wait for 6 to 10. At 1,700 requests/s on two cores the slowest percent took 23 to 37 ms, and 14 to
-19 since the keeper gives way; at ten times the load the aggregator, which counts 30,000 rows/s
-then, took a third of a core from those that answer.
+Keeper and aggregator share the cores with the replicas. On two cores 2,000 requests/s need most of
+one, so while a commit of 50 ms has the other, requests queue, and each waits 6 to 10 ms: what they
+do is kept short. At 1,700 requests/s the slowest percent took 23 to 37 ms, and 14 to 19 since the
+keeper gives way; at ten times the load the aggregator, which counts 30,000 rows/s then, took a
+third of a core from those that answer.
 """
 
 from __future__ import annotations

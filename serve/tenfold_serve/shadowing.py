@@ -33,7 +33,7 @@ probe for that."""
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 _STEADY_S: Final = 60.0
-"""Who has run so long and scores is well again."""
+"""Who has scored for so long is well again."""
 _TAIL_CHARACTERS: Final = 500
 _KEPT_VARIABLES: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 """As in a probe: it gets no secrets."""
@@ -76,7 +76,7 @@ class Shadowing:
         self._child: subprocess.Popen[bytes] | None = None
         self._known: dict[str, Any] = {}
         self._beat_s = 0.0
-        self._started_s = 0.0
+        self._scores_since_s: float | None = None
         self._start_from_s = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._failures = 0
@@ -146,7 +146,8 @@ class Shadowing:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        self._beat_s = self._started_s = self._clock()
+        self._beat_s = self._clock()
+        self._scores_since_s = None
         self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
@@ -166,7 +167,9 @@ class Shadowing:
             self._beat_s = self._clock()
         if said.get("state") == "scoring" and said.get("rows", 0) > self._known.get("rows", 0):
             self._trouble = ""  # it works
-            if self._clock() - self._started_s >= _STEADY_S:
+            if self._scores_since_s is None:
+                self._scores_since_s = self._clock()
+            elif self._clock() - self._scores_since_s >= _STEADY_S:
                 self._pause_s = _FIRST_PAUSE_S
         self._known = said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,23 @@ def test_every_label_gets_its_status(models: Models) -> None:
     model = found["models"]["1"]
     assert model["labels"] == 1
     assert model["quality"]["accuracy"]["value"] == 0.0
+
+
+def test_scores_are_those_of_the_models_that_are_watched_and_nothing_of_the_message_stays(
+    models: Models,
+) -> None:
+    hub = models.hub(1)
+    rows = [prediction(0), prediction(1, version=9), ("id2", 1, "yes", (0.3, math.nan), 1.0)]
+    message = LoggedPredictions.of(rows)
+    arrays = (message.versions, message.scores, message.ends, message.at_s)
+    for array in arrays:
+        array.flags.writeable = False  # as they lie in the object store
+    hub.feed(message, [], now_s=1.0)
+    found = [hub._joiner._find(f"id{k}") for k in range(3)]
+    assert [one.score for one in found if one is not None] == [0.7, None, None]
+    kept = hub._joiner._batches[0].rows
+    for mine in (kept.versions, kept.scores, kept.at_s):
+        assert not any(np.shares_memory(mine, theirs) for theirs in arrays)
 
 
 def test_labels_of_a_version_that_is_not_watched_any_more_are_joined_and_judge_nobody(

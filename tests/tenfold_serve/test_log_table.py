@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,3 +157,59 @@ def test_a_table_in_whose_place_is_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be read"):
         write(LogTable(tmp_path / "t"), 1, 1)
+
+
+def made(folder: Path, *batches: pa.Table) -> Path:
+    table = LogTable(folder)
+    for number, batch in enumerate(batches):
+        table.append(batch, {"b.1": number + 1})
+    return folder
+
+
+def swap(folder: Path, other: Path) -> None:
+    shutil.rmtree(folder)
+    other.rename(folder)
+
+
+def columns_of(folder: Path) -> set[str]:
+    return set(DeltaTable(str(folder)).schema().to_arrow().names)
+
+
+def test_what_others_do_to_the_table_is_seen(tmp_path: Path) -> None:
+    table, other = LogTable(tmp_path / "t"), LogTable(tmp_path / "t", compact_every=1)
+    write(table, 1, 1)
+    other.append(rows(2), {"b.1": 7})  # and joins the files
+    assert table.known_numbers({"a.1", "b.1"}) == {"a.1": 1, "b.1": 7}
+    delta = DeltaTable(str(tmp_path / "t"))
+    delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    write(table, 2, 3)
+    newest = table.newest(["x", "at"], 10, order="at")
+    assert newest is not None
+    assert newest.column("x").to_pylist() == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("n_commits", [1, 2, 5])
+def test_another_table_in_its_place_is_read_from_its_start(tmp_path: Path, n_commits: int) -> None:
+    table = LogTable(tmp_path / "t")
+    write(table, 1, 1)
+    write(table, 2, 2)
+    with_old = rows(10).append_column("old", pa.array(["kept"]))
+    swap(tmp_path / "t", made(tmp_path / "other", *[with_old] * n_commits))
+    assert table.known_numbers({"a.1", "b.1"}) == {"b.1": n_commits}
+    table.append(rows(20).append_column("new", pa.array(["n"])), {"a.1": 3})
+    assert columns_of(tmp_path / "t") == {"at", "x", "old", "new"}
+    newest = table.newest(["x", "at"], 1, order="at")
+    assert newest is not None
+    assert newest.column("x").to_pylist() == ["20"]
+
+
+@pytest.mark.parametrize("folder_stays", [True, False])
+def test_a_table_that_was_removed_starts_again(tmp_path: Path, folder_stays: bool) -> None:
+    table = LogTable(tmp_path / "t")
+    write(table, 1, 1)
+    shutil.rmtree(tmp_path / "t")
+    if folder_stays:
+        (tmp_path / "t" / "_delta_log").mkdir(parents=True)
+    assert table.known_numbers({"a.1"}) == {}
+    write(table, 2, 2)
+    assert table.known_numbers({"a.1"}) == {"a.1": 2}

@@ -156,6 +156,21 @@ def test_one_that_scores_and_dies_waits_longer_each_time_until_one_lasts(
     starts_after(1)
 
 
+def test_a_minute_of_loading_is_none_of_scoring(make_scene: MakeScene) -> None:
+    scene = make_scene(SPEAKS, hung_s=1000.0)
+    for failures, pause in ((1, 1), (2, 2), (3, 4)):
+        scene.follow()
+        scene.now += 58.0  # before it says its first word, as far as the clock knows
+        before = scene.until(lambda found: found.get("rows", 0) > 3 and found["state"] == "scoring")
+        scene.now += 3.0
+        scene.until(lambda found, rows=before["rows"]: found["rows"] > rows)  # type: ignore[misc]
+        os.kill(before["pid"], signal.SIGKILL)
+        scene.until(lambda found, n=failures: found["failures"] == n)  # type: ignore[misc]
+        scene.now += pause - 0.5
+        assert scene.follow()["state"] == "waiting"
+        scene.now += 0.5
+
+
 def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> None:
     scene = make_scene(SPEAKS, hung_s=20.0)
     pid = scene.pid

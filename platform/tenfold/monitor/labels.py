@@ -26,7 +26,7 @@ import numpy.typing as npt
 __all__ = ["Joined", "Label", "LabelJoiner", "LabelStatus", "Predicted", "Predictions", "standing"]
 
 MAX_PREDICTIONS = 200_000
-"""Predictions kept for joining, the newest: about 45 MB."""
+"""Predictions kept for joining, the newest: about 50 MB."""
 
 _SMALL_ROWS = 256
 """Fewer rows are kept together with those before them: alone each has a kilobyte of its own."""
@@ -255,13 +255,15 @@ class LabelJoiner:
         A prediction seen before is ignored.
         """
         ids = rows.ids
+        if not ids:
+            return []
         found = dict(zip(ids, range(self._n_rows, self._n_rows + len(ids)), strict=True))
         if len(found) < len(ids) or not self._rows.keys().isdisjoint(found):
             places: dict[str, int] = {}
             for place, one in enumerate(ids):
                 if one not in self._rows:
                     places.setdefault(one, place)
-            return self.predicted(rows.take(list(places.values()))) if places else []
+            return self.predicted(rows.take(list(places.values())))
         self._rows.update(found)
         if self._batches and len(self._batches[-1].rows.ids) + len(ids) <= _SMALL_ROWS:
             before = self._batches.pop()

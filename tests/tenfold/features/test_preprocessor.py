@@ -12,12 +12,23 @@ import pyarrow as pa
 import pytest
 
 from tenfold.errors import ArtifactError, DataError
-from tenfold.features import Preprocessor, Recipe
+from tenfold.features import Preprocessor, Recipe, encode_table
 from tenfold.features.hashing import text_hash
 from tenfold.profile import N_TEXT_SLOTS, Profile
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table, wide_schema, wide_table
 from tenfold.testing.preprocessing import PreprocessingConformance, same_bits
+
+
+def test_a_matrix_is_written_among_the_columns_of_a_larger_one() -> None:
+    schema, table = mixed_schema(), mixed_table(50, seed=1)
+    recipe = Recipe(numbers="standard", categories="onehot", missing_indicator=True)
+    fitted = Preprocessor.fit(schema, Profile.from_table(table, schema), recipe=recipe)
+    codes = encode_table(schema, table)
+    wide = np.full((50, fitted.n_features + 3), 99.0, dtype=np.float32)
+    fitted.fill(codes, wide[:, 1:-2])
+    assert same_bits(wide[:, 1:-2], fitted.transform_codes(codes))
+    assert (wide[:, [0, -2, -1]] == 99.0).all()
 
 
 class TestTrees(PreprocessingConformance):

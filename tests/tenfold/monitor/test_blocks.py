@@ -40,17 +40,24 @@ def test_blocks_are_exact_and_no_row_is_lost(sizes: list[int], block_rows: int) 
     assert (cut + cutter.open_counts == total).all()
 
 
-def test_a_restart_cuts_as_the_first_run_did() -> None:
-    parts = [BINS.count(rows_of(17, seed)) for seed in range(9)]
-    whole = BlockCutter(BINS, block_rows=25, seed=3)
+@pytest.mark.parametrize(("n_rows", "block_rows"), [(17, 25), (1703, 25), (1703, 700)])
+def test_a_restart_cuts_as_the_first_run_did(n_rows: int, block_rows: int) -> None:
+    parts = [BINS.count(rows_of(n_rows, seed)) for seed in range(9)]
+    whole = BlockCutter(BINS, block_rows=block_rows, seed=3)
     expected = [block.tolist() for part in parts for block in whole.add(part)]
-    first = BlockCutter(BINS, block_rows=25, seed=3)
+    first = BlockCutter(BINS, block_rows=block_rows, seed=3)
     found = [block.tolist() for part in parts[:4] for block in first.add(part)]
-    second = BlockCutter(BINS, block_rows=25, seed=3)
+    second = BlockCutter(BINS, block_rows=block_rows, seed=3)
     second.restore(json.loads(json.dumps(first.state())))
     found += [block.tolist() for part in parts[4:] for block in second.add(part)]
     assert found == expected
+    assert len(found) == 9 * n_rows // block_rows
     assert (second.ties() == whole.ties()).all()
+
+
+def test_who_keeps_a_block_keeps_no_more() -> None:
+    blocks = list(BlockCutter(BINS, block_rows=5, seed=3).add(BINS.count(rows_of(500, 0))))
+    assert all(block.base is None for block in blocks)
 
 
 @pytest.mark.parametrize(("n_rows", "place"), [(2000, 0), (2000, 7), (2000, 19), (7150, 70)])

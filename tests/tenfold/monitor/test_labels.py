@@ -173,3 +173,12 @@ def test_the_newest_distinct_predictions_are_known_however_they_come(
         assert {one: joiner._find(f"p{one}") for one in range(13)} == {
             one: known.get(f"p{one}") for one in range(13)
         }
+
+
+def test_rows_that_come_one_by_one_are_kept_together_and_none_leave_nothing() -> None:
+    joiner = LabelJoiner()
+    for number in range(1000):
+        take(joiner, predicted(f"p{number}"))
+        take(joiner)
+    assert joiner.n_predictions == 1000
+    assert len(joiner._batches) == 4

@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from tenfold.monitor import FeatureBins, FrozenBins
-from tenfold.monitor.quality import TOLERANCE, quality_bounds, quality_counts, quality_streams
+from tenfold.monitor.quality import (
+    TOLERANCE,
+    EventCells,
+    quality_bounds,
+    quality_counts,
+    quality_streams,
+)
 
 AGE = FeatureBins.of_numbers("age", [30.0, 50.0], 20.0, 80.0)
 DAY = replace(AGE, name="day", watched=False)
@@ -38,3 +44,7 @@ def test_the_bound_is_the_reference_and_the_tolerance() -> None:
     assert ((bounds > TOLERANCE) & (bounds < TOLERANCE + 0.002)).all()
     empty = BINS.count(np.tile([np.nan, 0.0, 40.0], (100, 1)), np.zeros((100, 1)))
     assert quality_bounds(streams, empty, 100, delta=1e-4)[0] == 1.0
+
+
+def test_no_streams_have_no_events() -> None:
+    assert EventCells(()).count(np.array([1, 2, 3])).tolist() == []

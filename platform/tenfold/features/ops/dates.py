@@ -101,7 +101,9 @@ class Calendar(Op):
         np.subtract(seconds, np.multiply(days, _DAY_S, out=days), out=seconds)
         values[..., 3] = np.divide(seconds, _HOUR_S, out=seconds)  # cut to whole hours
         values[absent] = _ABSENT
-        chosen = values.reshape(len(codes), -1).take(cells, axis=1)
+        chosen = values.reshape(len(codes), distinct.size * len(CALENDAR_FIELDS)).take(
+            cells, axis=1
+        )
         out[...] = table.take(np.add(chosen, offsets, out=chosen))
 
     def check(self, sizes: tuple[int, ...]) -> str | None:

@@ -32,6 +32,10 @@ def test_the_calendar_of_the_standard_library(moments: list[datetime]) -> None:
     assert run(PLAIN, codes).tolist() == expected
 
 
+def test_no_rows_are_no_rows() -> None:
+    assert run(BOTH, np.empty((0, 2))).shape == (0, 3)
+
+
 def test_every_day_of_a_cycle_of_400_years() -> None:
     first = date(1970, 1, 1).toordinal()
     days = [date.fromordinal(first + k) for k in range(146_097)]
