@@ -46,7 +46,7 @@ from tenfold_serve.exposure import (
 )
 from tenfold_serve.grpc_server import grpc_ports
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
-from tenfold_serve.process import give_way, set_aside_what_stays
+from tenfold_serve.process import give_way, set_aside_what_stays, tables_on_one_core
 from tenfold_serve.ray_rim import (
     ServeHost,
     private_folder,
@@ -168,6 +168,7 @@ class Keeper:
             seats = seats_for(projects, self._settings, inventory_ray())
             for name, seat in seats.items():
                 log.info("%s: %s", name, seat.reason)
+            tables_on_one_core()
             supervisor = Supervisor(
                 self._projects,
                 settings=self._settings,

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -26,11 +26,14 @@ __all__ = ["LogTable"]
 
 log = logging.getLogger("tenfold.serve")
 
-_Mark = tuple[int, int, int]
-"""Version, inode and time of an entry of the log."""
-
 _COMPACT_EVERY: Final = 100
 """Commits between compactions: a file a second would make reading slower than the data."""
+
+
+class _Mark(NamedTuple):
+    version: int
+    inode: int
+    changed_ns: int
 
 
 class LogTable:
@@ -46,7 +49,7 @@ class LogTable:
         self._log = folder / "_delta_log"
         self._compact_every = compact_every
         self._commits = 0
-        self._known: tuple[Any, _Mark | None] | None = None  # the table, and its newest entry
+        self._known: tuple[Any, _Mark] | None = None  # the table, and its newest entry then
 
     def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
         """The newest committed segment of each writer that ever committed one.
@@ -176,7 +179,7 @@ class LogTable:
 
         known, self._known = self._known, None
         try:
-            if known is not None and known[1] is not None and self._mark(known[0]) == known[1]:
+            if known is not None and known[1] == self._mark(known[1].version):
                 table = known[0]
                 table.update_incremental()
             elif DeltaTable.is_deltatable(str(self._folder)):
@@ -185,17 +188,17 @@ class LogTable:
                 return None
         except Exception as error:  # as above
             raise StoreError(f"{self._folder} cannot be read: {error}") from error
-        self._known = (table, self._mark(table))
+        mark = self._mark(table.version())
+        self._known = None if mark is None else (table, mark)
         return table
 
-    def _mark(self, table: Any) -> _Mark | None:
-        """What tells the newest known entry from any other file; None if it is gone."""
-        version = table.version()
+    def _mark(self, version: int) -> _Mark | None:
+        """What tells an entry of the log from any other file; None if it is gone."""
         try:
             entry = (self._log / f"{version:020d}.json").stat()
         except OSError:
             return None
-        return version, entry.st_ino, entry.st_mtime_ns
+        return _Mark(version, entry.st_ino, entry.st_mtime_ns)
 
     def _compact(self) -> None:
         """Join the small files; remove, after delta's own seven days, those that were joined.

@@ -213,3 +213,14 @@ def test_a_table_that_was_removed_starts_again(tmp_path: Path, folder_stays: boo
     assert table.known_numbers({"a.1"}) == {}
     write(table, 2, 2)
     assert table.known_numbers({"a.1"}) == {"a.1": 2}
+
+
+def test_a_table_that_only_grew_is_not_opened_again(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t", compact_every=4)
+    write(table, 1, 1)
+    table.known_numbers({"a.1"})
+    (first, _) = table._known or (None, None)
+    for number in range(2, 8):
+        write(table, number, number)
+    (last, _) = table._known or (None, None)
+    assert first is not None and last is first
