@@ -62,6 +62,20 @@ class Scene:
             time.sleep(0.01)
         return found
 
+    def dies(self, failures: int, *, after_s: float = 0.0) -> None:
+        """It scores so long and is killed, which is failure number so many."""
+        before = self.until(lambda found: found.get("rows", 0) > 3 and found["state"] == "scoring")
+        self.now += after_s
+        self.until(lambda found: found["rows"] > before["rows"])
+        os.kill(before["pid"], signal.SIGKILL)
+        self.until(lambda found: found["failures"] == failures)
+
+    def starts_after(self, pause: float) -> None:
+        self.now += pause - 0.5
+        assert self.follow()["state"] == "waiting"
+        self.now += 0.5
+        assert self.follow()["state"] == "loading"
+
     def reasons(self) -> list[str]:
         return [row.body["reason"] for row in self.journal.tail("mixed", 50, kind=FAILED)]
 
@@ -135,25 +149,11 @@ def test_one_that_scores_and_dies_waits_longer_each_time_until_one_lasts(
     make_scene: MakeScene,
 ) -> None:
     scene = make_scene(SPEAKS, hung_s=1000.0)
-
-    def dies(failures: int, *, after_s: float = 0.0) -> None:
-        before = scene.until(lambda found: found.get("rows", 0) > 3 and found["state"] == "scoring")
-        scene.now += after_s
-        scene.until(lambda found: found["rows"] > before["rows"])
-        os.kill(before["pid"], signal.SIGKILL)
-        scene.until(lambda found: found["failures"] == failures)
-
-    def starts_after(pause: float) -> None:
-        scene.now += pause - 0.5
-        assert scene.follow()["state"] == "waiting"
-        scene.now += 0.5
-        assert scene.follow()["state"] == "loading"
-
     for failures, pause in ((1, 1), (2, 2), (3, 4)):
-        dies(failures)
-        starts_after(pause)
-    dies(4, after_s=60.0)
-    starts_after(1)
+        scene.dies(failures)
+        scene.starts_after(pause)
+    scene.dies(4, after_s=60.0)
+    scene.starts_after(1)
 
 
 def test_a_minute_of_loading_is_none_of_scoring(make_scene: MakeScene) -> None:
@@ -161,14 +161,8 @@ def test_a_minute_of_loading_is_none_of_scoring(make_scene: MakeScene) -> None:
     for failures, pause in ((1, 1), (2, 2), (3, 4)):
         scene.follow()
         scene.now += 58.0  # before it says its first word, as far as the clock knows
-        before = scene.until(lambda found: found.get("rows", 0) > 3 and found["state"] == "scoring")
-        scene.now += 3.0
-        scene.until(lambda found, rows=before["rows"]: found["rows"] > rows)  # type: ignore[misc]
-        os.kill(before["pid"], signal.SIGKILL)
-        scene.until(lambda found, n=failures: found["failures"] == n)  # type: ignore[misc]
-        scene.now += pause - 0.5
-        assert scene.follow()["state"] == "waiting"
-        scene.now += 0.5
+        scene.dies(failures, after_s=3.0)
+        scene.starts_after(pause)
 
 
 def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> None:
