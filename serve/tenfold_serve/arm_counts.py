@@ -20,7 +20,7 @@ from tenfold.errors import RequestError
 from tenfold.monitor.arms import LATENCY_EDGES_S, SLOW_EDGES_S, ArmTotals
 from tenfold_serve.lane import Crowded, Late
 from tenfold_serve.pairing import Pairing
-from tenfold_serve.prediction_log import Entry, LoggedArm
+from tenfold_serve.prediction_log import Answers, LoggedArm
 
 __all__ = ["LATE_S", "ROWS_LIKE_ONE", "ArmBook"]
 
@@ -31,6 +31,8 @@ LATE_S: Final = 5.0
 
 _MAX_FAILED: Final = 20_000
 """Failures that wait to be told, as many as the ring has answers (`tenfold_serve.recorder`)."""
+
+_SLOW_EDGES: Final = np.array(SLOW_EDGES_S)
 
 ROWS_LIKE_ONE: Final = 8
 """A request of n rows is allowed ``1 + n / 8`` times what one row is: reading and scoring a
@@ -83,17 +85,15 @@ class ArmBook:
                 arm.version, arm.name, count, reason, type(error).__name__, seconds,
             )  # fmt: skip
 
-    def take(self, entries: Sequence[Entry]) -> None:
-        """Count answered requests; entries of one arm are counted together, all before any is
-        compared: a model that raises while it is asked again costs no counts."""
-        by_arm: dict[tuple[str, int], list[Entry]] = {}
-        for entry in entries:
-            by_arm.setdefault((entry.arm.name, entry.arm.version), []).append(entry)
-        for (name, version), found in by_arm.items():
-            _count(self._total(name, version), found)
-        for (name, version), found in by_arm.items():
-            if found[0].beside is not None:
-                self._pairing.take(self._total(name, version), found)
+    def take(self, answered: Sequence[Answers]) -> None:
+        """Count answered requests, all before any is compared: a model that raises while it is
+        asked again costs no counts."""
+        totals = [self._total(answers.arm.name, answers.arm.version) for answers in answered]
+        for total, answers in zip(totals, answered, strict=True):
+            _count(total, answers)
+        for total, answers in zip(totals, answered, strict=True):
+            if answers.entries[0].beside is not None:
+                self._pairing.take(total, answers.entries)
 
     def tell(self, *, until: float = math.inf) -> list[dict[str, Any]]:
         """Totals by arm since the last call, `ArmTotals.to_dict` each.
@@ -126,7 +126,8 @@ def _reason(error: Exception) -> str:
     return "late" if isinstance(error, Late) else "error"
 
 
-def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
+def _count(total: ArmTotals, answers: Answers) -> None:
+    entries = answers.entries
     seconds = np.array([entry.seconds for entry in entries])
     total.requests += len(entries)
     total.latency_sum_s += float(seconds.sum())
@@ -135,18 +136,29 @@ def _count(total: ArmTotals, entries: Sequence[Entry]) -> None:
     )
     total.latency_cells = _sum(total.latency_cells, cells)
     # Requests of one call were slow together: it is one observation, however many it answered.
-    calls = np.array([entry.call or (entry.seconds, len(entry.ids)) for entry in entries])
-    late = calls[:, 0] > LATE_S
-    calls = calls[calls[:, 1] > 0]
-    of_one = calls[:, 0] / (1.0 + (calls[:, 1] - 1.0) / ROWS_LIKE_ONE)
-    total.calls += len(calls)
-    total.slow = _sum(total.slow, (of_one[:, None] > np.array(SLOW_EDGES_S)).sum(axis=0))
-    odd = np.zeros(len(entries), dtype=bool)
-    if not np.isfinite(np.concatenate([entry.scores for entry in entries])).all():
-        odd = np.array([not np.isfinite(entry.scores).all() for entry in entries])
+    call_s, call_rows = seconds, answers.sizes
+    shared = [(place, entry.call) for place, entry in enumerate(entries) if entry.call is not None]
+    if shared:
+        call_s, call_rows = call_s.copy(), call_rows.copy()
+        for place, call in shared:
+            call_s[place], call_rows[place] = call
+    late = call_s > LATE_S
+    told = call_rows > 0
+    of_one = call_s[told] / (1.0 + (call_rows[told] - 1.0) / ROWS_LIKE_ONE)
+    total.calls += len(of_one)
+    total.slow = _sum(total.slow, (of_one[:, None] > _SLOW_EDGES).sum(axis=0))
+    odd = _odd(answers)
     for reason, found in (("not_finite", odd), ("late", late & ~odd)):
         if found.any():
             total.failures[reason] = total.failures.get(reason, 0) + int(found.sum())
+
+
+def _odd(answers: Answers) -> npt.NDArray[np.bool_]:
+    """Requests with a score that is no finite number, ``(n_requests,)``."""
+    rows = ~np.isfinite(answers.scores).all(axis=1)
+    if not rows.any():
+        return np.zeros(len(answers.sizes), dtype=bool)
+    return np.logical_or.reduceat(rows, np.cumsum(answers.sizes) - answers.sizes)
 
 
 def _sum(counts: list[int], more: npt.NDArray[np.int64]) -> list[int]:

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ANOTHERS_CALL",
     "META_FIELDS",
+    "Answers",
     "Call",
     "Entry",
     "LoggedArm",
-    "entries_table",
+    "answers_by_arm",
+    "answers_table",
     "features_as_text",
     "segment_tables",
     "write_segment",
@@ -131,33 +135,69 @@ class Entry(NamedTuple):
     call: Call | None = None
 
 
-def entries_table(entries: Sequence[Entry], *, schema: Schema, replica: str) -> pa.Table:
-    """The log rows of requests that one schema describes, in their order."""
-    codes = np.concatenate([entry.codes for entry in entries])
-    sizes = [len(entry.ids) for entry in entries]
-    arms = {id(entry.arm): entry.arm for entry in entries}
-    places = {key: place for place, key in enumerate(arms)}
-    of_arm = np.repeat([places[id(entry.arm)] for entry in entries], sizes)
-    at_us = np.repeat(np.array([entry.at_ms for entry in entries], dtype=np.int64) * 1000, sizes)
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What one model answered, by field: a part of the ring turned on its side, once for all who
+    count and log it.
 
-    def told(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-        return pa.array(values, kind).take(pa.array(of_arm))
+    Attributes:
+        arm: the model.
+        entries: its requests, in their order.
+        sizes: rows of each request, int64 ``(n_requests,)``.
+        ids: prediction ids, one per row.
+        codes: float64 ``(n_rows, n_columns)``.
+        scores: float64 ``(n_rows, k)``.
+    """
 
-    values = [_text(value) for entry in entries for value in entry.values]
+    arm: LoggedArm
+    entries: Sequence[Entry]
+    sizes: npt.NDArray[np.int64]
+    ids: Sequence[str]
+    codes: Floats
+    scores: Floats
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Answers:
+        """Of requests that one model answered, at least one."""
+        ids, _rows, codes, scores, *_others = zip(*entries, strict=True)
+        return cls(
+            entries[0].arm,
+            entries,
+            np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)),
+            list(chain.from_iterable(ids)),
+            np.concatenate(codes),
+            np.concatenate(scores),
+        )
+
+
+def answers_by_arm(entries: Sequence[Entry]) -> list[Answers]:
+    """Answered requests by the model that answered them; those of one keep their order."""
+    by_arm: dict[int, list[Entry]] = {}
+    for entry in entries:
+        by_arm.setdefault(id(entry.arm), []).append(entry)
+    return [Answers.of(found) for found in by_arm.values()]
+
+
+def answers_table(answers: Answers, *, replica: str) -> pa.Table:
+    """The log rows of what one model answered, in their order."""
+    arm, n_rows = answers.arm, len(answers.codes)
+    at_us = np.array([entry.at_ms for entry in answers.entries], dtype=np.int64) * 1000
+    constants = (arm.version, arm.digest, arm.name, replica)
+    fields = META_FIELDS[2:6]
     arrays = [
-        pa.array([one for entry in entries for one in entry.ids], pa.string()),
-        pa.array(at_us, pa.int64()).cast(META_FIELDS[1].type),
-        told([arm.version for arm in arms.values()], pa.int32()),
-        told([arm.digest for arm in arms.values()], pa.string()),
-        told([arm.name for arm in arms.values()], pa.string()),
-        pa.repeat(pa.scalar(replica, pa.string()), len(codes)),
-        pa.array(values, pa.string()),
-        _lists([entry.scores for entry in entries]),
+        pa.array(answers.ids, pa.string()),
+        pa.array(np.repeat(at_us, answers.sizes)).view(META_FIELDS[1].type),
+        *(
+            pa.repeat(pa.scalar(value, field.type), n_rows)
+            for value, field in zip(constants, fields, strict=True)
+        ),
+        pa.array(_values(answers.entries), pa.string()),
+        _lists(answers.scores),
     ]
-    by_column = np.ascontiguousarray(codes.T)
-    arrays += [_feature(column, by_column[k], entries) for k, column in enumerate(schema.features)]
-    names = [column.name for column in schema.features]
-    return pa.Table.from_arrays(arrays, [*_META_NAMES, *names])
+    by_column = np.ascontiguousarray(answers.codes.T)
+    features = arm.schema.features
+    arrays += [_feature(column, by_column[k], answers.entries) for k, column in enumerate(features)]
+    return pa.Table.from_arrays(arrays, [*_META_NAMES, *(column.name for column in features)])
 
 
 def features_as_text(table: pa.Table) -> pa.Table:
@@ -173,15 +213,8 @@ def features_as_text(table: pa.Table) -> pa.Table:
 
 
 def segment_tables(entries: Sequence[Entry], *, replica: str) -> list[pa.Table]:
-    """The log rows of requests, in their order: one table for each run of models of one schema."""
-    tables = []
-    start = 0
-    for end in range(1, len(entries) + 1):
-        if end == len(entries) or entries[end].arm.schema is not entries[start].arm.schema:
-            part = entries[start:end]
-            tables.append(entries_table(part, schema=part[0].arm.schema, replica=replica))
-            start = end
-    return tables
+    """The log rows of requests: one table for each model that answered some."""
+    return [answers_table(answers, replica=replica) for answers in answers_by_arm(entries)]
 
 
 def write_segment(path: Path, tables: Sequence[pa.Table]) -> None:
@@ -214,11 +247,17 @@ def write_segment(path: Path, tables: Sequence[pa.Table]) -> None:
         raise
 
 
-def _lists(scores: Sequence[Floats]) -> pa.Array:
-    """One list a row; made from the flat numbers, 1.4 us a row less than from Python lists."""
-    sizes = [0, *(rows.shape[1] for rows in scores for _ in range(len(rows)))]
-    flat = np.concatenate([rows.ravel() for rows in scores])
-    return pa.ListArray.from_arrays(np.cumsum(sizes, dtype=np.int32), pa.array(flat))
+def _lists(scores: Floats) -> pa.Array:
+    """One list a row."""
+    n_rows, width = scores.shape
+    ends = np.arange(0, (n_rows + 1) * width, width, dtype=np.int32)
+    return pa.ListArray.from_arrays(ends, pa.array(scores.ravel()))
+
+
+def _values(entries: Sequence[Entry]) -> list[str]:
+    """What was answered, one text per row: a class, or a number's shortest exact digits."""
+    values = chain.from_iterable(entry.values for entry in entries)
+    return [value if isinstance(value, str) else repr(float(value)) for value in values]
 
 
 def _feature(column: Column, codes: Floats, entries: Sequence[Entry]) -> pa.Array:
@@ -244,7 +283,3 @@ def _texts(entry: Entry, name: str) -> list[str | None]:
     if isinstance(entry.rows, Columns):
         return entry.rows.texts(name)
     return [row.get(name) for row in entry.rows]
-
-
-def _text(value: str | float) -> str:
-    return value if isinstance(value, str) else repr(float(value))

@@ -6,10 +6,13 @@ in small parts, counts them into the frozen bins and puts them into Arrow tables
 sends one report to the aggregator and writes one segment for the committer. The ring is bounded:
 what does not fit is dropped and **counted**, never waited for.
 
-In parts, since the thread and the requests share one interpreter: beside a second of rows at once
-requests waited for their turn three times each. Measured at 1,700 requests/s on two cores, open
-loop, a bare uvicorn: the 99th percentile is 0.8 ms without a recorder, 3.4 with a second of rows at
-once and 2.5 in parts.
+In parts and steps, since the thread and the requests share one interpreter: a request that comes
+meanwhile waits until a step ends. Nor does it help to let the thread be interrupted sooner
+(``sys.setswitchinterval``): a request gives the interpreter away several times, to ONNX and to the
+system, and waits for it each time. Measured at 2,400 requests/s on two cores, open loop, a bare
+uvicorn, medians of six turns: the 99th percentile is 1.1 ms without a recorder, 1.5 in steps of
+less than 0.6 ms and 2.5 in steps of four times the rows; on a day of slower cores 1.8 without a
+recorder, and 4.0 in whole parts of 256 rows, 2.5 ms each.
 
 Messages carry (replica, epoch, seq), counted per model version: the aggregator takes each once, so
 a report whose acknowledgement got lost is simply sent again. One that it refuses is not: its rows
@@ -22,7 +25,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -35,7 +38,14 @@ from tenfold.errors import ArtifactError, UserError
 from tenfold.monitor import CountsMessage
 from tenfold_serve.arm_counts import ArmBook
 from tenfold_serve.flight import Flight
-from tenfold_serve.prediction_log import Entry, LoggedArm, segment_tables, write_segment
+from tenfold_serve.prediction_log import (
+    Answers,
+    Entry,
+    LoggedArm,
+    answers_by_arm,
+    answers_table,
+    write_segment,
+)
 from tenfold_serve.spool import segment_name
 
 __all__ = ["Recorder", "Report", "RequestStats", "Sink"]
@@ -50,13 +60,12 @@ _MAX_PENDING: Final = 300
 _TICK_S: Final = 1.0
 _LOOK_S: Final = 0.05
 _PART_ROWS: Final = 256
-"""A part has at least so many rows, if there are: about 1.2 ms, of which 0.4 is for any part. With
-128 recording cost 12.6-14.3 us of CPU a request, with 256 it costs 10.9."""
+"""A part has at least so many rows, if there are: about 1.2 ms in five steps."""
 _BACKLOG_PARTS: Final = 16
 """What waits is taken in so many parts, if they are larger than that: a third of a part's time is
 the same however many rows it has, so at 30,000 rows/s small parts came later and later."""
 _BREATH_S: Final = 0.005
-"""Between two parts, for requests that wait."""
+"""Between two steps, for requests that wait."""
 _HOLE: Final = "answered rows are not in the log; told once until it works again"
 _LATENCY_EDGES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -276,12 +285,11 @@ class Recorder:
                 return
             try:
                 while self._waiting_rows >= _PART_ROWS and time.monotonic() < due:
-                    self._take_part(max(_PART_ROWS, self._waiting_rows // _BACKLOG_PARTS))
-                    self._wake.wait(_BREATH_S)
+                    self._breathing(max(_PART_ROWS, self._waiting_rows // _BACKLOG_PARTS))
                 if time.monotonic() >= due:
                     due = time.monotonic() + _TICK_S
                     if self._waiting_rows < _PART_ROWS:  # more is the next round's, with breaths
-                        self._take_part(_PART_ROWS)
+                        self._breathing(_PART_ROWS)
                     self._ship()
             except Exception:  # whatever it is, the next round is tried
                 log.exception("a round of the recorder failed")
@@ -289,8 +297,14 @@ class Recorder:
     def _tick(self) -> None:
         """All that is in the ring, then its segment and report."""
         while self._ring:
-            self._take_part(_PART_ROWS)
+            for _ in self._take_part(_PART_ROWS):
+                pass
         self._ship()
+
+    def _breathing(self, at_least: int) -> None:
+        """Take some rows, and leave the interpreter to requests between its steps."""
+        for _ in self._take_part(at_least):
+            self._wake.wait(_BREATH_S)
 
     @property
     def _waiting_rows(self) -> int:
@@ -305,39 +319,52 @@ class Recorder:
         self._report(counts, logged)
         self._send()
 
-    def _take_part(self, at_least: int) -> None:
-        """Table and counts of some rows. Whatever fails costs the rows of this part, counted, and
-        no more."""
-        entries = self._drain(at_least)
-        if not entries:
-            return
-        n_rows = sum(len(entry.ids) for entry in entries)
+    def _take_part(self, at_least: int) -> Iterator[None]:
+        """Tables and counts of some rows, step by step. Whatever fails costs what one model
+        answered of them, counted, and no more."""
+        answered = answers_by_arm(self._drain(at_least))
+        yield
         try:
-            tables = segment_tables(entries, replica=self.replica)
+            self.arms.take(answered)
+        except Exception:
+            log.exception("requests of %d models were not counted by arm", len(answered))
+        yield
+        for answers in answered:
+            table = self._table(answers)
+            yield
+            counted = self._counted(answers)
+            if table is not None:
+                self._tables.append(table)
+            if table is not None and counted:
+                self._whole_rows += len(answers.ids)
+            else:
+                self._lost_rows += len(answers.ids)
+            yield
+
+    def _table(self, answers: Answers) -> pa.Table | None:
+        """The rows for the log; None if they cannot be told."""
+        try:
+            return answers_table(answers, replica=self.replica)
         except Exception:
             if not self._log_fails:
                 log.exception(_HOLE)
             self._log_fails = True
-            self._lost_rows += n_rows
-            tables = []
+            return None
+
+    def _counted(self, answers: Answers) -> bool:
+        """Count the rows into the frozen bins of their model."""
+        began, n_rows = time.perf_counter(), len(answers.ids)
         try:
-            self.arms.take(entries)
-        except Exception:
-            log.exception("%d requests were not counted by arm", len(entries))
-        try:
-            found = self._counts(entries)
+            counts = answers.arm.count(answers.codes, answers.scores)
         except Exception:
             log.exception("%d rows were not counted", n_rows)
-            if tables:
-                self._lost_rows += n_rows
-        else:
-            for each in found:
-                before = self._open.setdefault(each.arm.version, each)
-                if before is not each:
-                    before.add(each)
-            if tables:
-                self._whole_rows += n_rows
-        self._tables += tables
+            return False
+        ended_s = answers.entries[-1].at_ms / 1000
+        found = _Open(answers.arm, n_rows, counts, ended_s, time.perf_counter() - began)
+        before = self._open.setdefault(answers.arm.version, found)
+        if before is not found:
+            before.add(found)
+        return True
 
     def _drain(self, at_least: int = _MAX_ROWS) -> list[Entry]:
         """The oldest entries, with at least so many rows together where there are so many."""
@@ -367,12 +394,6 @@ class Recorder:
             return False
         self._log_fails = False
         return True
-
-    def _counts(self, entries: Sequence[Entry]) -> list[_Open]:
-        by_arm: dict[int, tuple[LoggedArm, list[Entry]]] = {}
-        for entry in entries:
-            by_arm.setdefault(entry.arm.version, (entry.arm, []))[1].append(entry)
-        return [_count(arm, kept) for arm, kept in by_arm.values()]
 
     def _message(self, found: _Open) -> CountsMessage:
         version = found.arm.version
@@ -430,12 +451,3 @@ class Recorder:
             except Exception:  # noqa: BLE001 (the aggregator is away, however it says so: keep it)
                 return
             self._pending.popleft()
-
-
-def _count(arm: LoggedArm, entries: Sequence[Entry]) -> _Open:
-    start = time.perf_counter()
-    codes = np.concatenate([entry.codes for entry in entries])
-    scores = np.concatenate([entry.scores for entry in entries])
-    counts = arm.count(codes, scores)
-    ended_s = entries[-1].at_ms / 1000
-    return _Open(arm, len(codes), counts, ended_s, time.perf_counter() - start)

@@ -22,7 +22,6 @@ from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.prediction_log import (
     META_FIELDS,
     Entry,
-    entries_table,
     features_as_text,
     segment_tables,
     write_segment,
@@ -56,6 +55,12 @@ def mixed_entry(n_rows: int = 30, *, seed: int = 0, model: Model | None = None) 
     return entry_of(json_rows(mixed_schema(), mixed_table(n_rows, seed=seed)), model or Model())
 
 
+def logged(entry: Entry) -> pa.Table:
+    """The log rows of one request."""
+    (table,) = segment_tables([entry], replica="r")
+    return table
+
+
 def read_back(table: pa.Table, schema: Schema) -> pa.Table:
     """The features as a retrain reads them."""
     clean, _problems = clean_table(table, schema)
@@ -71,7 +76,7 @@ def read(path: Path) -> pa.Table:
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_features_come_back_as_a_snapshot_has_them(n_rows: int, seed: int) -> None:
     names = [column.name for column in mixed_schema().features]
-    table = entries_table([mixed_entry(n_rows, seed=seed)], schema=mixed_schema(), replica="r")
+    table = logged(mixed_entry(n_rows, seed=seed))
     assert read_back(table, mixed_schema()).equals(mixed_table(n_rows, seed=seed).select(names))
 
 
@@ -79,7 +84,7 @@ def test_features_come_back_as_a_snapshot_has_them(n_rows: int, seed: int) -> No
 def test_logged_numbers_lose_no_bit(values: list[float]) -> None:
     schema = Schema((Column("x", Kind.NUMBER),))
     entry = entry_of([{"x": v} for v in values], Model(schema))
-    table = features_as_text(entries_table([entry], schema=schema, replica="r"))
+    table = features_as_text(logged(entry))
     assert [float(text) for text in table.column("x").to_pylist()] == values
     assert read_back(table, schema).column("x").to_pylist() == values
 
@@ -89,7 +94,7 @@ def test_logged_whole_numbers_are_kept_beside_one_beyond_64_bits(
     values: list[int], beyond: bool
 ) -> None:
     rows = [{"n": v} for v in ([*values, 2**70] if beyond else values)]
-    table = entries_table([entry_of(rows, Model(WHOLE))], schema=WHOLE, replica="r")
+    table = logged(entry_of(rows, Model(WHOLE)))
     kept = read_back(table, WHOLE).column("n").to_pylist()
     assert kept == ([*values, None] if beyond else values)
 
@@ -97,7 +102,7 @@ def test_logged_whole_numbers_are_kept_beside_one_beyond_64_bits(
 def test_beside_the_features_stands_who_answered_what_and_when() -> None:
     other = Model(name="challenger", version=4, digest="e" * 64)
     entries = [mixed_entry(2), mixed_entry(1, model=other)._replace(at_ms=AT_MS + 1, values=[0.1])]
-    table = entries_table(entries, schema=mixed_schema(), replica="r#7")
+    table = pa.concat_tables(segment_tables(entries, replica="r#7"))
     assert table.schema.names[: len(META_FIELDS)] == [field.name for field in META_FIELDS]
     meta = table.select([field.name for field in META_FIELDS])
     assert meta.schema.equals(pa.schema(META_FIELDS))
@@ -119,14 +124,14 @@ def test_beside_the_features_stands_who_answered_what_and_when() -> None:
 def test_answered_numbers_lose_no_bit(values: list[float]) -> None:
     schema = Schema((Column("x", Kind.NUMBER),))
     entry = entry_of([{"x": 1.0}] * len(values), Model(schema))._replace(values=values)
-    text = entries_table([entry], schema=schema, replica="r").column("__value").to_pylist()
+    text = logged(entry).column("__value").to_pylist()
     assert [float(one) for one in text] == values
 
 
 def test_an_unknown_category_is_kept_as_it_came() -> None:
     schema = Schema((Column("color", Kind.CATEGORY, domain=("blue", "red")),))
     rows = [{"color": "ultraviolet"}, {"color": None}, {"color": "red"}]
-    table = entries_table([entry_of(rows, Model(schema))], schema=schema, replica="r")
+    table = logged(entry_of(rows, Model(schema)))
     assert table.column("color").to_pylist() == ["ultraviolet", None, "red"]
 
 
@@ -145,7 +150,7 @@ def test_an_unknown_category_is_kept_as_it_came() -> None:
 def test_a_whole_number_beyond_64_bits_is_null_to_a_retrain(
     sent: int | None, kept: int | None
 ) -> None:
-    table = entries_table([entry_of([{"n": sent}], Model(WHOLE))], schema=WHOLE, replica="r")
+    table = logged(entry_of([{"n": sent}], Model(WHOLE)))
     assert read_back(table, WHOLE).column("n").to_pylist() == [kept]
 
 
@@ -154,19 +159,20 @@ def test_a_whole_number_beyond_64_bits_is_null_to_a_retrain(
 )
 def test_moments_far_from_today(moment: str) -> None:
     schema = Schema((Column("at", Kind.DATETIME),))
-    table = entries_table([entry_of([{"at": moment}], Model(schema))], schema=schema, replica="r")
+    table = logged(entry_of([{"at": moment}], Model(schema)))
     kept = read_back(table, schema).column("at").to_pylist()
     assert kept == [datetime.fromisoformat(moment)]
 
 
 def test_columns_the_model_does_not_read_are_not_logged() -> None:
     schema = Schema((Column("x", Kind.NUMBER), Column("id", Kind.IDENTIFIER, Role.IGNORED)))
-    table = entries_table([entry_of([{"x": 1, "id": "p7"}], Model(schema))], schema=schema,
-                          replica="r")  # fmt: skip
+    table = logged(entry_of([{"x": 1, "id": "p7"}], Model(schema)))
     assert table.column_names == [*(field.name for field in META_FIELDS), "x"]
 
 
-def test_a_segment_keeps_the_order_and_fills_columns_that_one_model_lacks(tmp_path: Path) -> None:
+def test_a_segment_keeps_the_order_of_each_model_and_fills_columns_that_one_model_lacks(
+    tmp_path: Path,
+) -> None:
     one = Schema((Column("x", Kind.NUMBER), Column("n", Kind.INTEGER)))
     two = Schema((Column("x", Kind.NUMBER), Column("color", Kind.CATEGORY, domain=("red",))))
     first, second = Model(one, version=1), Model(two, version=2)
@@ -178,10 +184,10 @@ def test_a_segment_keeps_the_order_and_fills_columns_that_one_model_lacks(tmp_pa
     path = tmp_path / "new" / "folder" / "segment"
     write_segment(path, segment_tables(entries, replica="r"))
     table = read(path)
-    assert table.column("x").to_pylist() == ["1.5", "2.5", "3.5"]
-    assert table.column("n").to_pylist() == ["1", None, "3"]
-    assert table.column("color").to_pylist() == [None, "red", None]
-    assert table.column("__version").to_pylist() == [1, 2, 1]
+    assert table.column("x").to_pylist() == ["1.5", "3.5", "2.5"]
+    assert table.column("n").to_pylist() == ["1", "3", None]
+    assert table.column("color").to_pylist() == [None, None, "red"]
+    assert table.column("__version").to_pylist() == [1, 1, 2]
     assert [file.name for file in path.parent.iterdir()] == ["segment"]
 
 
