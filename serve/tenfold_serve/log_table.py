@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -23,11 +22,6 @@ from tenfold.canonical import fsync_folder
 from tenfold.errors import StoreError
 
 __all__ = ["LogTable"]
-
-log = logging.getLogger("tenfold.serve")
-
-_COMPACT_EVERY: Final = 100
-"""Commits between compactions: a file a second would make reading slower than the data."""
 
 
 class _Mark(NamedTuple):
@@ -41,15 +35,22 @@ class LogTable:
 
     Args:
         folder: of the table; made by the first append.
-        compact_every: commits between compactions.
     """
 
-    def __init__(self, folder: Path, *, compact_every: int = _COMPACT_EVERY) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._log = folder / "_delta_log"
-        self._compact_every = compact_every
-        self._commits = 0
         self._known: tuple[Any, _Mark] | None = None  # the table, and its newest entry then
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._folder
+
+    @property
+    def version(self) -> int:
+        """The newest that this object has seen, from 0; -1 before it has seen one."""
+        return -1 if self._known is None else int(self._known[0].version())
 
     def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
         """The newest committed segment of each writer that ever committed one.
@@ -93,9 +94,31 @@ class LogTable:
                 "free space under the store; nothing is lost, the next commit tries again"
             ) from error
         self._make_durable(self._open() if table is None else table, after=before)
-        self._commits += 1
-        if self._commits % self._compact_every == 0:
-            self._compact()
+
+    def compact(self, target_bytes: int) -> None:
+        """Join small files, durable; remove, after delta's own seven days, those that were joined.
+
+        Another process may append meanwhile. It only makes reading faster: one that fails, or is
+        killed, costs no row.
+
+        Args:
+            target_bytes: files smaller than this are joined, into such as are not larger.
+
+        Raises:
+            StoreError: the table cannot be read or written.
+        """
+        table = self._open()
+        if table is None:
+            return
+        after = table.version()
+        try:
+            table.optimize.compact(target_size=target_bytes, max_concurrent_tasks=1)
+            self.sync(after=after)
+            table.vacuum(dry_run=False)
+        except StoreError:
+            raise
+        except Exception as error:  # as above
+            raise StoreError(f"{self._folder} could not be compacted: {error}") from error
 
     def sync(self, *, after: int = -1) -> None:
         """Make the commits later than a version durable; all of them by default.
@@ -199,21 +222,6 @@ class LogTable:
         except OSError:
             return None
         return _Mark(version, entry.st_ino, entry.st_mtime_ns)
-
-    def _compact(self) -> None:
-        """Join the small files; remove, after delta's own seven days, those that were joined.
-
-        It only makes reading faster, so a failure is told to the log and the next one tries again.
-        """
-        try:
-            before = self._open()
-            if before is not None:
-                after = before.version()
-                before.optimize.compact()
-                self.sync(after=after)
-                before.vacuum(dry_run=False)
-        except Exception:
-            log.exception("%s was not compacted", self._folder)
 
 
 def _fsync(path: Path) -> None:

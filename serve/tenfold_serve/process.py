@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import suppress
 from typing import Final
 
-__all__ = ["NICE", "give_way", "set_aside_what_stays", "tables_on_one_core"]
+__all__ = ["NICE", "give_way", "only_when_idle", "set_aside_what_stays", "tables_on_one_core"]
 
 NICE: Final = 10
 """A tenth of the weight of a process that answers."""
@@ -35,8 +36,19 @@ def give_way() -> None:
     os.nice(NICE)
 
 
+def only_when_idle(pid: int) -> None:
+    """Let a process run where no other wants the core. Where the system has no such class (Linux
+    has) or forbids it, nothing happens.
+
+    Args:
+        pid: of a child that has just been started; 0 for the calling thread.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
 def tables_on_one_core() -> None:
     """Delta tables are written by one thread, in this process and those it starts from now on; call
-    it before the first is opened. Joining the files of a hundred commits took both cores for some
-    tenths of a second, and requests as long."""
+    it before the first is opened. A commit would take both cores, and requests wait as long."""
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")

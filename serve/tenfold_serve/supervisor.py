@@ -27,6 +27,7 @@ from tenfold.settings import Settings
 from tenfold.traffic import read_canary, read_shadow
 from tenfold_serve.asking import WAIT_S, Asking, NoAnswer
 from tenfold_serve.committer import Committer
+from tenfold_serve.compaction import Compactor
 from tenfold_serve.feeder import Feeder, LogReader
 from tenfold_serve.flight import flights_folder
 from tenfold_serve.guarding import Guarding
@@ -122,6 +123,7 @@ class Supervisor:
         self._registry = Registry(settings)
         self._journal = self._registry.state.journal
         self._unsent = False
+        self._compactor = Compactor(settings.keeper / "compaction.log")
         self._watches = {
             project.name: _Watch(
                 project,
@@ -181,6 +183,7 @@ class Supervisor:
             self._guarded(watch, "logs", self._feed)
             self._guarded(watch, "shadow", self._shadow)
             self._guarded(watch, "policy", self._weigh)
+        self._compact()
 
     def stop(self) -> None:
         """End a running retrain and a shadow, and commit what is there."""
@@ -188,6 +191,7 @@ class Supervisor:
             watch.retraining.stop()
             watch.shadowing.stop()
             self._guarded(watch, "logs", self._feed)
+        self._compactor.stop()
 
     def status(self) -> dict[str, Any]:
         """What people see, by project; JSON values."""
@@ -300,6 +304,13 @@ class Supervisor:
             watch.feeder.step()
         finally:
             watch.status |= watch.feeder.status()
+
+    def _compact(self) -> None:
+        tables = [table for watch in self._watches.values() for table in watch.feeder.tables]
+        try:
+            self._compactor.follow(tables)
+        except OSError:  # no process, no file: the next round tries
+            log.exception("files of the logs were not joined")
 
     def _shadow(self, watch: _Watch) -> None:
         challenger = watch.wanted.challenger

@@ -125,32 +125,60 @@ def test_only_the_files_that_hold_the_newest_rows_are_read(tmp_path: Path) -> No
 
 
 def test_compaction_keeps_the_rows_and_the_numbers(tmp_path: Path) -> None:
-    table = LogTable(tmp_path / "t", compact_every=3)
+    table = LogTable(tmp_path / "t")
+    for number in range(1, 7):
+        write(table, number, number)
     with watched_syncs() as synced:
-        for number in range(1, 8):
-            write(table, number, number)
+        table.compact(1 << 20)
+    assert table.version == 6  # six commits from 0, then the compaction
+    write(table, 7, 7)
     found = DeltaTable(str(tmp_path / "t"))
     assert len(found.file_uris()) == 2
-    assert {f"{tmp_path}/t/{Path(uri).name}" for uri in found.file_uris()} <= synced.keys()
+    joined = {f"{tmp_path}/t/{Path(uri).name}" for uri in found.file_uris()} & synced.keys()
+    assert len(joined) == 1
+    assert f"{tmp_path}/t/_delta_log/{6:020d}.json" in synced
     newest = table.newest(["at", "x"], 100, order="at")
     assert newest is not None
     assert newest.column("x").to_pylist() == [str(number) for number in range(1, 8)]
     assert table.known_numbers({"a.1"}) == {"a.1": 7}
 
 
-def test_files_that_were_joined_are_removed_after_their_time(tmp_path: Path) -> None:
-    table = LogTable(tmp_path / "t", compact_every=3)
+def test_only_small_files_are_joined(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
     for number in (1, 2, 3):
         write(table, number, number)
+    sizes = pa.table(DeltaTable(str(tmp_path / "t")).get_add_actions(flatten=True))
+    table.compact(min(sizes.column("size_bytes").to_pylist()))
+    assert table.version == 2
+    assert len(DeltaTable(str(tmp_path / "t")).file_uris()) == 3
+
+
+def test_files_that_were_joined_are_removed_after_their_time(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
+    for number in (1, 2, 3):
+        write(table, number, number)
+    table.compact(1 << 20)
     delta = DeltaTable(str(tmp_path / "t"))
     assert len(list((tmp_path / "t").glob("*.parquet"))) == 4  # three are kept for readers
     delta.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 hours"})
     for number in (4, 5, 6):
         write(table, number, number)
+    table.compact(1 << 20)
     assert len(list((tmp_path / "t").glob("*.parquet"))) == 1
     newest = table.newest(["x", "at"], 100, order="at")
     assert newest is not None
     assert newest.num_rows == 6
+
+
+def test_a_table_that_is_not_there_or_broken_is_not_compacted(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
+    table.compact(1 << 20)
+    assert (table.version, (tmp_path / "t").exists()) == (-1, False)
+    for number in (1, 2):
+        write(table, number, number)
+    next((tmp_path / "t").glob("*.parquet")).write_bytes(b"no parquet")
+    with pytest.raises(StoreError, match="could not be compacted"):
+        table.compact(1 << 20)
 
 
 def test_a_table_in_whose_place_is_a_file_says_so(tmp_path: Path) -> None:
@@ -176,9 +204,10 @@ def columns_of(folder: Path) -> set[str]:
 
 
 def test_what_others_do_to_the_table_is_seen(tmp_path: Path) -> None:
-    table, other = LogTable(tmp_path / "t"), LogTable(tmp_path / "t", compact_every=1)
+    table, other = LogTable(tmp_path / "t"), LogTable(tmp_path / "t")
     write(table, 1, 1)
-    other.append(rows(2), {"b.1": 7})  # and joins the files
+    other.append(rows(2), {"b.1": 7})
+    other.compact(1 << 20)
     assert table.known_numbers({"a.1", "b.1"}) == {"a.1": 1, "b.1": 7}
     delta = DeltaTable(str(tmp_path / "t"))
     delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
@@ -216,11 +245,13 @@ def test_a_table_that_was_removed_starts_again(tmp_path: Path, folder_stays: boo
 
 
 def test_a_table_that_only_grew_is_not_opened_again(tmp_path: Path) -> None:
-    table = LogTable(tmp_path / "t", compact_every=4)
+    table = LogTable(tmp_path / "t")
     write(table, 1, 1)
     table.known_numbers({"a.1"})
     (first, _) = table._known or (None, None)
     for number in range(2, 8):
         write(table, number, number)
+        if number == 4:
+            LogTable(tmp_path / "t").compact(1 << 20)
     (last, _) = table._known or (None, None)
     assert first is not None and last is first

@@ -11,9 +11,9 @@ from tenfold_serve.log_table import LogTable
 from tenfold_serve.log_tail import LogTail
 
 
-def append(folder: Path, *sizes: int, compact_every: int = 1000) -> None:
+def append(folder: Path, *sizes: int) -> None:
     """One commit a size; rows are numbered through the table."""
-    table = LogTable(folder, compact_every=compact_every)
+    table = LogTable(folder)
     for size in sizes:
         found = table.newest(["n"], 1, order="n")
         start = 0 if found is None else found.column("n")[0].as_py() + 1
@@ -70,7 +70,8 @@ def test_it_starts_at_the_end_or_where_it_was(tmp_path: Path) -> None:
 def test_a_compaction_brings_no_rows(tmp_path: Path) -> None:
     append(tmp_path / "t", 1, 1)
     tail = LogTail(tmp_path / "t", after=1)
-    append(tmp_path / "t", 1, 1, compact_every=2)
+    append(tmp_path / "t", 1, 1)
+    LogTable(tmp_path / "t").compact(1 << 20)
     found = tail.take(10)
     assert numbers(found.rows) == [2, 3]
     assert found.n_new == 2
