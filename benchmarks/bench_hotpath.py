@@ -31,7 +31,7 @@ from tenfold.profile import Profile
 from tenfold.schema import Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.ids import IdMaker
-from tenfold_serve.prediction_log import Entry, segment_tables, write_segment
+from tenfold_serve.prediction_log import Answers, Entry, answers_table, write_segment
 from tenfold_serve.recorder import Recorder, RequestStats
 from tenfold_serve.traffic import choose_arm, request_key
 
@@ -136,7 +136,9 @@ def main() -> None:
         arm = many.arm
         behind = {
             "count": lambda: arm.count(many.codes, many.scores),
-            "spool": lambda: write_segment(folder / "segment", segment_tables([many], replica="r")),
+            "spool": lambda: write_segment(
+                folder / "segment", [answers_table(Answers.of([many]), replica="r")]
+            ),
         }
         rows_us = {
             part: min(timeit.repeat(work, number=1, repeat=20)) * 1e6 / 1000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +31,8 @@ LATE_S: Final = 5.0
 
 _MAX_FAILED: Final = 20_000
 """Failures that wait to be told, as many as the ring has answers (`tenfold_serve.recorder`)."""
+
+_COMPARED_AT_ONCE: Final = 8
 
 _SLOW_EDGES: Final = np.array(SLOW_EDGES_S)
 
@@ -85,15 +87,19 @@ class ArmBook:
                 arm.version, arm.name, count, reason, type(error).__name__, seconds,
             )  # fmt: skip
 
-    def take(self, answered: Sequence[Answers]) -> None:
-        """Count answered requests, all before any is compared: a model that raises while it is
-        asked again costs no counts."""
-        totals = [self._total(answers.arm.name, answers.arm.version) for answers in answered]
-        for total, answers in zip(totals, answered, strict=True):
-            _count(total, answers)
-        for total, answers in zip(totals, answered, strict=True):
-            if answers.entries[0].beside is not None:
-                self._pairing.take(total, answers.entries)
+    def take(self, answers: Answers) -> None:
+        """Count what one model answered."""
+        _count(self._total(answers.arm.name, answers.arm.version), answers)
+
+    def compare(self, answers: Answers) -> Iterator[None]:
+        """Compare a canary's requests with the champion's answers to the same rows, if there are
+        any; a step for every few rows, a tenth of a millisecond each."""
+        if answers.entries[0].beside is None:
+            return
+        total = self._total(answers.arm.name, answers.arm.version)
+        for start in range(0, len(answers.entries), _COMPARED_AT_ONCE):
+            if self._pairing.take(total, answers.entries[start : start + _COMPARED_AT_ONCE]):
+                yield
 
     def tell(self, *, until: float = math.inf) -> list[dict[str, Any]]:
         """Totals by arm since the last call, `ArmTotals.to_dict` each.

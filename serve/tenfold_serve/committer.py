@@ -112,11 +112,6 @@ class Committer:
         )
 
     @property
-    def tables(self) -> Sequence[LogTable]:
-        """Those that it commits to."""
-        return tuple(self._tables.values())
-
-    @property
     def n_damaged(self) -> int:
         """Segments that were put aside because not all of them could be read."""
         return sum(1 for _ in self._spool.glob(f"{_DAMAGED}*"))

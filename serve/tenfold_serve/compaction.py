@@ -4,17 +4,19 @@
 
     python -m tenfold_serve.compaction FOLDER TARGET_BYTES
 
-A commit a second leaves a file a second. They are joined by levels, so that a row is written again
-a few times and no more: every hundred commits what is smaller than 1 MiB, every 1,600 what is
-smaller than 16, every 25,600 what is smaller than 128 (`target_bytes`). To join all that is small
-with all that was joined before, up to delta's own 100 MB, is what ``optimize`` does by default;
-every hundred commits of one row each it then writes up to 100 MB again, and keeps what it replaced
-for seven days.
+A commit a second leaves a file a second. They are joined by levels: every hundred commits what is
+no larger than 1 MiB, every 1,600 what is no larger than 16, every 25,600 what is no larger than 128
+(`target_bytes`). At a commit of one row a second a row is then written again some forty times in
+twenty days, at one of 300 kB three times (simulated, packed as delta does). To join all that is
+small with all that was joined before, up to delta's own 100 MB, is what ``optimize`` does by
+default: every hundred commits of one row each it would write up to 100 MB again, and keep what it
+replaced for seven days.
 
-It has a process of its own since it takes a second or more of a core. In the supervisor's thread a
-promotion waited as long; in another one of the keeper, requests did: the scheduler sees a core that
-is taken, also by somebody who gives way, and puts those who answer together on the other one.
-Where only idle work runs it sees an idle core (Linux, ``SCHED_IDLE``).
+It has a process of its own since it takes seconds of a core (1,600 MB in a thousand files: 19 s,
+0.5 GB of memory). In the supervisor's thread a promotion waited as long; in another one of the
+keeper, requests did: the scheduler sees a core that is taken, also by somebody who gives way, and
+puts those who answer together on the other one. Where only idle work runs it sees an idle core
+(Linux, ``SCHED_IDLE``).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from tenfold.canonical import json_or_none
 from tenfold.errors import StoreError
 from tenfold_serve.log_table import LogTable
 from tenfold_serve.process import only_when_idle
@@ -37,17 +40,17 @@ log = logging.getLogger("tenfold.serve")
 
 COMMITS_A_ROUND: Final = 100
 _LEVELS: Final = ((256, 128 << 20), (16, 16 << 20), (1, 1 << 20))
-"""Every so many rounds, files smaller than this."""
-_LONGEST_S: Final = 3600.0
+"""Every so many rounds, files no larger than this."""
+_LONGEST_S: Final = 4 * 3600.0
 _TAIL_CHARACTERS: Final = 500
 
 
 def target_bytes(first: int, last: int) -> int:
-    """Files smaller than this are joined in some rounds: the highest level that is due in one.
+    """Files no larger than this are joined in some rounds: the highest level that is due in one.
 
     Args:
         first: number of the first round, at least 1.
-        last: number of the last; usually the same.
+        last: number of the last, at least the first; usually the same.
 
     >>> [target_bytes(n, n) >> 20 for n in (1, 15, 16, 17, 256)], target_bytes(14, 17) >> 20
     ([1, 1, 16, 1, 128], 16)
@@ -58,15 +61,16 @@ def target_bytes(first: int, last: int) -> int:
 class Compactor:
     """Has tables compacted, one at a time. Used from one thread; it never waits for a child.
 
-    A table's rounds follow its version, so they go on where an earlier keeper stopped. A round that
-    fails is told to the log; the next one tries again.
+    Rounds follow a table's versions, as its checkpoints tell them, so they go on where an earlier
+    keeper stopped. A round that fails is told to the log; the next one does its work, too.
 
     Args:
         output: file that a child's words go to.
-        commits_a_round: versions of a table between two rounds.
+        commits_a_round: commits of a table between two rounds.
         command: what is run, before folder and size; for tests.
         longest_s: a child that takes longer is ended.
         clock: seconds, for tests.
+        lower: makes a child give way, for tests.
     """
 
     def __init__(
@@ -77,14 +81,18 @@ class Compactor:
         command: Sequence[str] | None = None,
         longest_s: float = _LONGEST_S,
         clock: Callable[[], float] = time.monotonic,
+        lower: Callable[[int], object] = only_when_idle,
     ) -> None:
         self._output = output
         self._commits_a_round = commits_a_round
         self._command = command or [sys.executable, "-m", "tenfold_serve.compaction"]
         self._longest_s = longest_s
         self._clock = clock
-        self._rounds: dict[Path, int] = {}  # the newest that was begun, or before this keeper
+        self._lower = lower
+        self._begun: dict[Path, int] = {}  # the newest round of each table that was begun
+        self._done: dict[Path, int] = {}  # and that went well, or was before this keeper
         self._child: subprocess.Popen[bytes] | None = None
+        self._round: tuple[Path, int] | None = None
         self._began_s = 0.0
 
     @property
@@ -92,34 +100,43 @@ class Compactor:
         """Whether a child runs, or its end was not looked at yet."""
         return self._child is not None
 
-    def follow(self, tables: Iterable[LogTable]) -> None:
-        """Look after the child that runs, and begin what is due.
+    def follow(self, folders: Iterable[Path]) -> None:
+        """Look after the child that runs, and begin the round that is most overdue.
 
         Args:
-            tables: those that this process commits to.
+            folders: of the tables; one need not be there.
+
+        Raises:
+            OSError: no process can be started, or no file written.
         """
         if self._child is not None:
             self._look(self._child)
         if self._child is not None:
             return
-        for table in tables:
-            if table.version < 0:  # not looked at yet
-                continue
-            number = table.version // self._commits_a_round
-            before = self._rounds.setdefault(table.folder, max(0, number - 1))
-            if number > before:
-                self._rounds[table.folder] = number
-                self._start(table.folder, target_bytes(before + 1, number))
-                return
+        due = [(*self._overdue(folder), folder) for folder in folders]
+        n_rounds, number, folder = max(due, key=lambda one: one[0], default=(0, 0, Path()))
+        if n_rounds > 0:
+            self._start(folder, number)
 
     def stop(self) -> None:
-        """End the child, if there is one: the table stays as it was, or is as it wanted it."""
+        """End the child, if there is one, and wait for that: no row is lost."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
             self._child = None
 
-    def _start(self, folder: Path, size: int) -> None:
+    def _overdue(self, folder: Path) -> tuple[int, int]:
+        """Rounds since the newest that was begun, and the number of the one that is due."""
+        number = _n_commits(folder) // self._commits_a_round
+        if number < self._begun.get(folder, 0):  # another table in its place
+            del self._begun[folder], self._done[folder]
+        before = max(0, number - 1)
+        self._done.setdefault(folder, before)
+        return number - self._begun.setdefault(folder, before), number
+
+    def _start(self, folder: Path, number: int) -> None:
+        self._begun[folder] = number
+        size = target_bytes(self._done[folder] + 1, number)
         self._output.parent.mkdir(parents=True, exist_ok=True)
         output: IO[bytes]
         with self._output.open("wb") as output:
@@ -129,20 +146,31 @@ class Compactor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        only_when_idle(self._child.pid)  # from its first instruction: most of it is imports
+        self._lower(self._child.pid)  # from its first instruction: most of it is imports
+        self._round = folder, number
         self._began_s = self._clock()
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
         code = child.poll()
         if code is None:
             if self._clock() - self._began_s > self._longest_s:
-                log.warning("a compaction took longer than %g s and was ended", self._longest_s)
-                self.stop()
+                child.kill()  # its end is looked at in a later round
             return
         self._child = None
         if code:
             said = self._output.read_text(errors="replace").strip()[-_TAIL_CHARACTERS:]
             log.warning("files of a log were not joined (exit %d): %s", code, said)
+        elif self._round is not None:
+            folder, number = self._round
+            self._done[folder] = number
+
+
+def _n_commits(folder: Path) -> int:
+    """Commits of a table until its newest checkpoint, which delta makes every hundred; 0 for no
+    table or no checkpoint yet."""
+    told = json_or_none(folder / "_delta_log" / "_last_checkpoint")
+    version = (told or {}).get("version")
+    return version + 1 if isinstance(version, int) else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -153,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     folder, size = sys.argv[1:] if arguments is None else arguments
     try:
-        LogTable(Path(folder)).compact(int(size))
+        LogTable(Path(folder)).compact(int(size), thorough=int(size) > _LEVELS[-1][1])
     except StoreError as error:
         sys.exit(str(error))
 

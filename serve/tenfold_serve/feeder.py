@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from tenfold.errors import DataError
 from tenfold.monitor import Label
 from tenfold_serve.committer import Committed, Committer
-from tenfold_serve.log_table import LogTable
 from tenfold_serve.logged import LoggedPredictions, epoch_seconds
 
 __all__ = ["Feeder", "LogReader"]
@@ -102,11 +101,6 @@ class Feeder:
         self._hand_over()
         for trouble in committed.troubles:
             raise trouble
-
-    @property
-    def tables(self) -> Sequence[LogTable]:
-        """Those that its rows are committed to."""
-        return self._committer.tables
 
     def status(self) -> dict[str, Any]:
         """Labels by what became of them, and what is waiting, lost or damaged; JSON values."""

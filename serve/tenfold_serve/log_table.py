@@ -9,10 +9,13 @@ labels were acknowledged, be removed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -22,6 +25,12 @@ from tenfold.canonical import fsync_folder
 from tenfold.errors import StoreError
 
 __all__ = ["LogTable"]
+
+
+_LOCK: Final = "_compaction.lock"
+"""Delta passes over names that begin with an underscore."""
+_RETRIES: Final = 1000
+"""Of a compaction's commit, each lost to an append; one a second is usual."""
 
 
 class _Mark(NamedTuple):
@@ -41,16 +50,7 @@ class LogTable:
         self._folder = folder
         self._log = folder / "_delta_log"
         self._known: tuple[Any, _Mark] | None = None  # the table, and its newest entry then
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self._folder
-
-    @property
-    def version(self) -> int:
-        """The newest that this object has seen, from 0; -1 before it has seen one."""
-        return -1 if self._known is None else int(self._known[0].version())
+        self._durable: int | None = None  # the newest version that this object made so
 
     def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
         """The newest committed segment of each writer that ever committed one.
@@ -78,6 +78,8 @@ class LogTable:
 
         table = self._open()
         before = -1 if table is None else table.version()
+        if self._durable is not None:  # what others committed since is beneath ours
+            before = min(before, self._durable)
         transactions = [Transaction(app, number) for app, number in newest.items()]
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
@@ -95,30 +97,62 @@ class LogTable:
             ) from error
         self._make_durable(self._open() if table is None else table, after=before)
 
-    def compact(self, target_bytes: int) -> None:
+    def compact(self, target_bytes: int, *, thorough: bool = False) -> None:
         """Join small files, durable; remove, after delta's own seven days, those that were joined.
 
         Another process may append meanwhile. It only makes reading faster: one that fails, or is
-        killed, costs no row.
+        killed, costs no row. Two at once would join the same rows twice (delta-rs 1.6.6 sees no
+        conflict in it), so the second is refused.
 
         Args:
-            target_bytes: files smaller than this are joined, into such as are not larger.
+            target_bytes: files no larger than this are joined, into such as are not larger.
+            thorough: also remove what compactions left that were killed; looks at every file.
 
         Raises:
-            StoreError: the table cannot be read or written.
+            StoreError: the table cannot be read or written, or is being compacted.
         """
-        table = self._open()
-        if table is None:
+        from deltalake import CommitProperties
+
+        if self._open() is None:
             return
-        after = table.version()
+        with self._alone():
+            table = self._open()
+            if table is None:
+                return
+            after = table.version()
+            try:
+                table.optimize.compact(
+                    target_size=target_bytes,
+                    max_concurrent_tasks=1,
+                    commit_properties=CommitProperties(max_commit_retries=_RETRIES),
+                )
+                self.sync(after=after)
+                table.vacuum(dry_run=False, full=thorough)
+                self.sync(after=after)
+            except StoreError:
+                raise
+            except Exception as error:  # as above
+                raise StoreError(
+                    f"{self._folder} could not be compacted: {error}; nothing is lost, the next "
+                    "round tries again"
+                ) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other compaction of this table runs meanwhile, in whatever process."""
         try:
-            table.optimize.compact(target_size=target_bytes, max_concurrent_tasks=1)
-            self.sync(after=after)
-            table.vacuum(dry_run=False)
-        except StoreError:
-            raise
-        except Exception as error:  # as above
-            raise StoreError(f"{self._folder} could not be compacted: {error}") from error
+            lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be locked: {error}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise StoreError(
+                f"{self._folder} is being compacted by another process; wait until it has ended"
+            ) from error
+        finally:
+            os.close(lock)
 
     def sync(self, *, after: int = -1) -> None:
         """Make the commits later than a version durable; all of them by default.
@@ -139,6 +173,7 @@ class LogTable:
                 fsync_folder(folder)
         except OSError as error:
             raise StoreError(f"{self._folder} could not be made durable: {error}") from error
+        self._durable = table.version()
 
     def newest(self, columns: Sequence[str], n_rows: int, *, order: str) -> pa.Table | None:
         """About the newest rows: from the files that hold the latest times, no others are read.

@@ -46,7 +46,7 @@ class Pairing:
         self._second = 0
         self._failed = False
 
-    def take(self, total: ArmTotals, entries: Sequence[Entry]) -> None:
+    def take(self, total: ArmTotals, entries: Sequence[Entry]) -> int:
         """Compare a canary's answered requests; never raises.
 
         What cannot be compared, because the champion raises on it or reads other columns, is
@@ -55,6 +55,9 @@ class Pairing:
         Args:
             total: of the canary; its pairs grow.
             entries: its own, each with the champion beside it.
+
+        Returns:
+            How many were new, and compared or skipped.
         """
         chosen = self._chosen(entries)
         for champion in {id(e.beside): e.beside for e in chosen if e.beside is not None}.values():
@@ -66,6 +69,7 @@ class Pairing:
                     log.exception("%d rows of a canary were not compared; told once", len(rows))
                 self._failed = True
                 total.pairs.skipped += len(rows)
+        return len(chosen)
 
     def _chosen(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those whose first row is new, as many as this second has left."""

@@ -17,7 +17,7 @@ string, ``__replica`` string, ``__value`` string (the class, or the number's exa
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -40,10 +40,9 @@ __all__ = [
     "Call",
     "Entry",
     "LoggedArm",
-    "answers_by_arm",
     "answers_table",
+    "by_arm",
     "features_as_text",
-    "segment_tables",
     "write_segment",
 ]
 
@@ -170,12 +169,12 @@ class Answers:
         )
 
 
-def answers_by_arm(entries: Sequence[Entry]) -> list[Answers]:
+def by_arm(entries: Iterable[Entry]) -> list[list[Entry]]:
     """Answered requests by the model that answered them; those of one keep their order."""
-    by_arm: dict[int, list[Entry]] = {}
+    found: dict[int, list[Entry]] = {}
     for entry in entries:
-        by_arm.setdefault(id(entry.arm), []).append(entry)
-    return [Answers.of(found) for found in by_arm.values()]
+        found.setdefault(id(entry.arm), []).append(entry)
+    return list(found.values())
 
 
 def answers_table(answers: Answers, *, replica: str) -> pa.Table:
@@ -212,11 +211,6 @@ def features_as_text(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))  # 0.07 us a number; repr would take 0.4
 
 
-def segment_tables(entries: Sequence[Entry], *, replica: str) -> list[pa.Table]:
-    """The log rows of requests: one table for each model that answered some."""
-    return [answers_table(answers, replica=replica) for answers in answers_by_arm(entries)]
-
-
 def write_segment(path: Path, tables: Sequence[pa.Table]) -> None:
     """Write a segment whole: an Arrow file under a temporary name, then one rename.
 
@@ -225,7 +219,7 @@ def write_segment(path: Path, tables: Sequence[pa.Table]) -> None:
 
     Args:
         path: of the segment.
-        tables: of `segment_tables`, at least one.
+        tables: of `answers_table`, at least one.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; nothing is left behind.

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from tenfold.artifact import ProbeResult, probe
 from tenfold.cluster.seats import ON_CPU_SEAT, Seat
 from tenfold.errors import ClusterError
+from tenfold.live import log_tables, shadow_table
 from tenfold.monitor import Action, Decision, Evidence, Rules, decide
 from tenfold.project import Project
 from tenfold.registry import CHALLENGER, CHAMPION, Registry, Version
@@ -124,6 +125,14 @@ class Supervisor:
         self._journal = self._registry.state.journal
         self._unsent = False
         self._compactor = Compactor(settings.keeper / "compaction.log")
+        self._tables = [
+            folder
+            for project, _ in projects
+            for folder in (
+                *log_tables(settings.live, project.name),
+                shadow_table(settings.live, project.name),
+            )
+        ]
         self._watches = {
             project.name: _Watch(
                 project,
@@ -187,11 +196,11 @@ class Supervisor:
 
     def stop(self) -> None:
         """End a running retrain and a shadow, and commit what is there."""
+        self._compactor.stop()
         for watch in self._watches.values():
             watch.retraining.stop()
             watch.shadowing.stop()
             self._guarded(watch, "logs", self._feed)
-        self._compactor.stop()
 
     def status(self) -> dict[str, Any]:
         """What people see, by project; JSON values."""
@@ -306,9 +315,8 @@ class Supervisor:
             watch.status |= watch.feeder.status()
 
     def _compact(self) -> None:
-        tables = [table for watch in self._watches.values() for table in watch.feeder.tables]
         try:
-            self._compactor.follow(tables)
+            self._compactor.follow(self._tables)
         except OSError:  # no process, no file: the next round tries
             log.exception("files of the logs were not joined")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from tenfold.artifact import ManifestDraft, ProbeResult, probe
 from tenfold.canonical import canonical_json
@@ -31,6 +32,7 @@ from tenfold_serve.arms import ArmBoard, Lineup, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
+from tenfold_serve.prediction_log import Answers, Entry, answers_table, by_arm
 from tenfold_serve.recorder import Recorder, Report
 
 PROJECT = {
@@ -43,6 +45,11 @@ PROJECT = {
 }
 
 Publish = Callable[..., Version]
+
+
+def segment_tables(entries: Iterable[Entry], *, replica: str) -> list[pa.Table]:
+    """The log rows of requests, as a recorder makes them."""
+    return [answers_table(Answers.of(found), replica=replica) for found in by_arm(entries)]
 
 
 def make_artifact(

@@ -22,7 +22,7 @@ from tenfold.monitor.arms import ArmTotals
 from tenfold.monitor.canary import CanaryWatch
 from tenfold_serve.arm_counts import LATE_S, ArmBook
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
-from tenfold_serve.prediction_log import ANOTHERS_CALL, Call, Entry, answers_by_arm
+from tenfold_serve.prediction_log import ANOTHERS_CALL, Answers, Call, Entry, by_arm
 from tests.tenfold_serve.doors.test_v2 import inputs
 from tests.tenfold_serve.support import Publish, Rig, board_with, call, rows
 from tests.tenfold_serve.test_recorder import Ear, entry, make
@@ -65,6 +65,15 @@ def told(rig: Rig) -> dict[str, ArmTotals]:
 
 
 BODY = {"rows": rows(3)}
+
+
+def take(book: ArmBook, entries: list[Entry]) -> None:
+    """As the recorder does."""
+    for found in by_arm(entries):
+        answers = Answers.of(found)
+        book.take(answers)
+        for _ in book.compare(answers):
+            pass
 
 
 def test_answers_are_counted_by_arm(tmp_path: Path, publish: Publish) -> None:
@@ -174,7 +183,7 @@ def test_a_version_that_was_asked_for_by_number_is_not_replaced(
 def test_answers_that_are_no_numbers_are_failures(publish: Publish) -> None:
     book, one = ArmBook(), entry(publish)
     odd = one._replace(scores=np.full((len(one.ids), 2), np.nan))
-    book.take(answers_by_arm([one, odd, one]))
+    take(book, [one, odd, one])
     (total,) = book.tell()
     assert total["requests"] == 3 and total["failures"] == {"not_finite": 1}
 
@@ -192,7 +201,7 @@ def test_a_request_is_odd_by_any_row_of_its_own(sent: list[tuple[int, bool]]) ->
         return Entry(values, [], np.zeros((n_rows, 1)), scores, values, cast("Any", Any2), 0)
 
     book = ArmBook()
-    book.take(answers_by_arm([entry_of(n_rows, odd) for n_rows, odd in sent]))
+    take(book, [entry_of(n_rows, odd) for n_rows, odd in sent])
     (total,) = book.tell()
     n_odd = sum(odd for _, odd in sent)
     assert total["requests"] == total["calls"] == len(sent)
@@ -201,7 +210,7 @@ def test_a_request_is_odd_by_any_row_of_its_own(sent: list[tuple[int, bool]]) ->
 
 def test_late_and_slow_answers_by_what_a_row_costs(publish: Publish) -> None:
     book, one = ArmBook(), entry(publish, 9)
-    book.take(answers_by_arm([one._replace(seconds=s) for s in (0.0001, 0.018, LATE_S + 1.0)]))
+    take(book, [one._replace(seconds=s) for s in (0.0001, 0.018, LATE_S + 1.0)])
     (total,) = book.tell()
     assert total["failures"] == {"late": 1}
     # nine rows may take twice as long as one: 9 ms a row
@@ -216,7 +225,7 @@ def test_a_champion_that_raises_when_it_is_asked_again_costs_no_counts(publish: 
     canary = dataclasses.replace(champion, name="challenger", version=2)
     beside = broken(champion, RuntimeError("no"))
     book = ArmBook()
-    book.take(answers_by_arm([one._replace(arm=canary, beside=beside), one._replace(arm=champion)]))
+    take(book, [one._replace(arm=canary, beside=beside), one._replace(arm=champion)])
     found = {total["arm"]: total for total in book.tell()}
     assert found["champion"]["requests"] == found["challenger"]["requests"] == 1
     assert found["challenger"]["pairs"]["skipped"] == 1
@@ -225,11 +234,8 @@ def test_a_champion_that_raises_when_it_is_asked_again_costs_no_counts(publish: 
 def test_requests_of_one_call_are_one_observation_of_its_time(publish: Publish) -> None:
     book, one = ArmBook(), entry(publish, 1)
     call = Call(0.05, 9)  # nine rows may take twice as long as one
-    book.take(
-        answers_by_arm(
-            [one._replace(seconds=0.005, call=shared) for shared in (call, *[ANOTHERS_CALL] * 8)]
-        )
-    )
+    calls = (call, *[ANOTHERS_CALL] * 8)
+    take(book, [one._replace(seconds=0.005, call=shared) for shared in calls])
     (total,) = book.tell()
     assert total["requests"] == 9 and total["calls"] == 1
     assert total["slow"] == [1, 1, 0, 0, 0, 0, 0]

@@ -16,9 +16,9 @@ from tenfold.errors import StoreError
 from tenfold.live import log_tables
 from tenfold.schema import Column, Kind, Schema
 from tenfold_serve.committer import Committer, labels_table
-from tenfold_serve.prediction_log import segment_tables, write_segment
+from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
-from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.support import Publish, segment_tables
 from tests.tenfold_serve.test_prediction_log import Model, entry_of
 from tests.tenfold_serve.test_recorder import entry
 

@@ -2,56 +2,86 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold_serve.compaction import Compactor, main, target_bytes
+from tenfold.errors import StoreError
+from tenfold_serve.compaction import COMMITS_A_ROUND, Compactor, main, target_bytes
 from tenfold_serve.log_table import LogTable
 from tests.tenfold_serve.test_log_table import rows, write
 
 MIB = 1 << 20
+RECORDS = """
+import json, os, sys
+with open(os.environ["TEST_RECORDS"], "a") as file:
+    print(json.dumps(sys.argv[1:]), file=file)
+sys.exit(int(os.environ.get("TEST_EXIT", "0")))
+"""
 
 
-def await_true(found: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def written(folder: Path, n_commits: int) -> LogTable:
+def grown(folder: Path, *numbers: int) -> LogTable:
+    """A table with these commits more, and a checkpoint of them."""
     table = LogTable(folder)
-    for number in range(1, n_commits + 1):
+    for number in numbers:
         write(table, number, number)
+    DeltaTable(str(folder)).create_checkpoint()
     return table
 
 
-def n_files(table: LogTable) -> int:
-    return len(DeltaTable(str(table.folder)).file_uris())
+def n_files(folder: Path) -> int:
+    return len(DeltaTable(str(folder)).file_uris())
 
 
-def values(table: LogTable) -> list[int]:
-    found = LogTable(table.folder).newest(["at", "x"], 10**6, order="at")
+def values(folder: Path) -> list[int]:
+    found = LogTable(folder).newest(["at", "x"], 10**6, order="at")
     assert found is not None
     return [int(text) for text in found.column("x").to_pylist()]
 
 
-def ended(compactor: Compactor, *tables: LogTable) -> Callable[[], bool]:
-    def look() -> bool:
-        compactor.follow(tables)
-        return not compactor.is_running
+class Watched(Compactor):
+    """A compactor whose child's end can be awaited; the child does not give way."""
 
-    return look
+    def __init__(self, output: Path, **others: Any) -> None:
+        super().__init__(output, **{"lower": lambda _pid: None, **others})
+
+    def until_ended(self, *folders: Path) -> None:
+        assert self._child is not None
+        self._child.wait(timeout=120)
+        self.follow(folders)
+
+
+class Recorded(Watched):
+    """Its child writes down what it was asked for."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.records = folder / "records"
+        monkeypatch.setenv("TEST_RECORDS", str(self.records))
+        command = [sys.executable, "-c", RECORDS]
+        super().__init__(folder / "log", commits_a_round=10, command=command)
+
+    def asked(self) -> list[tuple[str, int]]:
+        """Folders and MiB."""
+        lines = self.records.read_text().splitlines() if self.records.exists() else []
+        found = [json.loads(line) for line in lines]
+        return [(Path(folder).name, int(size) // MIB) for folder, size in found]
+
+
+def at_version(folder: Path, version: int) -> Path:
+    """What a compactor looks at of a table."""
+    (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
+    (folder / "_delta_log" / "_last_checkpoint").write_text(json.dumps({"version": version}))
+    return folder
 
 
 @given(st.integers(1, 10_000), st.integers(0, 300))
@@ -60,52 +90,135 @@ def test_rounds_that_were_skipped_are_made_up_for(first: int, more: int) -> None
     assert target_bytes(first, first + more) == max(each)
 
 
-def test_a_row_is_written_again_a_few_times() -> None:
-    """Two months of one commit a second, of 500 bytes each. The last file of a level is not full,
-    and joined again with the next."""
-    last = [0.0, 0.0, 0.0]
-    sizes = [MIB, 16 * MIB, 128 * MIB]
-    again = 0.0
-    n_rounds = 60 * 24 * 36
-    for number in range(1, n_rounds + 1):
-        level = sizes.index(target_bytes(number, number))
-        joined = 100 * 500 + sum(last[: level + 1])
-        again += joined
-        last[: level + 1] = [0.0] * (level + 1)
-        last[level] = joined % sizes[level]
-    assert again / (n_rounds * 100 * 500) < 30
+def test_a_round_is_as_often_as_delta_makes_checkpoints(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
+    for number in range(COMMITS_A_ROUND):
+        write(table, number, number)
+    told = (tmp_path / "t" / "_delta_log" / "_last_checkpoint").read_text()
+    assert json.loads(told)["version"] + 1 == COMMITS_A_ROUND
 
 
 def test_a_child_joins_the_files_when_a_round_is_due(tmp_path: Path) -> None:
-    table = written(tmp_path / "t", 4)
-    compactor = Compactor(tmp_path / "keeper" / "log", commits_a_round=4)
-    compactor.follow([table, LogTable(tmp_path / "none")])
-    assert not compactor.is_running  # four commits are the versions 0 to 3
-    write(table, 5, 5)
-    compactor.follow([table])
-    assert compactor.is_running
-    await_true(ended(compactor, table))
-    assert n_files(table) == 1
-    write(table, 6, 6)
-    compactor.follow([table])
+    folder = tmp_path / "t"
+    compactor = Watched(tmp_path / "keeper" / "log", commits_a_round=4)
+    grown(folder, 1, 2, 3)
+    compactor.follow([folder, tmp_path / "none"])
     assert not compactor.is_running
-    assert values(table) == [1, 2, 3, 4, 5, 6]
+    grown(folder, 4)
+    compactor.follow([folder])
+    assert compactor.is_running
+    compactor.until_ended(folder)
+    assert not compactor.is_running
+    assert n_files(folder) == 1
+    grown(folder, 5)
+    compactor.follow([folder])
+    assert not compactor.is_running
+    assert values(folder) == [1, 2, 3, 4, 5]
 
 
-def test_rounds_go_on_where_an_earlier_keeper_stopped(tmp_path: Path) -> None:
-    written(tmp_path / "t", 9)
-    table = LogTable(tmp_path / "t")
-    compactor = Compactor(tmp_path / "log", commits_a_round=4)
-    compactor.follow([table])
-    assert not compactor.is_running  # it has not been looked at
-    table.known_numbers({"a.1"})
-    compactor.follow([table])
-    await_true(ended(compactor, table))
-    assert n_files(table) == 1
+def test_the_round_before_a_start_is_done_again_and_no_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compactor = Recorded(tmp_path, monkeypatch)
+    folder = at_version(tmp_path / "t", 325)
+    compactor.follow([folder])
+    compactor.until_ended(folder)
+    assert compactor.asked() == [("t", 16)]  # round 32
+    at_version(folder, 339)
+    compactor.follow([folder])
+    compactor.until_ended(folder)
+    assert compactor.asked()[1:] == [("t", 1)]
+
+
+def test_another_table_in_its_place_starts_its_own_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compactor = Recorded(tmp_path, monkeypatch)
+    folder = at_version(tmp_path / "t", 400)
+    compactor.follow([folder])
+    compactor.until_ended(folder)
+    at_version(folder, 11)
+    compactor.follow([folder])
+    compactor.until_ended(folder)
+    assert len(compactor.asked()) == 2
+
+
+def test_tables_take_turns_while_all_of_them_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compactor = Recorded(tmp_path, monkeypatch)
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for number in range(1, 13):
+        for folder in folders:
+            at_version(folder, 10 * number)
+        compactor.follow(folders)
+        assert compactor.is_running
+        compactor.until_ended()
+    asked = [name for name, _ in compactor.asked()]
+    assert {asked.count(name) for name in "abc"} == {4}
+
+
+def test_the_work_of_a_round_that_failed_is_done_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compactor = Recorded(tmp_path, monkeypatch)
+    monkeypatch.setenv("TEST_EXIT", "3")
+    folder = at_version(tmp_path / "t", 160)
+    with caplog.at_level(logging.WARNING, logger="tenfold.serve"):
+        compactor.follow([folder])
+        compactor.until_ended(folder)
+    assert "files of a log were not joined (exit 3)" in caplog.text
+    assert not compactor.is_running  # it waits for the next round
+    monkeypatch.setenv("TEST_EXIT", "0")
+    for version in (170, 180):
+        at_version(folder, version)
+        compactor.follow([folder])
+        compactor.until_ended(folder)
+    assert compactor.asked() == [("t", 16), ("t", 16), ("t", 1)]
+
+
+def test_one_that_takes_too_long_is_ended_and_one_that_runs_ends_with_its_keeper(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    hangs = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+    folder = at_version(tmp_path / "t", 4)
+    compactor = Watched(
+        tmp_path / "log", commits_a_round=2, command=hangs, longest_s=10.0, clock=lambda: now[0]
+    )
+    compactor.follow([folder])
+    first = compactor._child
+    now[0] = 9.0
+    compactor.follow([folder])
+    assert first is not None and first.poll() is None
+    now[0] = 11.0
+    with caplog.at_level(logging.WARNING, logger="tenfold.serve"):
+        compactor.follow([folder])
+        compactor.until_ended(folder)
+    assert not compactor.is_running and "exit -9" in caplog.text
+    at_version(folder, 6)
+    compactor.follow([folder])
+    second = compactor._child
+    compactor.stop()
+    compactor.stop()
+    assert not compactor.is_running
+    assert second is not None and second.returncode == -9
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="the system has no such class")
+def test_a_child_runs_where_a_core_is_idle(tmp_path: Path) -> None:
+    hangs = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+    folder = at_version(tmp_path / "t", 100)
+    compactor = Compactor(tmp_path / "log", command=hangs)
+    assert os.sched_getscheduler(0) != os.SCHED_IDLE
+    compactor.follow([folder])
+    assert compactor._child is not None
+    assert os.sched_getscheduler(compactor._child.pid) == os.SCHED_IDLE
+    compactor.stop()
 
 
 def test_commits_go_on_beside_it_and_no_row_is_lost(tmp_path: Path) -> None:
-    table = written(tmp_path / "t", 20)
+    table = grown(tmp_path / "t", *range(1, 21))
     stop = threading.Event()
 
     def compact_again_and_again() -> None:
@@ -118,98 +231,50 @@ def test_commits_go_on_beside_it_and_no_row_is_lost(tmp_path: Path) -> None:
         write(table, number, number)
     stop.set()
     thread.join()
-    assert values(table) == list(range(1, 121))
+    assert values(tmp_path / "t") == list(range(1, 121))
     assert table.known_numbers({"a.1"}) == {"a.1": 120}
-    assert n_files(table) < 60
+    assert n_files(tmp_path / "t") < 60
 
 
-def test_one_table_at_a_time_in_turn(tmp_path: Path) -> None:
-    tables = [written(tmp_path / name, 3) for name in ("a", "b")]
-    compactor = Compactor(tmp_path / "log", commits_a_round=2)
-    compactor.follow(tables)
-    await_true(lambda: n_files(tables[0]) == 1)
-    assert n_files(tables[1]) == 3
-    await_true(lambda: (compactor.follow(tables), n_files(tables[1]) == 1)[1])
-    await_true(ended(compactor, *tables))
-
-
-def test_one_that_fails_is_told_and_the_next_round_tries_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    table = written(tmp_path / "t", 3)
-    broken = (
-        tmp_path / "t" / next(iter(DeltaTable(str(tmp_path / "t")).file_uris())).rsplit("/")[-1]
-    )
-    body = broken.read_bytes()
-    broken.write_bytes(b"no parquet")
-    compactor = Compactor(tmp_path / "log", commits_a_round=2)
-    with caplog.at_level(logging.WARNING, logger="tenfold.serve"):
-        compactor.follow([table])
-        await_true(ended(compactor, table))
-    assert "files of a log were not joined (exit 1)" in caplog.text
-    assert "could not be compacted" in caplog.text
-    broken.write_bytes(body)
-    compactor.follow([table])
-    assert not compactor.is_running
-    for number in (4, 5):
-        write(table, number, number)
-    compactor.follow([table])
-    await_true(ended(compactor, table))
-    assert n_files(table) == 1
-    assert values(table) == [1, 2, 3, 4, 5]
-
-
-def test_one_that_hangs_is_ended_and_one_that_runs_ends_with_its_keeper(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    now = [0.0]
-    pid_file = tmp_path / "pid"
-    hangs = [
-        sys.executable, "-c",
-        f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); "
-        "time.sleep(600)",
-    ]  # fmt: skip
-    table = written(tmp_path / "t", 3)
-    compactor = Compactor(
-        tmp_path / "log", commits_a_round=2, command=hangs, longest_s=10.0, clock=lambda: now[0]
-    )
-
-    def pid() -> int:
-        await_true(lambda: pid_file.is_file() and pid_file.read_text())
-        found = int(pid_file.read_text())
-        pid_file.unlink()
-        return found
-
-    compactor.follow([table])
-    first = pid()
-    if hasattr(os, "SCHED_IDLE"):
-        assert os.sched_getscheduler(first) == os.SCHED_IDLE
-    now[0] = 9.0
-    compactor.follow([table])
-    assert compactor.is_running
-    now[0] = 11.0
-    with caplog.at_level(logging.WARNING, logger="tenfold.serve"):
-        compactor.follow([table])
-    assert not compactor.is_running and "took longer than 10 s" in caplog.text
-    for number in (4, 5):
-        write(table, number, number)
-    compactor.follow([table])
-    second = pid()
-    compactor.stop()
-    compactor.stop()
-    assert not compactor.is_running
-    for one in (first, second):
-        with pytest.raises(ProcessLookupError):
-            os.kill(one, 0)
+def test_of_two_at_once_one_is_refused_and_no_row_is_doubled(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    grown(folder, *range(1, 41))
+    command = [sys.executable, "-m", "tenfold_serve.compaction", str(folder), str(MIB)]
+    for start in (41, 51, 61):
+        children = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        for child in children:
+            _, said = child.communicate(timeout=120)
+            assert child.returncode == 0 or "is being compacted by another process" in said
+        assert values(folder) == list(range(1, start))
+        grown(folder, *range(start, start + 10))
+    table = LogTable(folder)
+    with table._alone(), pytest.raises(StoreError, match="another process"):
+        LogTable(folder).compact(MIB)
+    table.compact(MIB)
+    assert n_files(folder) == 1
 
 
 def test_the_command_says_why_it_failed(tmp_path: Path) -> None:
-    table = written(tmp_path / "t", 3)
-    main([str(table.folder), str(MIB)])
-    assert n_files(table) == 1
+    folder = tmp_path / "t"
+    table = grown(folder, 1, 2, 3)
+    main([str(folder), str(MIB)])
+    assert n_files(folder) == 1
     table.append(rows(9), {"a.1": 9})
-    for path in table.folder.glob("*.parquet"):
+    for path in folder.glob("*.parquet"):
         path.write_bytes(b"")
     with pytest.raises(SystemExit, match="could not be compacted"):
-        main([str(table.folder), str(MIB)])
-    assert n_files(table) == 2
+        main([str(folder), str(MIB)])
+    assert n_files(folder) == 2
+
+
+def test_what_a_killed_one_left_is_removed_by_a_high_level(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    grown(folder, 1, 2, 3)
+    orphan = folder / "part-00000-00000000-0000-4000-8000-000000000000-c000.snappy.parquet"
+    orphan.write_bytes(b"half of a file")
+    os.utime(orphan, (1_000_000_000, 1_000_000_000))
+    main([str(folder), str(MIB)])
+    assert orphan.exists()
+    main([str(folder), str(16 * MIB)])
+    assert not orphan.exists()
+    assert values(folder) == [1, 2, 3]

@@ -17,9 +17,9 @@ from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.committer import Committer
 from tenfold_serve.feeder import Feeder
 from tenfold_serve.logged import LoggedPredictions
-from tenfold_serve.prediction_log import segment_tables, write_segment
+from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
-from tests.tenfold_serve.support import Publish
+from tests.tenfold_serve.support import Publish, segment_tables
 from tests.tenfold_serve.test_recorder import entry
 
 N_ROWS = 40

@@ -23,9 +23,9 @@ from tenfold_serve.prediction_log import (
     META_FIELDS,
     Entry,
     features_as_text,
-    segment_tables,
     write_segment,
 )
+from tests.tenfold_serve.support import segment_tables
 
 AT_MS = 1_700_000_000_123
 WHOLE = Schema((Column("n", Kind.INTEGER),))

@@ -289,6 +289,38 @@ def test_a_model_that_cannot_count_costs_its_round_and_not_the_thread(
     recorder.close()
 
 
+def test_what_cannot_be_turned_on_its_side_costs_its_model_only(
+    tmp_path: Path, publish: Publish
+) -> None:
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    one, other = entry(publish, 4), entry(publish, 6, seed=1)
+    recorder.offer(one)
+    recorder.offer(one._replace(codes=one.codes[:, :-1]))
+    recorder.offer(other)
+    recorder.flush()
+    (report,) = ear.heard
+    assert [counts.n_rows for counts in report.counts] == [6]
+    assert report.dropped_rows == recorder.dropped_rows == 8
+
+
+def test_a_part_is_whole_after_its_steps_also_where_it_was_to_end_between_them(
+    tmp_path: Path, publish: Publish
+) -> None:
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    recorder.offer(entry(publish, 5))
+    recorder.offer(entry(publish, 7, seed=1))
+    steps = recorder._take_part(1000)
+    next(steps)
+    recorder.flush()  # nothing of the part is told before it is whole
+    assert ear.heard == []
+    assert sum(1 for _ in steps) == 7  # four steps each, of which one is over
+    recorder.flush()
+    assert sorted(counts.n_rows for counts in ear.heard[-1].counts) == [5, 7]
+    assert recorder.dropped_rows == 0
+
+
 def test_requests_that_end_while_a_report_is_made_are_counted(tmp_path: Path) -> None:
     """The event loop adds while the thread reports: nothing is lost between them."""
     ear = Ear()

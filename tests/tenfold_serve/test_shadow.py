@@ -23,12 +23,12 @@ from tenfold_serve.arms import load_arm
 from tenfold_serve.committer import Committer
 from tenfold_serve.lineups import arm_of
 from tenfold_serve.log_table import LogTable
-from tenfold_serve.prediction_log import Entry, segment_tables, write_segment
+from tenfold_serve.prediction_log import Entry, write_segment
 from tenfold_serve.shadow import ShadowScorer
 from tenfold_serve.shadow_config import ShadowConfig
 from tenfold_serve.shadow_pair import SHADOW_SCHEMA
 from tenfold_serve.spool import frame, segment_name, spool_folder
-from tests.tenfold_serve.support import Publish, make_artifact
+from tests.tenfold_serve.support import Publish, make_artifact, segment_tables
 
 AT_MS = 1_700_000_000_000
 ODD = ["", " ", "NA", "null", " red", "None", "nan", "?", "red\n", "\u00e9"]

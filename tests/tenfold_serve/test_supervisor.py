@@ -17,10 +17,10 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.traffic import Canary, Shadow, write_canary, write_shadow
 from tenfold_serve.aggregator import Aggregator
-from tenfold_serve.prediction_log import segment_tables, write_segment
+from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, spool_folder
 from tenfold_serve.supervisor import Supervisor
-from tests.tenfold_serve.support import Publish, probe_once
+from tests.tenfold_serve.support import Publish, probe_once, segment_tables
 from tests.tenfold_serve.test_recorder import entry
 from tests.tenfold_serve.test_supervisor_killed import harm
 
