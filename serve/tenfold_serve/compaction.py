@@ -16,7 +16,8 @@ It has a process of its own since it takes seconds of a core (1,600 MB in a thou
 0.5 GB of memory). In the supervisor's thread a promotion waited as long; in another one of the
 keeper, requests did: the scheduler sees a core that is taken, also by somebody who gives way, and
 puts those who answer together on the other one. Where only idle work runs it sees an idle core
-(Linux, ``SCHED_IDLE``).
+(Linux, ``SCHED_IDLE``). A commit of the keeper's that falls between a compaction's commit and its
+sync waits for the disk to have what was joined.
 """
 
 from __future__ import annotations
@@ -29,9 +30,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from tenfold.canonical import json_or_none
 from tenfold.errors import StoreError
-from tenfold_serve.log_table import LogTable
+from tenfold_serve.log_table import LogTable, newest_checkpoint
 from tenfold_serve.process import only_when_idle
 
 __all__ = ["COMMITS_A_ROUND", "Compactor", "main", "target_bytes"]
@@ -61,8 +61,9 @@ def target_bytes(first: int, last: int) -> int:
 class Compactor:
     """Has tables compacted, one at a time. Used from one thread; it never waits for a child.
 
-    Rounds follow a table's versions, as its checkpoints tell them, so they go on where an earlier
-    keeper stopped. A round that fails is told to the log; the next one does its work, too.
+    Rounds follow a table's commits, as its checkpoints tell them, so they go on where an earlier
+    keeper stopped. A round that fails is told to the log; what it was to join is left to a later
+    one of its level.
 
     Args:
         output: file that a child's words go to.
@@ -89,11 +90,13 @@ class Compactor:
         self._longest_s = longest_s
         self._clock = clock
         self._lower = lower
-        self._begun: dict[Path, int] = {}  # the newest round of each table that was begun
-        self._done: dict[Path, int] = {}  # and that went well, or was before this keeper
+        self._rounds: dict[Path, int] = {}  # the newest round of each table that was begun
+        self._turns: dict[Path, int] = {}  # and which of all that one was
+        self._n_begun = 0
         self._child: subprocess.Popen[bytes] | None = None
-        self._round: tuple[Path, int] | None = None
+        self._folder = Path()  # of the child's table
         self._began_s = 0.0
+        self._too_long = False
 
     @property
     def is_running(self) -> bool:
@@ -101,7 +104,7 @@ class Compactor:
         return self._child is not None
 
     def follow(self, folders: Iterable[Path]) -> None:
-        """Look after the child that runs, and begin the round that is most overdue.
+        """Look after the child that runs, and begin a round that is due.
 
         Args:
             folders: of the tables; one need not be there.
@@ -113,10 +116,11 @@ class Compactor:
             self._look(self._child)
         if self._child is not None:
             return
-        due = [(*self._overdue(folder), folder) for folder in folders]
-        n_rounds, number, folder = max(due, key=lambda one: one[0], default=(0, 0, Path()))
-        if n_rounds > 0:
-            self._start(folder, number)
+        for folder in sorted(folders, key=self._turn):
+            number = self._number(folder)
+            if number is not None and number > self._rounds.setdefault(folder, number - 1):
+                self._start(folder, number)
+                return
 
     def stop(self) -> None:
         """End the child, if there is one, and wait for that: no row is lost."""
@@ -125,18 +129,23 @@ class Compactor:
             self._child.wait()
             self._child = None
 
-    def _overdue(self, folder: Path) -> tuple[int, int]:
-        """Rounds since the newest that was begun, and the number of the one that is due."""
-        number = _n_commits(folder) // self._commits_a_round
-        if number < self._begun.get(folder, 0):  # another table in its place
-            del self._begun[folder], self._done[folder]
-        before = max(0, number - 1)
-        self._done.setdefault(folder, before)
-        return number - self._begun.setdefault(folder, before), number
+    def _turn(self, folder: Path) -> int:
+        """Those whose last round was begun longest ago come first."""
+        return self._turns.get(folder, 0)
+
+    def _number(self, folder: Path) -> int | None:
+        """Of the newest round of a table; None before the first."""
+        version = newest_checkpoint(folder)
+        number = 0 if version is None else (version + 1) // self._commits_a_round
+        if number and number < self._rounds.get(folder, 0):
+            del self._rounds[folder]  # another table in its place
+        return number or None
 
     def _start(self, folder: Path, number: int) -> None:
-        self._begun[folder] = number
-        size = target_bytes(self._done[folder] + 1, number)
+        size = target_bytes(self._rounds[folder] + 1, number)
+        self._rounds[folder] = number
+        self._n_begun += 1
+        self._turns[folder] = self._n_begun
         self._output.parent.mkdir(parents=True, exist_ok=True)
         output: IO[bytes]
         with self._output.open("wb") as output:
@@ -147,30 +156,25 @@ class Compactor:
                 stderr=subprocess.STDOUT,
             )
         self._lower(self._child.pid)  # from its first instruction: most of it is imports
-        self._round = folder, number
-        self._began_s = self._clock()
+        self._folder, self._began_s, self._too_long = folder, self._clock(), False
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
         code = child.poll()
         if code is None:
             if self._clock() - self._began_s > self._longest_s:
-                child.kill()  # its end is looked at in a later round
+                self._too_long = True
+                child.kill()  # its end is looked at in a later step
             return
         self._child = None
-        if code:
-            said = self._output.read_text(errors="replace").strip()[-_TAIL_CHARACTERS:]
-            log.warning("files of a log were not joined (exit %d): %s", code, said)
-        elif self._round is not None:
-            folder, number = self._round
-            self._done[folder] = number
-
-
-def _n_commits(folder: Path) -> int:
-    """Commits of a table until its newest checkpoint, which delta makes every hundred; 0 for no
-    table or no checkpoint yet."""
-    told = json_or_none(folder / "_delta_log" / "_last_checkpoint")
-    version = (told or {}).get("version")
-    return version + 1 if isinstance(version, int) else 0
+        if not code:
+            return
+        why = f"exit {code}: {self._output.read_text(errors='replace').strip()[-_TAIL_CHARACTERS:]}"
+        if self._too_long:
+            why = f"it took longer than {self._longest_s:g} s and was ended"
+        log.warning(
+            "small files of %s were not joined: %s; nothing is lost, a later round joins them",
+            self._folder, why,
+        )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

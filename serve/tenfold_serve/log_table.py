@@ -21,10 +21,10 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenfold.canonical import fsync_folder
+from tenfold.canonical import fsync_folder, json_or_none
 from tenfold.errors import StoreError
 
-__all__ = ["LogTable"]
+__all__ = ["LogTable", "newest_checkpoint"]
 
 
 _LOCK: Final = "_compaction.lock"
@@ -78,8 +78,7 @@ class LogTable:
 
         table = self._open()
         before = -1 if table is None else table.version()
-        if self._durable is not None:  # what others committed since is beneath ours
-            before = min(before, self._durable)
+        before = min(before, self._known_durable())  # what others committed is beneath ours
         transactions = [Transaction(app, number) for app, number in newest.items()]
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
@@ -140,17 +139,23 @@ class LogTable:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """No other compaction of this table runs meanwhile, in whatever process."""
+        lock = None
         try:
             lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"{self._folder} cannot be locked: {error}") from error
-        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
+        except OSError as error:
+            if lock is not None:
+                os.close(lock)
+            if isinstance(error, BlockingIOError):
+                raise StoreError(
+                    f"{self._folder} is being compacted by another process; wait until it has ended"
+                ) from error
             raise StoreError(
-                f"{self._folder} is being compacted by another process; wait until it has ended"
+                f"{self._folder} must be locked before it is compacted, and cannot be: {error}; "
+                "the store lies on a file system with locks"
             ) from error
+        try:
+            yield
         finally:
             os.close(lock)
 
@@ -174,6 +179,14 @@ class LogTable:
         except OSError as error:
             raise StoreError(f"{self._folder} could not be made durable: {error}") from error
         self._durable = table.version()
+
+    def _known_durable(self) -> int:
+        """A version up to which all is durable. Of a table that was not committed to yet that is
+        one before its newest checkpoint: what was made since by somebody who was killed may not be.
+        """
+        if self._durable is None:
+            self._durable = (newest_checkpoint(self._folder) or 0) - 1
+        return self._durable
 
     def newest(self, columns: Sequence[str], n_rows: int, *, order: str) -> pa.Table | None:
         """About the newest rows: from the files that hold the latest times, no others are read.
@@ -242,6 +255,7 @@ class LogTable:
                 table.update_incremental()
             elif DeltaTable.is_deltatable(str(self._folder)):
                 table = DeltaTable(str(self._folder))
+                self._durable = None
             else:
                 return None
         except Exception as error:  # as above
@@ -257,6 +271,23 @@ class LogTable:
         except OSError:
             return None
         return _Mark(version, entry.st_ino, entry.st_mtime_ns)
+
+
+def newest_checkpoint(folder: Path) -> int | None:
+    """The version of a Delta table's newest checkpoint, which delta makes every hundred commits.
+
+    Args:
+        folder: of the table.
+
+    Returns:
+        None where there is no table, no checkpoint yet, or it cannot be told now.
+
+    >>> newest_checkpoint(Path("/nowhere")) is None
+    True
+    """
+    told = json_or_none(folder / "_delta_log" / "_last_checkpoint")
+    version = (told or {}).get("version")
+    return version if isinstance(version, int) else None
 
 
 def _fsync(path: Path) -> None:

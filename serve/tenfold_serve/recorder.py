@@ -181,8 +181,8 @@ class _Open:
 
     def add(self, other: _Open) -> None:
         """Take in what was counted after it."""
-        self.n_rows += other.n_rows
         self.counts = self.counts + other.counts
+        self.n_rows += other.n_rows
         self.ended_s = max(self.ended_s, other.ended_s)
         self.busy_s += other.busy_s
 
@@ -374,14 +374,14 @@ class Recorder:
         began, n_rows = time.perf_counter(), len(answers.ids)
         try:
             counts = answers.arm.count(answers.codes, answers.scores)
+            ended_s = max(entry.at_ms for entry in answers.entries) / 1000
+            found = _Open(answers.arm, n_rows, counts, ended_s, time.perf_counter() - began)
+            before = self._open.setdefault(answers.arm.version, found)
+            if before is not found:
+                before.add(found)
         except Exception:
             log.exception("%d rows were not counted", n_rows)
             return False
-        ended_s = max(entry.at_ms for entry in answers.entries) / 1000
-        found = _Open(answers.arm, n_rows, counts, ended_s, time.perf_counter() - began)
-        before = self._open.setdefault(answers.arm.version, found)
-        if before is not found:
-            before.add(found)
         return True
 
     def _drain(self, at_least: int = _MAX_ROWS) -> list[Entry]:

@@ -142,15 +142,34 @@ def test_compaction_keeps_the_rows_and_the_numbers(tmp_path: Path) -> None:
     assert table.known_numbers({"a.1"}) == {"a.1": 7}
 
 
-def test_what_another_committed_beneath_a_commit_is_durable_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_another_committed_beneath_a_commit_is_durable_with_it(
+    tmp_path: Path, fresh: bool
+) -> None:
     table = LogTable(tmp_path / "t")
     write(table, 1, 1)
     before = files_of(tmp_path / "t")
-    other = DeltaTable(str(tmp_path / "t"))
-    write_deltalake(other, rows(2), mode="append")
+    write_deltalake(DeltaTable(str(tmp_path / "t")), rows(2), mode="append")
+    if fresh:  # a keeper that was started since
+        table = LogTable(tmp_path / "t")
+        table.known_numbers({"a.1"})
     with watched_syncs() as synced:
         write(table, 2, 3)
     assert files_of(tmp_path / "t") - before <= synced.keys()
+
+
+def test_a_commit_after_a_start_syncs_from_the_newest_checkpoint_on(tmp_path: Path) -> None:
+    table = LogTable(tmp_path / "t")
+    for number in (1, 2, 3):
+        write(table, number, number)
+    DeltaTable(str(tmp_path / "t")).create_checkpoint()
+    with watched_syncs() as synced:
+        write(LogTable(tmp_path / "t"), 4, 4)
+    entries = {int(Path(path).stem) for path in synced if path.endswith(".json")}
+    assert entries == {2, 3}
+    with watched_syncs() as synced:
+        write(table, 5, 5)
+    assert str(tmp_path / "t" / "_delta_log" / f"{4:020d}.json") in synced
 
 
 def test_only_small_files_are_joined(tmp_path: Path) -> None:
