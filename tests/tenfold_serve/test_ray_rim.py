@@ -186,6 +186,7 @@ def test_the_real_program_takes_what_the_wrapper_makes(tmp_path: Path) -> None:
     assert [re.findall("maxconn [0-9]+", line) for line in servers] == [
         [f"maxconn {MAX_ONGOING}"], [f"maxconn {MAX_ONGOING}"], [],
     ]  # fmt: skip
+    assert [line.count("pool-purge-delay 3600s") for line in servers] == [1, 1, 0]
     assert "set-timeout" not in config.read_text()
     alone = "\n".join(line for line in CONFIG.splitlines() if "server R" not in line) + "\n"
     config.write_text(alone)
