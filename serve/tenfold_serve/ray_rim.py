@@ -90,8 +90,6 @@ _KEPT_S = 3600
 connection a turn of its loop (since 1.45), and answers all that the others sent between two: of a
 burst that needs twenty new ones the last waited 0.2 s, while later requests on kept ones had 0.01.
 HAProxy closes them after 5 s by default. Each burst that is larger than any before still waits."""
-_KEEP_ALIVE = {"keep_alive_timeout_s": 2 * _KEPT_S}
-"""Of replicas, which HAProxy alone asks: it closes first."""
 _MAX_WAITING = 256
 """Requests that wait before the replicas of a project; with more HAProxy answers 429 by itself, in
 C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four seconds."""
@@ -292,12 +290,19 @@ def _any_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _http_options(host: str, port: int) -> dict[str, Any]:
+    """Serve's HTTP options. Replicas behind HAProxy leave it to close a connection first; Serve's
+    own proxy, which clients ask, keeps its default."""
+    keep = {} if haproxy_binary() is None else {"keep_alive_timeout_s": 2 * _KEPT_S}
+    return {"host": host, "port": port, **keep}
+
+
 class ServeHost:
     """A running Serve. Used from one thread of one process: the only owner of its config."""
 
     def __init__(self, client: Any, *, host: str, port: int) -> None:
         self._client = client
-        self._http = {"host": host, "port": port, **_KEEP_ALIVE}
+        self._http = _http_options(host, port)
 
     def apply(self, applications: Sequence[Mapping[str, Any]]) -> None:
         """Send the whole declarative config; applications not in it are removed.
@@ -386,9 +391,7 @@ def start_serve(
             namespace="tenfold",
         )
         done("Ray")
-        client = serve_start(
-            http_options={"host": host, "port": port, **_KEEP_ALIVE}, proxy_location="HeadOnly"
-        )
+        client = serve_start(http_options=_http_options(host, port), proxy_location="HeadOnly")
         done("Serve")
     except Exception as error:
         with suppress(Exception):
