@@ -1,7 +1,7 @@
 """What recording costs a request, beside what people put there instead.
 
 ``make bench-hotpath``; about five seconds. The hot path of a one-row request is: choose the arm,
-make the id, append to the ring, add to the totals. Its budget is 12 us; the file says whether it
+make the id, copy into the block, add to the totals. Its budget is 12 us; the file says whether it
 held. Rivals do in the request what the recorder does behind it: one JSON line through ``logging``
 to a file, and one ``prometheus_client`` call per column.
 
@@ -30,9 +30,11 @@ from tenfold.monitor import FrozenBins
 from tenfold.profile import Profile
 from tenfold.schema import Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.answers import Answers, Entry
 from tenfold_serve.ids import IdMaker
-from tenfold_serve.prediction_log import Answers, Entry, answers_table, write_segment
-from tenfold_serve.recorder import Recorder, RequestStats
+from tenfold_serve.prediction_log import answers_table, write_segment
+from tenfold_serve.recorder import Recorder
+from tenfold_serve.shipping import RequestStats
 from tenfold_serve.traffic import choose_arm, request_key
 
 BUDGET_US = 12.0
@@ -82,8 +84,8 @@ def hot_path(folder: Path) -> dict[str, Callable[[], object]]:
 
     def offer(entry: Entry) -> None:
         recorder.offer(entry)
-        if len(recorder._ring) > _CALLS:  # the thread's work, not the request's
-            recorder._drain()
+        recorder._full.clear()  # what follows is not the request's work
+        recorder._requests_waiting, recorder._rows_taken = 0, recorder._rows_in
 
     def split() -> int:
         key = request_key(None, one.rows, ("id",), b"request")
@@ -97,7 +99,7 @@ def hot_path(folder: Path) -> dict[str, Callable[[], object]]:
     return {
         "split": split,
         "id": lambda: ids.make(1),
-        "ring": lambda: offer(one),
+        "block": lambda: offer(one),
         "totals": lambda: stats.add(200, 0.0004),
         "all": request,
     }

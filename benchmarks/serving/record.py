@@ -17,9 +17,9 @@ import numpy as np
 from _form import Form
 from serving.reference import N_NUMBERS, PROJECT, rows_of
 from tenfold.inference import Predictor
+from tenfold_serve.answers import Entry
 from tenfold_serve.arms import arm_config, load_arm
 from tenfold_serve.ids import IdMaker
-from tenfold_serve.prediction_log import Entry
 from tenfold_serve.recorder import Recorder
 from tenfold_serve.traffic import choose_arm, request_key
 

@@ -30,7 +30,7 @@ from tenfold.telemetry import ProjectView, render
 from tenfold_serve.hub import Hub, WatchedModel
 from tenfold_serve.logged import LoggedPredictions
 from tenfold_serve.process import give_way, set_aside_what_stays
-from tenfold_serve.recorder import Report
+from tenfold_serve.shipping import Report
 
 __all__ = ["ACTOR_NAME", "NAMESPACE", "Aggregator", "start_aggregator"]
 

@@ -38,9 +38,10 @@ from tenfold_serve.lineups import DEPLOYMENT
 from tenfold_serve.logs import log_as_json
 from tenfold_serve.process import set_aside_what_stays
 from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
-from tenfold_serve.recorder import Recorder, Report
+from tenfold_serve.recorder import Recorder
 from tenfold_serve.scaling import BUSY, BusyMeter
 from tenfold_serve.seats import seat_from
+from tenfold_serve.shipping import Report
 from tenfold_serve.shortcut import open_shortcut
 from tenfold_serve.spool import new_app, spool_folder
 

@@ -1,4 +1,4 @@
-"""What a replica counts by arm: off the request's path, from the entries of the recorder's ring.
+"""What a replica counts by arm: off the request's path, from the recorder's blocks.
 
 The request adds two readings of a clock and two fields of a tuple, 0.2 us of CPU, and counting
 costs half a microsecond behind it; only failures, which are rare, are counted in the request. A
@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from tenfold.errors import RequestError
 from tenfold.monitor.arms import LATENCY_EDGES_S, SLOW_EDGES_S, ArmTotals
+from tenfold_serve.answers import Answers, Entry, LoggedArm
 from tenfold_serve.lane import Crowded, Late
 from tenfold_serve.pairing import Pairing
-from tenfold_serve.prediction_log import Answers, LoggedArm
 
 __all__ = ["LATE_S", "ROWS_LIKE_ONE", "ArmBook"]
 
@@ -30,7 +30,7 @@ LATE_S: Final = 5.0
 """A model that takes longer has failed: so long may those behind it wait in HAProxy's queue."""
 
 _MAX_FAILED: Final = 20_000
-"""Failures that wait to be told, as many as the ring has answers (`tenfold_serve.recorder`)."""
+"""Failures that wait to be told, as many as answers may wait (`tenfold_serve.recorder`)."""
 
 _COMPARED_AT_ONCE: Final = 4
 """Requests in a step: a tenth of a millisecond for each whose row is new."""
@@ -47,7 +47,7 @@ thousand rows takes 100 to 200 times as long as one (`tenfold_serve.doors.scorin
 class ArmBook:
     """Counts by arm since they were told last.
 
-    `failed` is the event loop's, all else the recorder's thread's. What failed is told when that is
+    Used by one thread at a time, see `tenfold_serve.recorder`. What failed is told when that is
     taken which was answered before it: told at once it would stand alone for a second, and against
     the few that were told with it look like many.
     """
@@ -94,16 +94,13 @@ class ArmBook:
         """Count what one model answered."""
         _count(self._total(answers.arm.name, answers.arm.version), answers)
 
-    def compare(self, answers: Answers) -> Iterator[None]:
-        """Compare a canary's requests with the champion's answers to the same rows, if there are
-        any; step by step."""
-        if answers.entries[0].beside is None:
-            return
-        total = self._total(answers.arm.name, answers.arm.version)
-        for start in range(0, len(answers.entries), _COMPARED_AT_ONCE):
-            n_compared = self._pairing.take(
-                total, answers.entries[start : start + _COMPARED_AT_ONCE]
-            )
+    def compare(self, entries: Sequence[Entry]) -> Iterator[None]:
+        """Compare requests of one canary with the champion's answers to the same rows, step by
+        step."""
+        arm = entries[0].arm
+        total = self._total(arm.name, arm.version)
+        for start in range(0, len(entries), _COMPARED_AT_ONCE):
+            n_compared = self._pairing.take(total, entries[start : start + _COMPARED_AT_ONCE])
             if n_compared or not start % _LOOKED_AT_ONCE:
                 yield
 
@@ -122,8 +119,8 @@ class ArmBook:
         self._open = {}
         return told
 
-    def take_back(self, told: Sequence[Mapping[str, Any]]) -> None:
-        """What was told and will never be heard is told again."""
+    def add(self, told: Sequence[Mapping[str, Any]]) -> None:
+        """What another book told, or this one and it was never heard, is told with the next."""
         for each in told:
             total = ArmTotals.from_dict(each)
             self._total(total.arm, total.version).add(total)
@@ -139,9 +136,8 @@ def _reason(error: Exception) -> str:
 
 
 def _count(total: ArmTotals, answers: Answers) -> None:
-    entries = answers.entries
-    seconds = np.array([entry.seconds for entry in entries])
-    total.requests += len(entries)
+    seconds = answers.seconds
+    total.requests += len(seconds)
     total.latency_sum_s += float(seconds.sum())
     cells = np.bincount(
         np.searchsorted(LATENCY_EDGES_S, seconds), minlength=len(total.latency_cells)
@@ -149,10 +145,9 @@ def _count(total: ArmTotals, answers: Answers) -> None:
     total.latency_cells = _sum(total.latency_cells, cells)
     # Requests of one call were slow together: it is one observation, however many it answered.
     call_s, call_rows = seconds, answers.sizes
-    shared = [(place, entry.call) for place, entry in enumerate(entries) if entry.call is not None]
-    if shared:
+    if answers.calls:
         call_s, call_rows = call_s.copy(), call_rows.copy()
-        for place, call in shared:
+        for place, call in answers.calls:
             call_s[place], call_rows[place] = call
     late = call_s > LATE_S
     told = call_rows > 0

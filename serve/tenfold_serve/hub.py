@@ -33,7 +33,7 @@ from tenfold.monitor.arms import ArmTotals
 from tenfold.monitor.levels import score_ranks
 from tenfold.monitor.messages import SeenMessages
 from tenfold_serve.logged import LoggedPredictions
-from tenfold_serve.recorder import Report
+from tenfold_serve.shipping import Report
 
 __all__ = ["Hub", "WatchedModel"]
 

@@ -37,6 +37,7 @@ from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
 from tenfold.settings import Settings
 from tenfold_serve.aggregator import start_aggregator
+from tenfold_serve.connections import Connections
 from tenfold_serve.exposure import (
     EVERYWHERE,
     LISTENS_ON,
@@ -48,6 +49,7 @@ from tenfold_serve.grpc_server import grpc_ports
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
 from tenfold_serve.process import give_way, set_aside_what_stays, tables_on_one_core
 from tenfold_serve.ray_rim import (
+    MAX_ONGOING,
     ServeHost,
     private_folder,
     require_free_port,
@@ -226,8 +228,12 @@ class Keeper:
 
     def _keep(self, supervisor: Supervisor) -> None:
         told = 0.0
+        connections = Connections(
+            Path(self._record["folder"]), self._record["urls"], each=MAX_ONGOING
+        )
         while not self._stop.wait(_STEP_S):
             supervisor.step()
+            connections.step()
             if time.monotonic() - told >= _STATUS_S:
                 told = time.monotonic()
                 self._tell(supervisor.status())

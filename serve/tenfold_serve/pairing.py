@@ -1,8 +1,9 @@
 """Rows of a canary that the champion scores, too: where each puts them among its own scores.
 
-The recorder's thread calls it, off the path of requests. A row counts once, however often it is
-sent: the guard bets that rows come as they are, one by one, and a probe or a loop of retries that
-sends one row again and again would have it weigh a single disagreement as hundreds.
+The recorder's thread calls it, off the path of requests: a champion may take its time. A row
+counts once, however often it is sent: the guard bets that rows come as they are, one by one, and a
+probe or a loop of retries that sends one row again and again would have it weigh a single
+disagreement as hundreds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tenfold.errors import TenfoldError
 from tenfold.features.columnpath import Columns
 from tenfold.monitor.arms import ArmTotals, Pairs
 from tenfold.monitor.levels import MAX_LEVELS, ScoreLevels
-from tenfold_serve.prediction_log import Entry
+from tenfold_serve.answers import Entry
 
 if TYPE_CHECKING:
     from tenfold_serve.arms import Arm

@@ -17,39 +17,22 @@ string, ``__replica`` string, ``__value`` string (the class, or the number's exa
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tenfold.features.columnpath import Columns
-from tenfold.schema import Column, Kind, Schema
+from tenfold.schema import Column, Kind
+from tenfold_serve.answers import IN_CODES, Answers, Floats
 
-if TYPE_CHECKING:
-    from tenfold_serve.arms import Arm
+__all__ = ["META_FIELDS", "answers_table", "features_as_text", "table_steps", "write_segment"]
 
-__all__ = [
-    "ANOTHERS_CALL",
-    "META_FIELDS",
-    "Answers",
-    "Call",
-    "Entry",
-    "LoggedArm",
-    "answers_table",
-    "by_arm",
-    "features_as_text",
-    "write_segment",
-]
-
-Floats = npt.NDArray[np.float64]
-
-_IN_CODES = (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.DATETIME)
-"""Kinds whose codes are their values; of the others the log keeps what came."""
+_STEP_S: Final = 0.0003
+"""After so long a table's maker lets others have the interpreter."""
 
 META_FIELDS = (
     pa.field("__id", pa.string()),
@@ -66,136 +49,41 @@ META_FIELDS = (
 _META_NAMES = [field.name for field in META_FIELDS]
 
 
-class LoggedArm(Protocol):
-    """What the recorder needs to know about a model that answers."""
-
-    @property
-    def name(self) -> str:
-        """``champion`` or ``challenger``."""
-
-    @property
-    def version(self) -> int:
-        """The model's version."""
-
-    @property
-    def digest(self) -> str:
-        """The model's digest."""
-
-    @property
-    def schema(self) -> Schema:
-        """The model's schema."""
-
-    def count(self, codes: Floats, scores: Floats) -> npt.NDArray[np.int64]:
-        """Rows counted into the frozen bins, ``(n_cells,)``."""
-
-
-class Call(NamedTuple):
-    """A call of a model that scored several requests together.
-
-    Attributes:
-        seconds: that it took.
-        n_rows: of all its requests.
-    """
-
-    seconds: float
-    n_rows: int
-
-
-ANOTHERS_CALL = Call(0.0, 0)
-"""Of a request whose call another of its requests tells of."""
-
-
-class Entry(NamedTuple):
-    """One answered request, as it lies in the ring.
-
-    Attributes:
-        ids: prediction ids, one per row.
-        rows: the rows as they came, parsed, or their columns; nobody changes them any more.
-        codes: float64 ``(n_rows, n_columns)``.
-        scores: float64 ``(n_rows, k)``.
-        values: what was answered, one per row: classes as strings, or numbers.
-        arm: the model that answered.
-        at_ms: milliseconds since 1970.
-        seconds: that the model took to read and score the rows; of a call that it shared, its rows'
-            part.
-        beside: the champion, where a canary answered.
-        call: that it shared; None if it had one of its own.
-    """
-
-    ids: Sequence[str]
-    rows: Sequence[Mapping[str, Any]] | Columns
-    codes: Floats
-    scores: Floats
-    values: Sequence[str | float]
-    arm: LoggedArm
-    at_ms: int
-    seconds: float = 0.0
-    beside: Arm | None = None
-    call: Call | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answers:
-    """What one model answered, by field: a part of the ring turned on its side, once for all who
-    count and log it.
-
-    Attributes:
-        arm: the model.
-        entries: its requests, in their order.
-        sizes: rows of each request, int64 ``(n_requests,)``.
-        ids: prediction ids, one per row.
-        codes: float64 ``(n_rows, n_columns)``.
-        scores: float64 ``(n_rows, k)``.
-    """
-
-    arm: LoggedArm
-    entries: Sequence[Entry]
-    sizes: npt.NDArray[np.int64]
-    ids: Sequence[str]
-    codes: Floats
-    scores: Floats
-
-    @classmethod
-    def of(cls, entries: Sequence[Entry]) -> Answers:
-        """Of requests that one model answered, at least one."""
-        ids, _rows, codes, scores, *_others = zip(*entries, strict=True)
-        return cls(
-            entries[0].arm,
-            entries,
-            np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)),
-            list(chain.from_iterable(ids)),
-            np.concatenate(codes),
-            np.concatenate(scores),
-        )
-
-
-def by_arm(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """Answered requests by the model that answered them; those of one keep their order."""
-    found: dict[int, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(id(entry.arm), []).append(entry)
-    return list(found.values())
-
-
 def answers_table(answers: Answers, *, replica: str) -> pa.Table:
     """The log rows of what one model answered, in their order."""
+    steps = table_steps(answers, replica=replica)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as whole:
+            return whole.value
+
+
+def table_steps(answers: Answers, *, replica: str) -> Generator[None, None, pa.Table]:
+    """`answers_table`, made in steps of a third of a millisecond, so that requests come between."""
     arm, n_rows = answers.arm, len(answers.codes)
-    at_us = np.array([entry.at_ms for entry in answers.entries], dtype=np.int64) * 1000
     constants = (arm.version, arm.digest, arm.name, replica)
-    fields = META_FIELDS[2:6]
-    arrays = [
-        pa.array(answers.ids, pa.string()),
-        pa.array(np.repeat(at_us, answers.sizes)).view(META_FIELDS[1].type),
-        *(
-            pa.repeat(pa.scalar(value, field.type), n_rows)
-            for value, field in zip(constants, fields, strict=True)
-        ),
-        pa.array(_values(answers.entries), pa.string()),
-        _lists(answers.scores),
-    ]
-    by_column = np.ascontiguousarray(answers.codes.T)
     features = arm.schema.features
-    arrays += [_feature(column, by_column[k], answers.entries) for k, column in enumerate(features)]
+    by_column = np.ascontiguousarray(answers.codes.T)
+
+    def columns() -> Iterator[pa.Array]:
+        yield pa.array(answers.ids, pa.string())
+        at_us = np.repeat(answers.at_ms * 1000, answers.sizes)
+        yield pa.array(at_us).view(META_FIELDS[1].type)
+        for value, field in zip(constants, META_FIELDS[2:6], strict=True):
+            yield pa.repeat(pa.scalar(value, field.type), n_rows)
+        yield pa.array(_values(answers.values), pa.string())
+        yield _lists(answers.scores)
+        for k, column in enumerate(features):
+            yield _feature(column, by_column[k], answers.rows)
+
+    arrays: list[pa.Array] = []
+    began = time.perf_counter()
+    for array in columns():
+        arrays.append(array)
+        if time.perf_counter() - began > _STEP_S:
+            yield
+            began = time.perf_counter()
     return pa.Table.from_arrays(arrays, [*_META_NAMES, *(column.name for column in features)])
 
 
@@ -248,17 +136,18 @@ def _lists(scores: Floats) -> pa.Array:
     return pa.ListArray.from_arrays(ends, pa.array(scores.ravel()))
 
 
-def _values(entries: Sequence[Entry]) -> list[str]:
+def _values(values: Sequence[str | float]) -> list[str]:
     """What was answered, one text per row: a class, or a number's shortest exact digits."""
-    values = chain.from_iterable(entry.values for entry in entries)
     return [value if isinstance(value, str) else repr(float(value)) for value in values]
 
 
-def _feature(column: Column, codes: Floats, entries: Sequence[Entry]) -> pa.Array:
+def _feature(
+    column: Column, codes: Floats, requests: Sequence[Sequence[Mapping[str, Any]] | Columns]
+) -> pa.Array:
     """A column's values as they are told; the texts of these are the log's."""
-    if column.kind not in _IN_CODES:
-        return pa.array([text for entry in entries for text in _texts(entry, column.name)],
-                        pa.string())  # fmt: skip
+    if column.kind not in IN_CODES:
+        texts = [text for rows in requests for text in _texts(rows, column.name)]
+        return pa.array(texts, pa.string())
     if column.kind is Kind.NUMBER:
         return pa.array(codes, from_pandas=True)
     missing = np.isnan(codes)
@@ -273,7 +162,7 @@ def _feature(column: Column, codes: Floats, entries: Sequence[Entry]) -> pa.Arra
     return pa.array(filled, mask=missing)
 
 
-def _texts(entry: Entry, name: str) -> list[str | None]:
-    if isinstance(entry.rows, Columns):
-        return entry.rows.texts(name)
-    return [row.get(name) for row in entry.rows]
+def _texts(rows: Sequence[Mapping[str, Any]] | Columns, name: str) -> Sequence[str | None]:
+    if isinstance(rows, Columns):
+        return rows.texts(name)
+    return [row.get(name) for row in rows]

@@ -28,12 +28,14 @@ from tenfold.registry import Version
 from tenfold.testing.artifacts import small_files
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table, wide_table
 from tenfold_serve.access import Access
+from tenfold_serve.answers import Answers, Entry
 from tenfold_serve.arms import ArmBoard, Lineup, arm_config
 from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.ids import IdMaker
 from tenfold_serve.label_log import LabelLog
-from tenfold_serve.prediction_log import Answers, Entry, answers_table, by_arm
-from tenfold_serve.recorder import Recorder, Report
+from tenfold_serve.prediction_log import answers_table
+from tenfold_serve.recorder import Recorder
+from tenfold_serve.shipping import Report
 
 PROJECT = {
     "name": "mixed",
@@ -47,9 +49,17 @@ PROJECT = {
 Publish = Callable[..., Version]
 
 
+def answers_by_arm(entries: Iterable[Entry]) -> list[Answers]:
+    """Answered requests by the model that answered them; those of one keep their order."""
+    found: dict[int, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(id(entry.arm), []).append(entry)
+    return [Answers.of(each) for each in found.values()]
+
+
 def segment_tables(entries: Iterable[Entry], *, replica: str) -> list[pa.Table]:
     """The log rows of requests, as a recorder makes them."""
-    return [answers_table(Answers.of(found), replica=replica) for found in by_arm(entries)]
+    return [answers_table(answers, replica=replica) for answers in answers_by_arm(entries)]
 
 
 def make_artifact(

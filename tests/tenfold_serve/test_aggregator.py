@@ -10,7 +10,8 @@ from tenfold.settings import Settings
 from tenfold.testing.mixed import mixed_schema
 from tenfold_serve.aggregator import Aggregator
 from tenfold_serve.logged import LoggedPredictions
-from tenfold_serve.recorder import Recorder, Report
+from tenfold_serve.recorder import Recorder
+from tenfold_serve.shipping import Report
 from tests.tenfold_serve.support import Publish
 from tests.tenfold_serve.test_recorder import entry
 

@@ -22,7 +22,7 @@ from tenfold.monitor.arms import ArmTotals
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.hub import Hub, WatchedModel
 from tenfold_serve.logged import LoggedPredictions
-from tenfold_serve.recorder import Report, RequestStats
+from tenfold_serve.shipping import Report, RequestStats
 from tests.tenfold_serve.support import make_artifact
 
 N_ROWS = 20

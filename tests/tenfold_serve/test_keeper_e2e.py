@@ -186,6 +186,10 @@ def test_it_answers_and_keeps_labels_and_echoes_the_request_id(running: Running)
     assert status["mixed"]["arms"][0]["version"] == 1
 
 
+def test_the_connections_of_a_burst_are_open_before_it_comes(running: Running) -> None:
+    eventually(lambda: connections_to_replicas(running) == 64, within_s=20)
+
+
 def test_every_door_answers_through_haproxy(running: Running) -> None:
     schema = mixed_schema()
     plain = httpx.post(f"{running.url}/predict", json={"rows": ROWS}).json()["predictions"]
@@ -300,26 +304,41 @@ def is_ours(command: str, port: int) -> bool:
     return "dashboard/dashboard.py" in command and 8265 <= port < 8300
 
 
-def listening_sockets(pids: list[int]) -> list[tuple[str, int, str]]:
-    """Address, port and command of every listening TCP socket of the processes."""
+def tcp_sockets(pids: list[int]) -> Iterator[tuple[str, socket.AddressFamily, list[str]]]:
+    """Command, family and fields (``/proc/net/tcp``) of every TCP socket of the processes."""
     owners = {}
     for pid in pids:
         with suppress(OSError):  # it is over
             for handle in Path(f"/proc/{pid}/fd").iterdir():
                 with suppress(OSError):
                     owners[str(handle.readlink())] = pid
-    found = []
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             owner = owners.get(f"socket:[{fields[9]}]")
-            if fields[3] == "0A" and owner is not None:
-                address, port = fields[1].split(":")
-                words = [int(address[i : i + 8], 16) for i in range(0, len(address), 8)]
-                raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
-                shown = socket.inet_ntop(family, raw)
-                found.append((shown, int(port, 16), command_line(owner)))
+            if owner is not None:
+                yield command_line(owner), family, fields
+
+
+def listening_sockets(pids: list[int]) -> list[tuple[str, int, str]]:
+    """Address, port and command of every listening TCP socket of the processes."""
+    found = []
+    for command, family, fields in tcp_sockets(pids):
+        if fields[3] == "0A":
+            address, port = fields[1].split(":")
+            words = [int(address[i : i + 8], 16) for i in range(0, len(address), 8)]
+            raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+            found.append((socket.inet_ntop(family, raw), int(port, 16), command))
     return found
+
+
+def connections_to_replicas(running: Running) -> int:
+    """Established connections of HAProxy to the port that it has most of them to."""
+    proxies = running.pids("bin/haproxy -db")
+    ports = Counter(
+        fields[2].split(":")[1] for _, _, fields in tcp_sockets(proxies) if fields[3] == "01"
+    )
+    return max(ports.values(), default=0)
 
 
 def test_rays_internal_ports_demand_the_token(running: Running) -> None:
@@ -549,6 +568,7 @@ def test_a_killed_haproxy_comes_back(running: Running) -> None:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: running.answering() is None, within_s=5)
     eventually(lambda: running.answering() == 1, within_s=15)
+    eventually(lambda: connections_to_replicas(running) == 64, within_s=20)
 
 
 def test_a_killed_aggregator_comes_back_with_its_totals(running: Running) -> None:

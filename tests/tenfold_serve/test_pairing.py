@@ -12,9 +12,9 @@ import pytest
 from tenfold.features.columnpath import Columns
 from tenfold.monitor.arms import ArmTotals, Pairs
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.answers import Entry
 from tenfold_serve.arms import Arm
 from tenfold_serve.pairing import PAIRS_PER_S, REMEMBERED_ROWS, Pairing
-from tenfold_serve.prediction_log import Entry
 from tests.tenfold_serve.support import Publish, board_with
 from tests.tenfold_serve.test_arm_counts import broken
 

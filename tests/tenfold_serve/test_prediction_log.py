@@ -19,12 +19,8 @@ from tenfold.data import clean_table
 from tenfold.features.codes import RowEncoder
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
-from tenfold_serve.prediction_log import (
-    META_FIELDS,
-    Entry,
-    features_as_text,
-    write_segment,
-)
+from tenfold_serve.answers import Entry
+from tenfold_serve.prediction_log import META_FIELDS, features_as_text, write_segment
 from tests.tenfold_serve.support import segment_tables
 
 AT_MS = 1_700_000_000_123

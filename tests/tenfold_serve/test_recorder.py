@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
@@ -16,8 +17,11 @@ from tenfold.errors import ArtifactError, DataError
 from tenfold.schema import Kind, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve import recorder as module
-from tenfold_serve.prediction_log import META_FIELDS, Entry, LoggedArm
-from tenfold_serve.recorder import Recorder, Report, RequestStats
+from tenfold_serve import shipping
+from tenfold_serve.answers import Entry, LoggedArm
+from tenfold_serve.prediction_log import META_FIELDS
+from tenfold_serve.recorder import Recorder
+from tenfold_serve.shipping import Report, RequestStats
 from tenfold_serve.spool import segments
 from tests.tenfold_serve.support import Publish, board_with
 
@@ -64,10 +68,10 @@ class Ear:
         self.heard.append(report)
 
 
-def await_report(ear: Ear, n_reports: int) -> None:
+async def await_report(ear: Ear, n_reports: int) -> None:
     deadline = time.monotonic() + 10
     while len(ear.heard) < n_reports and time.monotonic() < deadline:
-        time.sleep(0.01)
+        await asyncio.sleep(0.01)
 
 
 def make(folder: Path, ear: Ear) -> Recorder:
@@ -127,12 +131,10 @@ def test_a_deaf_aggregator_hears_everything_later_in_order(
 def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path, publish: Publish) -> None:
     ear = Ear()
     recorder = make(tmp_path, ear)
-    one = entry(publish, 20)
-    fits = module._MAX_ENTRIES
-    for _ in range(fits + 3):
-        recorder.offer(one._replace(ids=one.ids[:1]))
+    one = entry(publish, 1)
+    for _ in range(module._MAX_REQUESTS + 3):
+        recorder.offer(one)
     assert recorder.dropped_rows == 3
-    recorder._drain()
     recorder.flush()
     assert ear.heard[-1].dropped_rows == 3
     recorder.stats.add(200, 0.001)
@@ -164,37 +166,62 @@ def test_the_thread_ships_by_itself_and_close_ships_the_rest(
 ) -> None:
     ear = Ear()
     recorder = make(tmp_path, ear)
-    recorder.start()
-    recorder.offer(entry(publish))
-    await_report(ear, 1)
+
+    async def answer() -> None:
+        recorder.start()
+        recorder.offer(entry(publish))
+        await await_report(ear, 1)
+
+    asyncio.run(answer())
     assert len(ear.heard) == 1
     recorder.stats.add(500, 0.2)
     recorder.close()
     assert ear.heard[-1].requests["statuses"] == {"500": 1}
 
 
+def test_what_fails_before_anything_was_answered_is_told(tmp_path: Path, publish: Publish) -> None:
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    arm = entry(publish).arm
+
+    async def fail() -> None:
+        recorder.start()
+        recorder.failed(arm, RuntimeError("no such leaf"), 0.001)
+        await await_report(ear, 1)
+
+    asyncio.run(fail())
+    recorder.close()
+    (report,) = ear.heard
+    assert [each["failures"] for each in report.arms] == [{"error": 1}]
+
+
 def test_a_backlog_is_taken_with_breaths_and_reported_meanwhile(
     tmp_path: Path, publish: Publish
 ) -> None:
-    """The ring is full when the thread starts and is kept full until a second report is heard:
-    what it has not got to yet waits for no one, and is told of, too."""
+    """As much waits as may when the thread starts, and goes on to until a second report is heard:
+    what nobody has got to yet waits for no one, and is told of, too."""
     ear = Ear()
     recorder = make(tmp_path, ear)
     one = entry(publish, 10)
-    n_requests = module._MAX_ROWS // 10
-    for _ in range(n_requests):
-        recorder.offer(one)
-    recorder.start()
-    deadline = time.monotonic() + 60
-    while len(ear.heard) <= 1:
-        assert time.monotonic() < deadline, "nothing is reported beside a backlog"
-        while recorder._waiting_rows <= module._MAX_ROWS - 10:
+
+    async def answer() -> int:
+        n_requests = module._MAX_ROWS // 10
+        for _ in range(n_requests):
             recorder.offer(one)
-            n_requests += 1
-        time.sleep(0.01)
-    while sum(m.n_rows for report in ear.heard for m in report.counts) < 10 * n_requests:
-        assert time.monotonic() < deadline, "the backlog is not taken"
-        time.sleep(0.01)
+        recorder.start()
+        deadline = time.monotonic() + 60
+        while len(ear.heard) <= 1:
+            assert time.monotonic() < deadline, "nothing is reported beside a backlog"
+            while recorder._rows_in - recorder._rows_taken <= module._MAX_ROWS - 10:
+                recorder.offer(one)
+                n_requests += 1
+            await asyncio.sleep(0.01)
+        while sum(m.n_rows for report in ear.heard for m in report.counts) < 10 * n_requests:
+            assert time.monotonic() < deadline, "the backlog is not taken"
+            await asyncio.sleep(0.01)
+        return n_requests
+
+    n_requests = asyncio.run(answer())
     recorder.close()
     assert len(ear.heard) > 1
     assert recorder.dropped_rows == 0
@@ -202,6 +229,40 @@ def test_a_backlog_is_taken_with_breaths_and_reported_meanwhile(
         pa.ipc.open_file(s.path).read_all().num_rows for s in segments(tmp_path, "predictions")
     )
     assert logged == 10 * n_requests
+
+
+def test_beside_a_thread_that_waits_for_its_disk_rows_are_dropped_and_counted(
+    tmp_path: Path, publish: Publish
+) -> None:
+    ear, held, go = Ear(), threading.Event(), threading.Event()
+
+    def sink(report: Report) -> None:
+        held.set()
+        go.wait(30)
+        ear(report)
+
+    recorder = Recorder(project="mixed", replica="r", app="r.1", folder=tmp_path, sink=sink)
+    one = entry(publish, 1000)
+
+    async def answer() -> int:
+        recorder.start()
+        recorder.offer(one)
+        assert await asyncio.to_thread(held.wait, 10)
+        n_requests = 1
+        while not recorder.dropped_rows:
+            recorder.offer(one)
+            n_requests += 1
+            await asyncio.sleep(0)
+        # What is taken and what waits are bounded alike.
+        assert 1000 * n_requests < 3 * module._MAX_ROWS
+        go.set()
+        return n_requests
+
+    n_requests = asyncio.run(answer())
+    recorder.close()
+    counted = sum(m.n_rows for report in ear.heard for m in report.counts)
+    assert counted + recorder.dropped_rows == 1000 * n_requests
+    assert sum(report.dropped_rows for report in ear.heard) == recorder.dropped_rows
 
 
 def test_latencies_fall_into_their_cells() -> None:
@@ -244,7 +305,7 @@ def test_reports_that_the_aggregator_was_away_too_long_for_are_counted(
     recorder = make(tmp_path, ear)
     ear.deaf = True
     one = entry(publish, 2)
-    n_rounds = module._MAX_PENDING + 7
+    n_rounds = shipping._MAX_PENDING + 7
     for _ in range(n_rounds):
         recorder.offer(one)
         recorder.stats.add(200, 0.25)
@@ -254,7 +315,7 @@ def test_reports_that_the_aggregator_was_away_too_long_for_are_counted(
     recorder.flush()
     counted = sum(report.counts[0].n_rows for report in ear.heard if report.counts)
     dropped = sum(report.dropped_rows for report in ear.heard)
-    assert (counted, dropped) == (2 * module._MAX_PENDING - 2, 2 * 8)
+    assert (counted, dropped) == (2 * shipping._MAX_PENDING - 2, 2 * 8)
     assert counted + dropped == 2 * n_rounds
     statuses = sum(report.requests["statuses"].get("200", 0) for report in ear.heard)
     assert statuses == n_rounds
@@ -277,19 +338,23 @@ def test_a_model_that_cannot_count_costs_its_round_and_not_the_thread(
 ) -> None:
     ear = Ear()
     recorder = make(tmp_path, ear)
-    recorder.start()
     one = entry(publish)
     broken = _Other(one.arm, one.arm.schema, broken=True)
-    recorder.offer(one._replace(arm=broken))
-    await_report(ear, 1)
-    recorder.offer(one)
-    await_report(ear, 2)
+
+    async def answer() -> None:
+        recorder.start()
+        recorder.offer(one._replace(arm=broken))
+        await await_report(ear, 1)
+        recorder.offer(one)
+        await await_report(ear, 2)
+
+    asyncio.run(answer())
     assert [report.dropped_rows for report in ear.heard] == [20, 0]
     assert [len(report.counts) for report in ear.heard] == [0, 1]
     recorder.close()
 
 
-def test_what_cannot_be_turned_on_its_side_costs_its_model_only(
+def test_a_request_that_does_not_fit_its_block_costs_nothing_else(
     tmp_path: Path, publish: Publish
 ) -> None:
     ear = Ear()
@@ -297,28 +362,50 @@ def test_what_cannot_be_turned_on_its_side_costs_its_model_only(
     one, other = entry(publish, 4), entry(publish, 6, seed=1)
     recorder.offer(one)
     recorder.offer(one._replace(codes=one.codes[:, :-1]))
+    recorder.offer(one._replace(scores=np.zeros((3, 2))))
+    recorder.offer(one)
     recorder.offer(other)
     recorder.flush()
     (report,) = ear.heard
-    assert [counts.n_rows for counts in report.counts] == [6]
+    assert sorted(counts.n_rows for counts in report.counts) == [6, 8]
     assert report.dropped_rows == recorder.dropped_rows == 8
+    assert pa.ipc.open_file(segments(tmp_path, "predictions")[0].path).read_all().num_rows == 14
 
 
-def test_a_part_is_whole_after_its_steps_also_where_it_was_to_end_between_them(
+def test_a_part_is_whole_after_its_steps_also_where_it_is_to_end_between_them(
     tmp_path: Path, publish: Publish
 ) -> None:
     ear = Ear()
     recorder = make(tmp_path, ear)
     recorder.offer(entry(publish, 5))
     recorder.offer(entry(publish, 7, seed=1))
-    steps = recorder._take_part(1000)
-    next(steps)
-    recorder.flush()  # nothing of the part is told before it is whole
-    assert ear.heard == []
-    assert sum(1 for _ in steps) == 7  # four steps each, of which one is over
+    recorder._close_blocks()
+    assert recorder._advance() and recorder._part is not None  # one step of the first
+    assert recorder._taken().counted == []  # nothing of it is told before it is whole
     recorder.flush()
     assert sorted(counts.n_rows for counts in ear.heard[-1].counts) == [5, 7]
     assert recorder.dropped_rows == 0
+
+
+def test_failures_are_told_with_the_rows_that_were_answered_before_them(
+    tmp_path: Path, publish: Publish
+) -> None:
+    recorder = make(tmp_path, Ear())
+    one, other = entry(publish, 4), entry(publish, 6, seed=1)
+    recorder.offer(one)
+    recorder._close_blocks()
+    recorder.failed(one.arm, RuntimeError("after the first"), 0.001)
+    recorder.offer(other)
+    recorder.failed(one.arm, RuntimeError("after the second"), 0.001)
+    while recorder._full or recorder._part:
+        recorder._advance()
+    first = recorder._taken()  # the second's block is open yet
+    assert [each["failures"] for each in first.arms] == [{"error": 1}]
+    recorder._close_blocks()
+    while recorder._full or recorder._part:
+        recorder._advance()
+    told = {each["version"]: each for each in recorder._taken().arms}
+    assert {v: each["failures"] for v, each in told.items()} == {1: {"error": 1}, 2: {}}
 
 
 def test_requests_that_end_while_a_report_is_made_are_counted(tmp_path: Path) -> None:

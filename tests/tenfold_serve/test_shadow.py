@@ -19,11 +19,12 @@ from tenfold.live import log_tables, read_log, shadow_table
 from tenfold.registry import Registry, Version
 from tenfold.settings import Settings
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.answers import Entry
 from tenfold_serve.arms import load_arm
 from tenfold_serve.committer import Committer
 from tenfold_serve.lineups import arm_of
 from tenfold_serve.log_table import LogTable
-from tenfold_serve.prediction_log import Entry, write_segment
+from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.shadow import ShadowScorer
 from tenfold_serve.shadow_config import ShadowConfig
 from tenfold_serve.shadow_pair import SHADOW_SCHEMA

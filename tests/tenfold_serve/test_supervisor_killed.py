@@ -21,7 +21,7 @@ from tenfold.settings import Settings
 from tenfold.traffic import Canary, read_canary, write_canary
 from tenfold.withdrawal import WITHDRAWN
 from tenfold_serve.aggregator import Aggregator
-from tenfold_serve.recorder import Report, RequestStats
+from tenfold_serve.shipping import Report, RequestStats
 from tenfold_serve.supervisor import Supervisor
 from tests.killing import Bomb, killing
 from tests.tenfold_serve.support import Publish

@@ -22,6 +22,7 @@ from tenfold.errors import RequestError
 from tenfold.features.codes import Codes
 from tenfold.features.columnpath import Columns
 from tenfold.inference import Prediction
+from tenfold_serve.answers import ANOTHERS_CALL, Call, Entry
 from tenfold_serve.arms import Arm, ArmBoard, Lineup
 from tenfold_serve.aside import Aside
 from tenfold_serve.batching import Batcher
@@ -30,7 +31,6 @@ from tenfold_serve.doors.extras import Explaining, Extras, check_wants, limits_o
 from tenfold_serve.doors.wants import NOTHING, Wants
 from tenfold_serve.http import HttpError, Request
 from tenfold_serve.ids import IdMaker
-from tenfold_serve.prediction_log import ANOTHERS_CALL, Call, Entry
 from tenfold_serve.recorder import Recorder
 from tenfold_serve.traffic import KEY_HEADER, choose_arm, request_key
 
