@@ -27,11 +27,11 @@ __all__ = ["Connections", "open_connections"]
 
 log = logging.getLogger("tenfold.serve")
 
-_LOOK_S: Final = 10.0
+_LOOK_S: Final = 2.0
 _PATIENCE_S: Final = 1.0
 _BODY_BYTES: Final = 40_000
 """More than HAProxy's buffer of 16 KiB, so that it does not wait for the rest."""
-_QUIET: Final = 10
+_QUIET: Final = 20
 """Requests in the last second: probes and scrapes. Else clients open what they need themselves."""
 
 

@@ -181,20 +181,25 @@ class Keeper:
             supervisor.start()
             startup.done("probe of the models")
             give_way()  # this thread and those it starts from now on, not Ray's processes
+            urls = self._record["urls"]
+            connections = Connections(Path(self._record["folder"]), urls, each=MAX_ONGOING)
             try:
-                self._await_ready(host, supervisor)
+                self._await_ready(host, supervisor, connections)
                 set_aside_what_stays()
-                self._keep(supervisor)
+                self._keep(supervisor, connections)
             finally:
                 supervisor.stop()
                 aggregator.save()
 
-    def _await_ready(self, host: ServeHost, supervisor: Supervisor) -> None:
+    def _await_ready(
+        self, host: ServeHost, supervisor: Supervisor, connections: Connections
+    ) -> None:
         deadline = time.monotonic() + _READY_S
         reasons: dict[str, str] = {}
         while not self._stop.is_set():
             reasons = self._not_ready(host)
             if not reasons:
+                connections.step()
                 self._tell(supervisor.status())  # who is told of readiness finds the status there
                 self._startup.done("replicas")
                 self._record |= {"ready": True, "startup_s": self._startup.steps_s}
@@ -226,11 +231,8 @@ class Keeper:
                 self._record["mlflow_url"] = self._pages.url
         return reasons
 
-    def _keep(self, supervisor: Supervisor) -> None:
+    def _keep(self, supervisor: Supervisor, connections: Connections) -> None:
         told = 0.0
-        connections = Connections(
-            Path(self._record["folder"]), self._record["urls"], each=MAX_ONGOING
-        )
         while not self._stop.wait(_STEP_S):
             supervisor.step()
             connections.step()
