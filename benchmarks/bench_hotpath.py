@@ -25,6 +25,7 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from _form import Form
+from _recorder import forget
 from tenfold.features.codes import RowEncoder
 from tenfold.monitor import FrozenBins
 from tenfold.profile import Profile
@@ -84,8 +85,8 @@ def hot_path(folder: Path) -> dict[str, Callable[[], object]]:
 
     def offer(entry: Entry) -> None:
         recorder.offer(entry)
-        recorder._full.clear()  # what follows is not the request's work
-        recorder._requests_waiting, recorder._rows_taken = 0, recorder._rows_in
+        if recorder._full:
+            forget(recorder)
 
     def split() -> int:
         key = request_key(None, one.rows, ("id",), b"request")
