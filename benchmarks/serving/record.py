@@ -1,8 +1,8 @@
-"""What split, ids, totals and recorder cost a request: CPU of the whole process, thread included.
+"""What split, ids, totals and recorder cost a request: CPU of the whole process.
 
 A hundred thousand one-row requests of the reference model between two arms; every 4,000 (about a
-second of the highest measured load) the recorder does what its thread does: count into the frozen
-bins, report, write the segment for the log.
+second of the highest measured load) the recorder does what it does between requests and in its
+thread: count into the frozen bins, report, write the segment for the log.
 """
 
 from __future__ import annotations
@@ -69,6 +69,6 @@ def measure_record(form: Form, folder: Path) -> None:
         ["where", "us of CPU a request"],
         [
             ["in the request", f"{request / N_CALLS * 1e6:.2f}"],
-            ["with the recorder's thread", f"{whole / N_CALLS * 1e6:.2f}"],
+            ["with what follows", f"{whole / N_CALLS * 1e6:.2f}"],
         ],
     )

@@ -4,7 +4,7 @@ Bare ASGI because the body limit then holds while the body arrives, and nothing 
 bytes and the model. Against a plain ``__call__(request)`` on Ray Serve it made no difference that
 two busy cores could show (7,000-7,800 against 6,900-7,800 requests/s, 16 connections, no model).
 
-Hot path: read, parse, validate, score, answer, one append (`tenfold_serve.doors.scoring`). Anything
+Hot path: read, parse, validate, score, answer, one copy (`tenfold_serve.doors.scoring`). Anything
 that is shown to people (OpenAPI, docs) is made once per model.
 
 Where the replica's time goes (py-spy, samples that hold the interpreter, one row of 20 numbers,
@@ -12,12 +12,12 @@ Where the replica's time goes (py-spy, samples that hold the interpreter, one ro
 `tenfold_serve.shortcut` and `tenfold_serve.eager`):
 
 ====  ========================================================================================
- 27 %  the predictor: validate and encode, preprocess, ONNX, values
- 20 %  the system call that writes the answer
- 19 %  this module and the doors: route, limits, keys, body, totals
- 15 %  uvicorn and the connection: parse the request, head of the answer, a timer
- 15 %  JSON in and out 9, ids 6
-  3 %  the recorder's thread
+ 30 %  the predictor: validate and encode, preprocess, ONNX, values
+ 22 %  this module and the doors: route, limits, keys, body, totals
+ 18 %  the system call that writes the answer
+ 14 %  uvicorn and the connection: parse the request, head of the answer, a timer
+ 14 %  JSON in and out 9, ids 5
+  2 %  the copy of the row for the recorder
 ====  ========================================================================================
 
 All of it costs more the more often the core sleeps between: the predictor takes 28 us of a core

@@ -86,10 +86,8 @@ _SILENT = "no answer came in time; ask again in a second, or send fewer rows at 
 MAX_ONGOING = 64
 """Requests in one replica at a time: it scores one, the others send their bodies."""
 _KEPT_S = 3600
-"""How long connections to a replica are kept without a request. A server on libuv takes one new
-connection a turn of its loop (since 1.45), and answers all that the others sent between two: of a
-burst that needs twenty new ones the last waited 0.2 s, while later requests on kept ones had 0.01.
-HAProxy closes them after 5 s by default. Each burst that is larger than any before still waits."""
+"""How long HAProxy keeps connections to a replica without a request, then closes half an hour by
+hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
 _MAX_WAITING = 256
 """Requests that wait before the replicas of a project; with more HAProxy answers 429 by itself, in
 C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four seconds."""

@@ -11,11 +11,12 @@ In steps, since a request that comes meanwhile waits until one ends, and on the 
 that is what answers: a thread has to be given the interpreter, and a kernel that finds the other
 core busy puts it to sleep while it holds it, so that for a quarter of a millisecond's work all
 requests waited two. Measured behind HAProxy at 2,435 requests/s on two cores, open loop, ten turns
-each on the same evening: slower than 5 ms were 0.5 % of the requests (median of the turns) without
-a recorder, 3.5 % with one whose thread counted, 2.3 % with the same steps on the loop; half of the
-rest is the aggregator's and the committer's, which share the cores. Nor does it help to let a
-thread be interrupted sooner (``sys.setswitchinterval``): a request gives the interpreter away
-several times, to ONNX and to the system, and waits for it each time.
+each, interleaved: slower than 5 ms were 0.5 % of the requests (median of the turns) without a
+recorder, 3.5 % with one whose thread counted, 2.3 % with the same steps on the loop; half of the
+rest is the aggregator's and the committer's, which share the cores. With blocks filled by requests
+it was 0.6 to 1.2 %, another hour. Nor does it help to let a thread be interrupted sooner
+(``sys.setswitchinterval``): a request gives the interpreter away several times, to ONNX and to the
+system, and waits for it each time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -51,16 +52,25 @@ _TICK_S: Final = 1.0
 _BLOCK_ROWS: Final = 1024
 """A block has room for at least so many rows. Of one model it is taken in some six steps."""
 _BACKLOG_BLOCKS: Final = 16
-"""What waits is in so many blocks, if they are larger than that: much of a block's time is the same
-however many rows it has, so at 30,000 rows/s small ones came later and later."""
+_MAX_BLOCK_ROWS: Final = 4096
+"""Beside a backlog a new block has room for a share of what waits, up to this: much of a block's
+time is the same however many rows it has, so at 30,000 rows/s small ones came later and later."""
+_CELLS_AT_ONCE: Final = 20_000
+"""Rows times columns that are counted in a step, half a millisecond."""
+_MAX_COMPARED: Final = 2_000
+"""Requests a second that are kept for the comparison with the champion, which takes far fewer."""
 _BREATH_S: Final = 0.005
 """Between two steps, for requests that wait."""
+_SHARE: Final = 0.15
+"""Of the time that large requests make a step come late: else the loop would take one step a turn,
+however many rows a turn answers."""
 _PATIENCE_S: Final = 60.0
 """The thread asks again after so long: a loop that does not answer by then answers no request."""
 
 
 class Recorder:
-    """The recorder of one replica. One event loop offers; all else may be called from any thread.
+    """The recorder of one replica. One event loop offers and tells what failed; `flush` and `close`
+    are called from any thread when nobody offers any more.
 
     Args:
         project: name of the project.
@@ -97,14 +107,16 @@ class Recorder:
         self._requests_waiting = 0
         self._lost_rows = 0
         self._part: Iterator[None] | None = None  # the block that is being taken
-        self._tables: list[pa.Table] = []  # this and the next four: since the last `_taken`
+        self._tables: list[pa.Table] = []  # this and the next five: since the last `_taken`
+        self._held_rows = 0
         self._whole_rows = 0
         self._counted: dict[int, Counted] = {}  # by model version
-        self._compared: list[list[Entry]] = []
+        self._compared: list[Sequence[Entry]] = []
         self._untabled: set[int] = set()  # model versions whose rows cannot be told, said once
         self._asked = False  # the thread waits for what was taken
         self._left = 0  # blocks that are taken before it gets it
         self._stepping = False
+        self._due = 0.0  # when the next step was to come
         self._closed = False
         self._lock = threading.Lock()  # one step at a time; the loop finds it free until the end
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -157,19 +169,22 @@ class Recorder:
         self._ship_at_once(taken)
 
     def close(self) -> None:
-        """Stop the thread and flush."""
+        """Stop the thread and flush, unless the thread waits for a disk that does not answer."""
         self._stop.set()
         self._handed.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         with self._lock:
             self._closed = True
+        self.flight.close()
+        if self._thread.is_alive():
+            log.error("what was answered last is in no count and no log: nobody takes a report")
+            return
         with suppress(queue.Empty):
             while True:  # what was handed to a thread that had gone
                 taken = self._handed.get_nowait()
                 if taken is not None:
                     self._ship_at_once(taken)
-        self.flight.close()
         self.flush()
 
     def _ship_at_once(self, taken: Taken) -> None:
@@ -191,8 +206,9 @@ class Recorder:
 
     def _ask(self) -> Taken | None:
         """What the loop took; None where the recorder is closed meanwhile."""
-        if self._loop is None:
-            return Taken(dropped_rows=self._lost_rows, arms=self.arms.tell())
+        with self._lock:
+            if self._loop is None:  # nothing was answered yet
+                return self._taken()
         with suppress(RuntimeError):  # the loop is closed: `close` comes
             self._loop.call_soon_threadsafe(self._hear)
         return self._handed.get(timeout=_PATIENCE_S)
@@ -203,34 +219,42 @@ class Recorder:
         if self._loop is None:
             with suppress(RuntimeError):  # offered outside of one: all waits for `flush`
                 self._loop = asyncio.get_running_loop()
+        share = min(waiting // _BACKLOG_BLOCKS, _MAX_BLOCK_ROWS)
+        capacity = max(_BLOCK_ROWS, share, len(entry.ids))
+        block = Block(entry, capacity=capacity, first=self._rows_in)
+        self._filling[id(entry.arm)] = block
         if full is not None:
             self._full.append(full)
             self._go_on()
-        capacity = max(_BLOCK_ROWS, len(entry.ids), waiting // _BACKLOG_BLOCKS)
-        block = Block(entry, capacity=capacity, first=self._rows_in)
-        self._filling[id(entry.arm)] = block
         return block
 
     def _hear(self) -> None:
         """The thread asks: it gets what there is, or beside a backlog what was counted of it."""
         self._asked = True
-        if not self._full:
-            self._close_blocks()
-            self._left = len(self._full)
+        behind = bool(self._full)
+        self._close_blocks()  # also then, or a canary's few rows would wait until it has many
+        self._left = 0 if behind else len(self._full)
         self._go_on()
 
     def _go_on(self) -> None:
         if self._loop is not None and not self._stepping and self._thread.is_alive():
-            self._stepping = True
+            self._due = time.perf_counter()
             self._loop.call_soon(self._step)
+            self._stepping = True
 
     def _step(self) -> None:
-        with self._lock:
-            more = not self._closed and self._advance()
-        if more and self._loop is not None:
-            self._loop.call_later(_BREATH_S, self._step)
-        else:
-            self._stepping = False
+        began, more = time.perf_counter(), False
+        until = began + _SHARE * (began - self._due)
+        try:
+            with self._lock:
+                more = not self._closed and self._advance()
+                while more and time.perf_counter() < until:
+                    more = self._advance()
+        finally:
+            self._stepping = more
+            if more and self._loop is not None:
+                self._due = time.perf_counter() + _BREATH_S
+                self._loop.call_later(_BREATH_S, self._step)
 
     def _advance(self) -> bool:
         """One step; whether there is another."""
@@ -239,7 +263,7 @@ class Recorder:
                 if self._asked and not self._left:
                     self._handed.put(self._taken())
                     self._asked = False
-                if not self._full or (self._whole_rows > _MAX_ROWS and not self._asked):
+                if not self._full or (self._held_rows > _MAX_ROWS and not self._asked):
                     return False  # the thread is slow: what waits fills up, and is dropped then
                 self._left = max(0, self._left - 1)
                 self._part = self._take(self._full.popleft())
@@ -258,6 +282,7 @@ class Recorder:
 
     def _take_all(self) -> Taken:
         self._close_blocks()
+        self._left = 0
         for _ in self._part or ():
             pass
         self._part = None
@@ -277,34 +302,43 @@ class Recorder:
             self._compared,
             self._lost_rows,
         )
-        self._tables, self._counted, self._whole_rows, self._compared = [], {}, 0, []
+        self._tables, self._counted, self._compared = [], {}, []
+        self._held_rows = self._whole_rows = 0
         return taken
 
     def _take(self, block: Block) -> Iterator[None]:
         """Table and counts of a block, step by step. Whatever fails costs its rows, counted, and no
         more."""
         self._rows_taken += block.n_rows
+        self._held_rows += block.n_rows
         self._requests_waiting -= block.n_requests
-        answers = block.answers()
-        self._count_by_arm(answers)
-        yield
-        table = yield from self._table(answers)
-        yield
-        counted = self._count(answers)
-        if table is not None:
-            self._tables.append(table)
-        if table is not None and counted:
-            self._whole_rows += block.n_rows
-        else:
-            self._lost_rows += block.n_rows
+        whole = False
+        try:
+            answers = block.answers()
+            self._count_by_arm(answers)
+            yield
+            table = yield from self._table(answers)
+            yield
+            counted = yield from self._count(answers)
+            if table is not None:
+                self._tables.append(table)
+            whole = table is not None and counted
+        except Exception:
+            log.exception("a block of the recorder failed")
+        finally:
+            if whole:
+                self._whole_rows += block.n_rows
+            else:
+                self._lost_rows += block.n_rows
 
     def _count_by_arm(self, answers: Answers) -> None:
         try:
             self.arms.take(answers)
         except Exception:
             log.exception("%d requests were not counted by arm", len(answers.sizes))
-        if answers.compared:
-            self._compared.append(list(answers.compared))
+        room = _MAX_COMPARED - sum(map(len, self._compared))
+        if answers.compared and room > 0:
+            self._compared.append(answers.compared[:room])
 
     def _table(self, answers: Answers) -> Generator[None, None, pa.Table | None]:
         """The rows for the log; None if they cannot be told."""
@@ -319,17 +353,28 @@ class Recorder:
         self._untabled.discard(version)
         return table
 
-    def _count(self, answers: Answers) -> bool:
+    def _count(self, answers: Answers) -> Generator[None, None, bool]:
         """Count the rows into the frozen bins of their model."""
-        began, n_rows = time.perf_counter(), len(answers.ids)
+        n_rows, n_columns = answers.codes.shape
+        at_once = max(1, _CELLS_AT_ONCE // max(1, n_columns))
+        ended_s, found = float(answers.at_ms.max()) / 1000, None
         try:
-            counts = answers.arm.count(answers.codes, answers.scores)
-            ended_s = float(answers.at_ms.max()) / 1000
-            found = Counted(answers.arm, n_rows, counts, ended_s, time.perf_counter() - began)
-            before = self._counted.setdefault(answers.arm.version, found)
-            if before is not found:
-                before.add(found)
+            for start in range(0, n_rows, at_once):
+                began = time.perf_counter()
+                rows = slice(start, start + at_once)
+                counts = answers.arm.count(answers.codes[rows], answers.scores[rows])
+                busy_s = time.perf_counter() - began
+                part = Counted(answers.arm, len(answers.codes[rows]), counts, ended_s, busy_s)
+                if found is None:
+                    found = part
+                else:
+                    found.add(part)
+                yield
         except Exception:
             log.exception("%d rows were not counted", n_rows)
             return False
+        if found is not None:
+            before = self._counted.setdefault(answers.arm.version, found)
+            if before is not found:
+                before.add(found)
         return True

@@ -38,7 +38,7 @@ _LATENCY_EDGES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Sink(Protocol):
-    """Takes a report to the aggregator. Called from the recorder's thread only.
+    """Takes a report to the aggregator. Called from the recorder's thread, and from who closes it.
 
     Returning means that it is counted. `UserError` and `ArtifactError` mean that it never will be;
     any other exception means that it is sent again later.
@@ -226,12 +226,18 @@ class Shipper:
         """Compare a canary's rows with the champion's answers, write the segment, send the report;
         step by step."""
         for entries in taken.compared:
-            yield from self._book.compare(entries)
+            yield from self._compare(entries)
         self._book.add(taken.arms)
         logged = taken.whole_rows if self._spool(taken) else 0
         yield
         self._report(taken, logged)
         self._send()
+
+    def _compare(self, entries: Sequence[Entry]) -> Iterator[None]:
+        try:
+            yield from self._book.compare(entries)
+        except Exception:
+            log.exception("%d requests of a canary were not compared", len(entries))
 
     def _spool(self, taken: Taken) -> bool:
         """Write the segment; False if its rows are lost."""

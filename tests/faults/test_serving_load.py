@@ -190,7 +190,7 @@ def test_ten_swaps_under_load_fail_nothing_and_mix_nothing(up: Up, tmp_path: Pat
 
 @pytest.mark.timeout(1800)
 def test_memory_stays_flat_over_a_million_requests(up: Up, paced: ModuleType) -> None:
-    """Least squares over the last two thirds: the first third fills caches, arenas and the ring."""
+    """Least squares over the last two thirds: the first third fills caches, arenas and blocks."""
     body, n_turns, n_requests = json.dumps({"rows": ROWS[:1]}).encode(), N_REQUESTS // 5000, 5000
     counts, resident = [], []
     for turn in range(n_turns):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tenfold_serve import connections as module
 from tenfold_serve.connections import Connections, open_connections
 
 HEADER = "# pxname,svname,qcur,scur,status,act,bck,rate,idle_conn_cur,safe_conn_cur,used_conn_cur,"
@@ -64,7 +66,7 @@ def test_other_answers_are_not_counted() -> None:
 def test_nobody_listens_or_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/mixed"
-        with pytest.raises(OSError, match="timed out"):
+        with pytest.raises(OSError, match=r"timed out|in time"):
             open_connections(url, 2)
     with pytest.raises(OSError, match="refused"):
         open_connections(url, 2)
@@ -109,18 +111,25 @@ def test_who_wants_connections(tmp_path: Path, lines: list[str], wanting: dict[s
         assert connections.wanting() == wanting
 
 
-def test_a_step_never_raises(tmp_path: Path) -> None:
+def test_a_step_opens_what_is_missing_and_not_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, int]] = []
+    monkeypatch.setattr(module, "open_connections", lambda url, n: opened.append((url, n)))
     Connections(tmp_path, URLS, each=64).step()  # no HAProxy
+    servers = [f"http-a,r{k},0,0,UP,1,0,0,{k},0,0," for k in (1, 2)]
+    with haproxy(tmp_path, *servers) as connections:
+        connections.step()
+        connections.step()
+    assert opened == [(URLS["a"], 128)]
+
+
+def test_a_step_never_raises_and_waits_longer_after_a_failure(tmp_path: Path) -> None:
     with haproxy(tmp_path, "http-a,r1,0,0,UP,1,0,0,0,0,0,") as connections:
         connections.step()  # nobody listens on port 1
-        connections.step()  # and not again at once
-    with haproxy_that_says_nonsense(tmp_path) as connections:
+        assert connections._due > time.monotonic() + 30
+    (tmp_path / "node" / "a.sock").unlink()
+    (tmp_path / "node").rmdir()
+    with haproxy(tmp_path, "http-a,r1,x,y,UP,1,0,0,0,0,0,") as connections:
         connections.step()
-
-
-@contextmanager
-def haproxy_that_says_nonsense(folder: Path) -> Iterator[Connections]:
-    (folder / "node" / "a.sock").unlink()
-    (folder / "node").rmdir()
-    with haproxy(folder, "http-a,r1,x,y,UP,1,0,0,0,0,0,") as connections:
-        yield connections
+        assert connections._due > time.monotonic() + 30

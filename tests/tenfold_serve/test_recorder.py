@@ -231,38 +231,125 @@ def test_a_backlog_is_taken_with_breaths_and_reported_meanwhile(
     assert logged == 10 * n_requests
 
 
-def test_beside_a_thread_that_waits_for_its_disk_rows_are_dropped_and_counted(
+def test_beside_a_backlog_a_canary_and_failures_are_told_each_second(
     tmp_path: Path, publish: Publish
 ) -> None:
+    """The champion's blocks fill faster than they are taken; the canary answers now and then."""
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    one, canary = entry(publish, 100), entry(publish, 1, seed=1)
+    broken = RuntimeError("no such leaf")
+
+    async def answer() -> None:
+        recorder.start()
+        deadline = time.monotonic() + 30
+        told = 0
+        while told < 3:
+            assert time.monotonic() < deadline, "the canary is not told of beside a backlog"
+            while recorder._rows_in - recorder._rows_taken < module._MAX_ROWS // 2:
+                recorder.offer(one)
+            recorder.offer(canary)
+            recorder.failed(canary.arm, broken, 0.001)
+            await asyncio.sleep(0.01)
+            told = sum(
+                any(a["version"] == 2 and a["requests"] and a["failures"] for a in report.arms)
+                for report in ear.heard
+            )
+            assert len(recorder._full) > 1  # there is a backlog all the time
+
+    asyncio.run(answer())
+    recorder.close()
+    assert recorder.dropped_rows == 0
+
+
+def test_requests_of_many_rows_do_not_outrun_the_recorder(tmp_path: Path, publish: Publish) -> None:
+    """Turns of the loop that answer 16,000 rows each, 80,000 a second."""
+    recorder = make(tmp_path, Ear())
+    one = entry(publish, 1000)
+
+    async def answer() -> None:
+        recorder.start()
+        for _ in range(50):
+            for _ in range(16):
+                recorder.offer(one)
+            time.sleep(0.2)  # scoring them takes the loop that long
+            await asyncio.sleep(0)
+
+    asyncio.run(answer())
+    recorder.close()
+    assert recorder.dropped_rows == 0
+
+
+@pytest.mark.parametrize("countless", [False, True])
+def test_beside_a_thread_that_waits_rows_are_dropped_and_counted(
+    tmp_path: Path, publish: Publish, countless: bool
+) -> None:
+    """What is taken for it and what waits to be taken are bounded alike, whatever became of it."""
     ear, held, go = Ear(), threading.Event(), threading.Event()
 
     def sink(report: Report) -> None:
         held.set()
-        go.wait(30)
+        go.wait(60)
         ear(report)
 
     recorder = Recorder(project="mixed", replica="r", app="r.1", folder=tmp_path, sink=sink)
     one = entry(publish, 1000)
+    if countless:
+        one = one._replace(arm=_Other(one.arm, one.arm.schema, broken=True))
 
-    async def answer() -> int:
+    async def answer() -> tuple[int, int]:
         recorder.start()
         recorder.offer(one)
         assert await asyncio.to_thread(held.wait, 10)
-        n_requests = 1
-        while not recorder.dropped_rows:
+        n_requests, deadline = 1, time.monotonic() + 60
+        while recorder._held_rows <= module._MAX_ROWS:
+            assert time.monotonic() < deadline, "not even what may be taken is"
+            if recorder._rows_in == recorder._rows_taken + len(one.ids):  # one fills, none waits
+                recorder.offer(one)
+                n_requests += 1
+            await asyncio.sleep(0)
+            if not recorder._stepping and recorder._rows_in == recorder._rows_taken:
+                recorder.offer(one)
+                n_requests += 1
+        taken = recorder._held_rows
+        for _ in range(module._MAX_ROWS // 1000 + 5):
             recorder.offer(one)
             n_requests += 1
-            await asyncio.sleep(0)
-        # What is taken and what waits are bounded alike.
-        assert 1000 * n_requests < 3 * module._MAX_ROWS
+            await asyncio.sleep(0.001)
+        assert recorder._held_rows == taken  # no more is taken
         go.set()
-        return n_requests
+        return n_requests, taken
 
-    n_requests = asyncio.run(answer())
+    n_requests, taken = asyncio.run(answer())
+    assert module._MAX_ROWS < taken <= module._MAX_ROWS + 4096
     recorder.close()
     counted = sum(m.n_rows for report in ear.heard for m in report.counts)
     assert counted + recorder.dropped_rows == 1000 * n_requests
+    assert (counted == 0) is countless
     assert sum(report.dropped_rows for report in ear.heard) == recorder.dropped_rows
+
+
+def test_what_fails_in_a_block_or_beside_it_is_counted_once(
+    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    one = entry(publish, 4)
+    recorder.offer(one)
+
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.Block, "answers", fails)
+        recorder.flush()
+    assert (recorder.dropped_rows, ear.heard[-1].dropped_rows) == (4, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(shipping.ArmBook, "compare", fails)
+        recorder.offer(one._replace(beside=one.arm))
+        recorder.flush()
+    assert ear.heard[-1].counts[0].n_rows == 4
+    assert (recorder.dropped_rows, ear.heard[-1].dropped_rows) == (4, 0)
 
 
 def test_latencies_fall_into_their_cells() -> None:

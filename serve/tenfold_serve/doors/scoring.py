@@ -1,6 +1,6 @@
 """From a request's rows to its answer, whatever door they came through.
 
-Hot path: choose the arm, encode, score, make ids, one append. Measured (``make bench-serving``: 20
+Hot path: choose the arm, encode, score, make ids, one copy. Measured (``make bench-serving``: 20
 numbers, 200 trees of depth 6, the thread's own clock):
 
 - One JSON row takes 70 us from body to answer, 23 of them in the predictor (10 in ONNX). The others
