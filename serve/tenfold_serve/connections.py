@@ -63,11 +63,16 @@ class Connections:
             return
         self._due = time.monotonic() + _LOOK_S
         try:
-            for name, n_replicas in self.wanting().items():
+            wanting = self.wanting()
+        except Exception as error:  # noqa: BLE001  (HAProxy is started anew: looked at again)
+            log.debug("HAProxy does not tell its connections: %s", error)
+            return
+        for name, n_replicas in wanting.items():
+            try:
                 open_connections(self._urls[name], self._each * n_replicas)
-        except Exception as error:  # noqa: BLE001  (clients open what they need themselves)
-            log.debug("connections to replicas were not opened: %s", error)
-            self._due = time.monotonic() + _AFTER_FAILURE_S
+            except OSError as error:
+                log.debug("connections to replicas of %s were not opened: %s", name, error)
+                self._due = time.monotonic() + _AFTER_FAILURE_S
 
     def wanting(self) -> dict[str, int]:
         """Projects whose replicas have fewer connections than they may and no request, with the
