@@ -75,8 +75,8 @@ class Connections:
                 self._due = time.monotonic() + _AFTER_FAILURE_S
 
     def wanting(self) -> dict[str, int]:
-        """Projects whose replicas have fewer connections than they may and no request, with the
-        number of their replicas; none where HAProxy does not run.
+        """Projects whose replicas have fewer connections than they may and hardly a request, each
+        with the number of its replicas; none where HAProxy does not run.
 
         Raises:
             OSError: HAProxy does not answer.
