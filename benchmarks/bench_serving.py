@@ -105,9 +105,7 @@ def measure_servers(
     return rps[OURS]
 
 
-def measure_half(
-    form: Form, targets: Sequence[Target], work: Path, *, rate: float, rounds: int
-) -> None:
+def measure_half(form: Form, targets: Sequence[Target], *, rate: float, rounds: int) -> None:
     """Open loop at half of our saturation; the bare application at the same pace says how much of
     a slow answer is the machine's and the client's."""
     asked = {target.name: target for target in targets if target.name in (OURS, _CONTROL)}
@@ -115,7 +113,7 @@ def measure_half(
     form.add("idle_cores_half", _settled())
     for _ in range(rounds):
         for name, target in asked.items():
-            half[name].append(paced(target, work, rate=rate, seconds=_PACED_S))
+            half[name].append(paced(target, rate=rate, seconds=_PACED_S))
     keys = ("p50_ms", "p99_ms", "max_ms", "late_ms")
     rows = []
     for name, turns in half.items():
@@ -196,7 +194,7 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
                 form.add(f"{peer.name}.installs", " ".join(peer.installs))
         rate = measure_servers(form, targets, ours, work, options) / 2
         others.close()  # another Ray alone, that nobody asks, keeps a tenth of a core busy
-        measure_half(form, targets, work, rate=rate, rounds=options.rounds)
+        measure_half(form, targets, rate=rate, rounds=options.rounds)
         second = ours.publish(PROJECT, other)
         measure_swaps(form, ours, {1: bench, second: other})
 

@@ -157,20 +157,18 @@ def main() -> int:
             ours.publish(PROJECT, artifacts[1])
             ours.publish(PROJECT, slow)
             target = Target("tenfold", ours.url(PROJECT), orjson.dumps({"rows": row}))
-            held = measure(form, Shadowed(ours), target, work, asked)
+            held = measure(form, Shadowed(ours), target, asked)
     form.add("rate", asked.rate)
     form.add("may_add", MAY_ADD)
     form.finish(libraries=["ray", "onnxruntime"])
     return 0 if held else 1
 
 
-def measure(
-    form: Form, shadow: Shadowed, target: Target, work: Path, asked: argparse.Namespace
-) -> bool:
+def measure(form: Form, shadow: Shadowed, target: Target, asked: argparse.Namespace) -> bool:
     """All states in turns; whether none costs more than it may."""
 
     def turn() -> dict[str, Any]:
-        return paced(target, work, rate=asked.rate, seconds=asked.seconds)
+        return paced(target, rate=asked.rate, seconds=asked.seconds)
 
     turn()  # the first is for warming up
     ratios: dict[str, list[float]] = {state: [] for state in STATES}

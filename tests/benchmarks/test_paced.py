@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
+
+import pytest
 
 
 @contextmanager
-def answering(*, stall_at: int = -1, stall_s: float = 0.0, status: str = "200 OK") -> Iterator[str]:
-    """A server that answers every request at once, but for one at which all of it stalls."""
+def answering(
+    *,
+    stall_at: int = -1,
+    stall_s: float = 0.0,
+    status: str = "200 OK",
+    head: str = "",
+    size: int = 2,
+    idle_s: float | None = None,
+) -> Iterator[str]:
+    """A server that answers every request at once, but for one at which all of it stalls; it hangs
+    up on who asks nothing for ``idle_s``, and after an answer with ``head`` "Connection: close"."""
     lock, counted = threading.Lock(), iter(range(10**9))
 
     class Handler(socketserver.StreamRequestHandler):
+        timeout = idle_s
+
         def handle(self) -> None:
+            with suppress(TimeoutError):
+                self._answer()
+
+        def _answer(self) -> None:
             while line := self.rfile.readline():
                 while line.strip():
                     name, _, value = line.partition(b":")
@@ -27,7 +45,10 @@ def answering(*, stall_at: int = -1, stall_s: float = 0.0, status: str = "200 OK
                 with lock:
                     if next(counted) == stall_at:
                         time.sleep(stall_s)
-                self.wfile.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok".encode())
+                whole = f"HTTP/1.1 {status}\r\n{head}Content-Length: {size}\r\n\r\n{'x' * size}"
+                self.wfile.write(whole.encode())
+                if head:
+                    break
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
@@ -63,3 +84,27 @@ def test_other_answers_and_broken_connections_are_told(paced: ModuleType) -> Non
         journal, _late = paced.run(url, b"{}", rate=50, seconds=0.1, n_lines=4)
     assert [one.status for one in journal] == [0] * 5
     assert paced.at([], 0.5) is None
+
+
+def test_an_answer_of_many_packets_counts_once_it_is_whole(paced: ModuleType) -> None:
+    with answering(size=3_000_000) as url:
+        journal, _late = paced.run(url, b"{}", rate=50, seconds=0.2, n_lines=2)
+    assert [one.status for one in journal] == [200] * 10
+
+
+def test_a_connection_that_the_server_closes_is_opened_again(paced: ModuleType) -> None:
+    with answering(head="Connection: close\r\n") as url:
+        journal, _late = paced.run(url, b"{}", rate=200, seconds=0.2, n_lines=4)
+    assert [one.status for one in journal] == [200] * 40
+    # Who is idle between two requests is hung up on, and that is no failure of theirs.
+    with answering(idle_s=0.05) as url:
+        journal, _late = paced.run(url, b"{}", rate=5, seconds=1, n_lines=4)
+    assert [one.status for one in journal] == [200] * 5
+
+
+def test_nobody_there_is_said(paced: ModuleType) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/predict"
+        with pytest.raises(RuntimeError, match="Connection refused"):
+            paced.run(url, b"{}", rate=10, seconds=1, n_lines=1)
