@@ -233,8 +233,13 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
-        # Its agent looks at every process, 10 ms of a core; the dashboard asks it every 15 s.
+        # What works beside the replicas while nothing happens makes answers late: the agent looks
+        # at every process, 10 ms of a core, and is asked every 15 s; the log's monitor looked for
+        # new files ten times a second, and Serve's controller for changes.
         "REPORTER_UPDATE_INTERVAL_MS": "15000",
+        "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+        "LOG_NAME_UPDATE_INTERVAL_S": "5",
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
         **CLOSED_EXPORTERS,
     }
     binary = haproxy_binary()

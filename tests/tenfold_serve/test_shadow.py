@@ -209,6 +209,23 @@ def test_a_slow_challenger_is_stopped_in_time_and_the_rest_is_counted(scene: Sce
     assert scene.counts() == (n_scored, 500 - n_scored, 0)
 
 
+def test_it_rests_until_it_took_no_more_than_its_share(scene: Scene) -> None:
+    now = [0.0]
+    shadow = scene.shadow(clock=lambda: now[0], share=0.05)
+
+    def sleep(seconds: float) -> None:
+        assert 0 < seconds <= 2.0  # it says every two seconds that it lives
+        now[0] += seconds
+
+    for spent_s, rests_s in ((0.0, 2.0), (0.1, 2.0), (0.5, 9.5), (8.0, 152.0)):
+        began, beats = now[0], shadow.status()["beats"]
+        shadow.rest(spent_s, while_=lambda: True, sleep=sleep)
+        assert now[0] - began == pytest.approx(rests_s)
+        assert shadow.status()["beats"] - beats == -(-rests_s // 2)
+    shadow.rest(8.0, while_=lambda: False, sleep=sleep)
+    assert now[0] == pytest.approx(2 + 2 + 9.5 + 152)
+
+
 def test_rows_of_other_models_are_not_compared(scene: Scene, publish: Publish) -> None:
     third = publish(2)
     shadow = scene.shadow()

@@ -42,9 +42,9 @@ CLOSED_EXPORTERS = {
 }
 """Closes the three Prometheus exporters of a Ray that we start on this machine (44217, 44227, the
 agent's): they answer on every interface and ask for no token. -1 is no port, so Ray 2.60 says so
-in its log and goes on without. What the dashboard gathers for them, every 5 s the memory maps of its
-processes, is gathered once a day: it took 35 ms of a core in one piece, and requests waited. Our
-metrics are at ``/{project}/metrics``; a cluster keeps Ray's."""
+in its log and goes on without. What the dashboard gathers for them, every 5 s the memory maps of
+its processes, is gathered once a day: it took 35 ms of a core in one piece, and requests waited.
+Our metrics are at ``/{project}/metrics``; a cluster keeps Ray's."""
 
 
 def token_file(settings: Settings) -> Path:
