@@ -122,11 +122,16 @@ def test_every_flag_is_one_that_this_ray_reads(tmp_path: Path) -> None:
     import ray
 
     sources = Path(ray.__file__).parent
-    text = (sources / "serve/_private/constants.py").read_text()
-    text += (sources / "_common/usage/usage_constants.py").read_text()
-    text += (sources / "autoscaler/_private/constants.py").read_text()
-    text += (sources / "dashboard/consts.py").read_text()
-    text += (sources / "_private/ray_constants.py").read_text()
+    names = (
+        "serve/_private/constants.py",
+        "_common/usage/usage_constants.py",
+        "autoscaler/_private/constants.py",
+        "dashboard/consts.py",
+        "dashboard/modules/reporter/reporter_consts.py",
+        "_private/log_monitor.py",
+        "_private/ray_constants.py",
+    )
+    text = "".join((sources / name).read_text() for name in names)
     flags = serve_environment(tmp_path)
     native = "RAY_enable_metrics_collection"  # read by the raylet; the open ports show its effect
     assert [name for name in flags if name not in text and name != native] == []
