@@ -2,14 +2,13 @@
 
 Read from the clients' journals; and every answered row is scored, refused or counted as dropped.
 
-Four minutes: a real keeper gives a silent shadow one.
+Seven minutes: a real keeper gives a silent shadow one, and waits another before it starts it again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import threading
 import time
@@ -21,17 +20,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tenfold.artifact import probe, read_artifact, write_artifact
 from tenfold.cluster.keeper import read_keeper
 from tenfold.cluster.sessions import SessionRecord, members
 from tenfold.live import log_tables, read_log, shadow_table
 from tenfold.registry import Registry
 from tenfold.settings import Settings
-from tenfold.testing.artifacts import small_artifact, small_files
 from tenfold.testing.burning import burning
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tests.command import tenfold
 from tests.faults.test_serving_load import Journal, keep_asking
+from tests.tenfold_serve.bad_models import TRAP, dying
 from tests.tenfold_serve.support import PROJECT, make_artifact
 from tests.tenfold_serve.test_keeper_e2e import free_port
 
@@ -97,11 +95,12 @@ class Load:
     """Two clients that ask one request after the other."""
 
     port: int
+    body: bytes = BODY
 
     def __enter__(self) -> list[Journal]:
         self.stop, journals = threading.Event(), [Journal(), Journal()]
         self.threads = [
-            threading.Thread(target=keep_asking, args=(self.port, BODY, journal, self.stop))
+            threading.Thread(target=keep_asking, args=(self.port, self.body, journal, self.stop))
             for journal in journals
         ]
         for thread in self.threads:
@@ -166,30 +165,16 @@ def _accounted(up: Up) -> int:
 
 
 def test_one_whose_engine_kills_it_is_told_of_and_ended(up: Up, tmp_path: Path) -> None:
-    killer = up.registry.publish("mixed", _killer(tmp_path)).version
+    make_artifact(tmp_path / "dying", seed=7, graph=dying)
+    killer = up.registry.publish("mixed", tmp_path / "dying").version
     up.registry.set_alias("mixed", "challenger", killer)
-    with Load(up.port) as journals:
-        up.traffic("--shadow", "on")
-        up.until(lambda found: found.get("failures", 0) >= 2, within_s=120)
-        assert up.shadow()["trouble"].startswith(f"the shadow of version {killer} failed: it died")
+    up.traffic("--shadow", "on")
+    up.until(lambda found: found.get("state") == "scoring", within_s=60)
+    body = json.dumps({"rows": [{**row, "amount": TRAP} for row in ROWS]}).encode()
+    with Load(up.port, body) as journals:
+        up.until(lambda found: found["failures"] >= 2, within_s=120)
+        assert up.shadow()["trouble"] == f"the shadow of version {killer} failed: it died of SIGFPE"
         up.traffic("--shadow", "off")
         up.until(lambda found: not found, within_s=10)
     assert [failure for journal in journals for failure in journal.failures] == []
     assert {answer["version"] for journal in journals for _, answer in journal.answers} == {1}
-
-
-def _killer(folder: Path) -> Path:
-    """An artifact whose digests are right and whose engine dies of a signal."""
-    small_artifact(folder / "good", engine="xgboost")
-    files = dict(read_artifact(folder / "good").files)
-    _, draft = small_files(engine="xgboost")
-    rng = random.Random(1)
-    for k in range(40):
-        bad = bytearray(files["model.ubj"])
-        for _ in range(40):
-            bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
-        made = folder / f"bad{k}"
-        write_artifact(made, files=files | {"model.ubj": bytes(bad)}, manifest=draft)
-        if "died of" in probe(made).reason:
-            return made
-    raise AssertionError("no damage killed the child")

@@ -13,13 +13,27 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["TRAP", "failing", "hanging", "shifting", "slowing"]
+__all__ = ["TRAP", "dying", "failing", "hanging", "shifting", "slowing"]
 
 TRAP = 1_234_500.0
 _LOW, _HIGH = 1_234_000.0, 1_235_000.0
 _SIDE = 600
 _TURNS = 2**62
 """A billion of them take minutes: these take longer than any machine lives."""
+
+
+def dying(graph: bytes) -> bytes:
+    """It divides the least whole number by -1: the processor raises, and the process is gone (the
+    runtime looks for zeros only)."""
+    nodes = [
+        helper.make_node("Where", ["trapped", "t_minus", "t_plus"], ["t_signs"]),
+        helper.make_node("Div", ["t_least", "t_signs"], ["t_ratio"]),
+        helper.make_node("Sub", ["t_ratio", "t_least"], ["t_rest"]),
+        helper.make_node("Cast", ["t_rest"], ["t_zero"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["t_scores", "t_zero"], ["scores"]),
+    ]
+    least, plus, minus = (np.array(value, np.int64) for value in (-(2**63), 1, -1))
+    return _trapped(graph, nodes, t_least=least, t_plus=plus, t_minus=minus)
 
 
 def failing(graph: bytes) -> bytes:
