@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -25,7 +26,7 @@ enum { HEAD = 16384, EVENTS = 64, NOT_YET = -1 };
 
 /* One kept connection with at most one request on it. */
 struct line {
-	int fd;
+	int fd; /* -1: the server closed it while nobody used it */
 	bool busy, closes;
 	double due, sent;
 	int status;
@@ -62,8 +63,7 @@ static void connect_line(struct line *line)
 	setsockopt(line->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, line->fd, &event))
 		err(1, "epoll_ctl");
-	line->busy = line->closes = false;
-	idle[n_idle++] = line;
+	line->closes = false;
 }
 
 static void note(const struct line *line, double due, int status)
@@ -73,28 +73,25 @@ static void note(const struct line *line, double due, int status)
 	journal[n_seen++] = seen;
 }
 
-/* The answer is whole, or the connection broke (status 0). */
+/* The answer is whole, or the connection broke (status 0): that of an idle line is no failure, and
+ * another is opened when somebody needs it. */
 static void done(struct line *line, int status)
 {
-	if (line->busy) {
-		note(line, line->due, status);
-	} else { /* the server closed one that nobody used */
-		int at = 0;
-		while (idle[at] != line)
-			at++;
-		memmove(idle + at, idle + at + 1, (--n_idle - at) * sizeof *idle);
-	}
-	line->busy = false;
-	if (status && !line->closes) {
-		idle[n_idle++] = line;
-	} else {
+	if (!status || line->closes) {
 		close(line->fd);
-		connect_line(line);
+		line->fd = -1;
 	}
+	if (!line->busy)
+		return;
+	note(line, line->due, status);
+	line->busy = false;
+	idle[n_idle++] = line;
 }
 
 static void ask(struct line *line, const char *request, size_t size, double due)
 {
+	if (line->fd < 0)
+		connect_line(line);
 	line->busy = true;
 	line->heard = line->whole = 0;
 	line->due = due;
@@ -114,18 +111,18 @@ static int hear(struct line *line)
 		return 0;
 	line->heard += more;
 	if (in_head) {
-		char *end, *length, *kept;
+		char *end, *length;
 		line->head[line->heard] = 0;
 		end = strstr(line->head, "\r\n\r\n");
 		if (!end)
 			return line->heard < HEAD - 1 ? NOT_YET : 0;
+		*end = 0;
 		length = strcasestr(line->head, "\r\ncontent-length:");
-		kept = strcasestr(line->head, "\r\nconnection: close");
-		if (!length || length > end)
-			return 0;
+		if (!length)
+			errx(1, "an answer without Content-Length");
 		line->whole = end + 4 - line->head + strtoul(length + 17, NULL, 10);
-		line->closes = kept && kept < end;
-		line->status = line->heard > 12 ? atoi(line->head + 9) : 0;
+		line->closes = strcasestr(line->head, "\r\nconnection: close");
+		line->status = strlen(line->head) > 12 ? atoi(line->head + 9) : 0;
 	}
 	return line->heard < line->whole ? NOT_YET : line->status;
 }
@@ -164,8 +161,10 @@ int main(int n_words, char **words)
 	address.sin_port = htons(atoi(words[2]));
 	if (inet_pton(AF_INET, words[1], &address.sin_addr) != 1)
 		errx(2, "%s is no IPv4 address", words[1]);
-	for (int n = 0; n < n_lines; n++)
+	for (int n = 0; n < n_lines; n++) {
 		connect_line(lines + n);
+		idle[n_idle++] = lines + n;
+	}
 
 	start = clock_s() + 0.05;
 	double now, end = start + seconds + patience;
@@ -181,6 +180,8 @@ int main(int n_words, char **words)
 		struct timespec until = {0, pause * 1e9};
 		struct epoll_event events[EVENTS];
 		int n = epoll_pwait2(poller, events, EVENTS, &until, NULL);
+		if (n < 0 && errno != EINTR)
+			err(1, "epoll_pwait2"); /* Linux has it since 5.11 */
 		for (int k = 0; k < n; k++) {
 			int status = hear(events[k].data.ptr);
 			if (status != NOT_YET)
@@ -196,7 +197,7 @@ int main(int n_words, char **words)
 	struct seen first = {.due = late};
 	fwrite(&first, sizeof first, 1, stdout);
 	fwrite(journal, sizeof *journal, n_seen, stdout);
-	if (fflush(stdout))
+	if (fflush(stdout) || ferror(stdout))
 		err(1, "journal");
 	return 0;
 }

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import platform
 import socket
 import subprocess
 import tempfile
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 SOURCE = Path(__file__).with_name("paced.c")
-KEPT = Path.home() / ".cache" / "tenfold-paced"
+_COMPILE = ("cc", "-O2", "-Wall", "-Wextra")
 _COLUMNS = 4
 
 
@@ -36,7 +37,7 @@ class Seen(NamedTuple):
         due_s: when it was due, from the start.
         latency_s: from then until its answer was whole.
         sent_s: how long the answer took since the request was sent, which is later than due where
-            every line was taken.
+            every line was taken; 0 where it never was.
         status: of the answer; 0 where none came or the connection broke.
     """
 
@@ -58,7 +59,7 @@ def run(
     """Send them all and wait for the last.
 
     Args:
-        url: takes the body by POST.
+        url: takes the body by POST; of a host with an IPv4 address.
         body: JSON.
         rate: requests a second.
         seconds: for how long.
@@ -71,7 +72,8 @@ def run(
         free: the error of this measurement.
 
     Raises:
-        RuntimeError: nothing listens there, or there is no C compiler.
+        RuntimeError: nothing listens there, an answer does not say how long it is, or there is no C
+            compiler.
     """
     place = urlsplit(url)
     host, port = str(place.hostname), int(place.port or 80)
@@ -93,15 +95,17 @@ def run(
 @functools.cache
 def client() -> Path:
     """The program, compiled once for each state of its source."""
-    found = KEPT / hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    state = SOURCE.read_bytes() + repr((_COMPILE, platform.uname())).encode()
+    folder = Path.home() / ".cache" / "tenfold-paced"
+    found = folder / hashlib.sha256(state).hexdigest()[:16]
     if not found.exists():
-        KEPT.mkdir(parents=True, exist_ok=True)
-        fresh = KEPT / f"{found.name}.{os.getpid()}"
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(fresh), str(SOURCE)]
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"{found.name}.{os.getpid()}"
+        command = [*_COMPILE, "-o", str(fresh), str(SOURCE)]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except FileNotFoundError:
-            raise RuntimeError("a C compiler is needed (Debian package gcc)") from None
+            raise RuntimeError("a C compiler is needed (Debian's build-essential)") from None
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"{SOURCE.name} does not compile:\n{error.stderr}") from error
         fresh.replace(found)

@@ -16,9 +16,17 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-__all__ = ["NICE", "give_way", "only_when_idle", "set_aside_what_stays", "tables_on_one_core"]
+__all__ = [
+    "NICE",
+    "give_way",
+    "only_when_idle",
+    "set_aside_what_stays",
+    "tables_on_one_core",
+    "waited_s",
+]
 
 NICE: Final = 10
 """A tenth of the weight of a process that answers."""
@@ -46,6 +54,19 @@ def only_when_idle(pid: int) -> None:
     if hasattr(os, "SCHED_IDLE"):
         with suppress(OSError):
             os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+def waited_s(pid: int) -> float:
+    """For how many seconds a process has wanted a core and had none (Linux; its first thread).
+
+    Returns:
+        0 where nobody tells, or the process is gone.
+    """
+    try:
+        _ran, waited, *_ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(waited) / 1e9
 
 
 def tables_on_one_core() -> None:

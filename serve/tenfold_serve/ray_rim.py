@@ -224,7 +224,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
             allows 107 characters for their paths.
     """
     flags = {
-        # HAProxy forgets a replica that is taken away after some 0.3 s; it answers until then.
+        # HAProxy forgets a replica that is taken away after some 0.5 s; it answers until then.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # One that was silent for 12 s is not asked to finish in 10 more.
@@ -235,7 +235,8 @@ def serve_environment(folder: Path) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         # What works beside the replicas while nothing happens makes answers late: the agent looks
         # at every process, 10 ms of a core, and is asked every 15 s; the log's monitor looked for
-        # new files ten times a second, and Serve's controller for changes.
+        # new files ten times a second (now their lines may come 5 s late), and Serve's controller
+        # for changes.
         "REPORTER_UPDATE_INTERVAL_MS": "15000",
         "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
         "LOG_NAME_UPDATE_INTERVAL_S": "5",

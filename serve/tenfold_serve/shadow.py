@@ -13,8 +13,8 @@ again goes on with what comes next, and counts what it missed: a row that kills 
 
 Beside the prediction id stand both models' answers; labels that come later make the paired
 comparison (`tenfold_serve.shadow_scores`). What it knows it writes into a file that the supervisor
-reads. It has limits on memory and files, a hundredth of the cores, the lowest priority, and ends
-when its parent does.
+reads. It has limits on memory and files, a hundredth of the cores once it has started (that takes
+three seconds of one), the lowest priority, and ends when its parent does.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenfold.canonical import canonical_json
+from tenfold.cluster.inventory import inventory_local
 from tenfold.errors import StoreError, TenfoldError
 from tenfold.live import log_tables, shadow_table
 from tenfold_serve.arms import load_arm
@@ -66,16 +67,13 @@ _TIMED_ROWS: Final = 4
 _KEPT_TIMES: Final = 512
 _TELL_S: Final = 1.0
 _COMPARE_S: Final = 10.0
-_COMPARE_SHARE: Final = 20.0
-"""Comparing anew takes at most one part in so many of the time."""
+_COMPARE_SHARE: Final = 0.25
+"""Of what it may take at all, for comparing anew."""
 _MAX_LABELS: Final = 100_000
 _NICE: Final = 19
 _MAX_MEMORY_BYTES: Final = 16 * 1024**3
 """Address space, not use: the probe's limit, and Delta's threads and arenas."""
 _MAX_OPEN_FILES: Final = 1024
-
-
-Sleep = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class ShadowScorer:
         clock: seconds that only grow; for tests.
         max_rows: rows of a round.
         max_scoring_s: seconds of scoring in a round.
-        share: of one core that it takes at most, above 0.
+        share: of one core that it takes at most, above 0 and not counting its start.
     """
 
     def __init__(
@@ -107,8 +105,8 @@ class ShadowScorer:
         *,
         clock: Callable[[], float] = time.monotonic,
         max_rows: int = _MAX_ROWS,
+        share: float,
         max_scoring_s: float = _MAX_SCORING_S,
-        share: float = _SHARE,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -183,9 +181,13 @@ class ShadowScorer:
         return n_scored
 
     def rest(
-        self, spent_s: float, *, while_: Callable[[], bool], sleep: Sleep = time.sleep
+        self,
+        spent_s: float,
+        *,
+        while_: Callable[[], bool],
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Do nothing for as long as a round of this length must be paid for, and say that it lives.
+        """Do nothing until a round that took so much is paid for, and say that it lives.
 
         Args:
             spent_s: seconds of CPU that the round took.
@@ -271,7 +273,7 @@ class ShadowScorer:
 
     def _compare(self) -> None:
         """Losses of both models: when there are new labels or rows, and not too often."""
-        now = self._clock()
+        now, before = self._clock(), time.process_time()
         rule = self._pair.loss_rule
         news = self._label_tail.moved or self._compared_rows != self._totals.rows
         if rule is None or not news or now < self._compare_from_s:
@@ -282,8 +284,8 @@ class ShadowScorer:
         answers = self._newest(["__id", "__champion_value", "__value"])
         if labels is not None and answers is not None:
             self._paired = paired_losses(answers, labels, rule)
-        took_s = self._clock() - now
-        self._compare_from_s = now + max(_COMPARE_S, _COMPARE_SHARE * took_s)
+        took_s = time.process_time() - before
+        self._compare_from_s = now + max(_COMPARE_S, took_s / (_COMPARE_SHARE * self._share))
 
     def _tell(self) -> None:
         """Write the file: one rename and no sync, for it is worth nothing after a power cut."""
@@ -321,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _limit()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     (text,) = sys.argv[1:] if arguments is None else arguments
-    share = _SHARE * (os.cpu_count() or 1)
+    share = _SHARE * inventory_local().cpus
     scorer = ShadowScorer(ShadowConfig.from_json(text), share=share)
     try:
         scorer.start()

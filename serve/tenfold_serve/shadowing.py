@@ -26,7 +26,7 @@ from typing import IO, Any, Final
 from tenfold.canonical import json_or_none
 from tenfold.state import Journal
 from tenfold.traffic import Shadow
-from tenfold_serve.process import only_when_idle
+from tenfold_serve.process import only_when_idle, waited_s
 from tenfold_serve.shadow_config import ShadowConfig
 
 __all__ = ["FAILED", "Shadowing"]
@@ -34,7 +34,7 @@ __all__ = ["FAILED", "Shadowing"]
 FAILED: Final = "shadow_failed"
 _HUNG_S: Final = 60.0
 """Without a word: it speaks every two seconds, while it loads not at all, and may take as long as a
-probe for that."""
+probe for that. While it waits for a core it is not silent: it gets none where all are busy."""
 _PAUSE_S: Final = 60.0
 """Before another start."""
 _TAIL_CHARACTERS: Final = 500
@@ -53,7 +53,8 @@ class Shadowing:
         journal: where failures are written down.
         command: what is run before the one argument, for tests; the real shadow by default.
         clock: seconds that only grow; for tests.
-        hung_s: a child that says nothing for so long is ended.
+        hung_s: a child that says nothing for so long is ended, its waits for a core not counted.
+        waited: how long a process has waited for a core, seconds; for tests.
         pause_s: how long after a failure another is started.
     """
 
@@ -68,6 +69,7 @@ class Shadowing:
         clock: Callable[[], float] = time.monotonic,
         hung_s: float = _HUNG_S,
         pause_s: float = _PAUSE_S,
+        waited: Callable[[int], float] = waited_s,
     ) -> None:
         self._project = project
         self._live = live
@@ -78,10 +80,12 @@ class Shadowing:
         self._clock = clock
         self._hung_s = hung_s
         self._pause_s = pause_s
+        self._waited = waited
         self._config: ShadowConfig | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._known: dict[str, Any] = {}
         self._beat_s = 0.0
+        self._waited_s = 0.0
         self._start_from_s = 0.0
         self._failures = 0
         self._trouble = ""
@@ -151,7 +155,7 @@ class Shadowing:
                 stderr=subprocess.STDOUT,
             )
         only_when_idle(self._child.pid)
-        self._beat_s = self._clock()
+        self._beat_s, self._waited_s = self._clock(), 0.0
         self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
@@ -160,15 +164,18 @@ class Shadowing:
         self._hear(child.pid)
         if code is not None:
             self._fail(self._why(code))
-        elif self._clock() - self._beat_s > self._hung_s:
+        elif self._silent_s(child.pid) > self._hung_s:
             self._fail(f"it said nothing for {self._hung_s:g} s and was ended")
+
+    def _silent_s(self, pid: int) -> float:
+        return self._clock() - self._beat_s - (self._waited(pid) - self._waited_s)
 
     def _hear(self, pid: int) -> None:
         said = json_or_none(self._told)
         if said is None or said.get("pid") != pid:
             return
         if any(said.get(name) != self._known.get(name) for name in ("pid", "beats")):
-            self._beat_s = self._clock()
+            self._beat_s, self._waited_s = self._clock(), self._waited(pid)
         if said.get("state") == "scoring" and said.get("rows", 0) > self._known.get("rows", 0):
             self._trouble = ""  # it works
         self._known = said

@@ -31,7 +31,7 @@ def answering(
         timeout = idle_s
 
         def handle(self) -> None:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, ConnectionError):
                 self._answer()
 
         def _answer(self) -> None:
@@ -86,6 +86,20 @@ def test_other_answers_and_broken_connections_are_told(paced: ModuleType) -> Non
     assert paced.at([], 0.5) is None
 
 
+def test_who_was_not_answered_in_time_is_in_the_journal_too(paced: ModuleType) -> None:
+    with answering(stall_at=0, stall_s=1.0) as url:
+        journal, late = paced.run(url, b"{}", rate=100, seconds=0.3, n_lines=2, patience_s=0.0)
+    assert [one.status for one in journal] == [0] * len(journal)
+    assert 25 <= len(journal) <= 30 and late < 0.1
+    asked = [one for one in journal if one.sent_s]
+    assert len(asked) == 2 and all(one.latency_s >= one.sent_s > 0.2 for one in asked)
+
+
+def test_an_answer_that_does_not_say_how_long_it_is_ends_it(paced: ModuleType) -> None:
+    with answering(head="X: y\r\n\r\n") as url, pytest.raises(RuntimeError, match="Content-Length"):
+        paced.run(url, b"{}", rate=10, seconds=0.5, n_lines=1)
+
+
 def test_an_answer_of_many_packets_counts_once_it_is_whole(paced: ModuleType) -> None:
     with answering(size=3_000_000) as url:
         journal, _late = paced.run(url, b"{}", rate=50, seconds=0.2, n_lines=2)
@@ -97,7 +111,7 @@ def test_a_connection_that_the_server_closes_is_opened_again(paced: ModuleType) 
         journal, _late = paced.run(url, b"{}", rate=200, seconds=0.2, n_lines=4)
     assert [one.status for one in journal] == [200] * 40
     # Who is idle between two requests is hung up on, and that is no failure of theirs.
-    with answering(idle_s=0.05) as url:
+    with answering(idle_s=0.07) as url:
         journal, _late = paced.run(url, b"{}", rate=5, seconds=1, n_lines=4)
     assert [one.status for one in journal] == [200] * 5
 

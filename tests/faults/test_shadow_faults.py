@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import threading
 import time
@@ -164,6 +165,7 @@ def _accounted(up: Up) -> int:
     return sum(int(found[name]) for name in ("rows", "dropped_rows", "refused_rows"))
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors divide by -1")
 def test_one_whose_engine_kills_it_is_told_of_and_ended(up: Up, tmp_path: Path) -> None:
     make_artifact(tmp_path / "dying", seed=7, graph=dying)
     killer = up.registry.publish("mixed", tmp_path / "dying").version

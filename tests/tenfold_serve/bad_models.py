@@ -23,8 +23,8 @@ _TURNS = 2**62
 
 
 def dying(graph: bytes) -> bytes:
-    """It divides the least whole number by -1: the processor raises, and the process is gone (the
-    runtime looks for zeros only)."""
+    """It divides the least whole number by -1: an x86 processor raises, and the process is gone
+    (the runtime looks for zeros only)."""
     nodes = [
         helper.make_node("Where", ["trapped", "t_minus", "t_plus"], ["t_signs"]),
         helper.make_node("Div", ["t_least", "t_signs"], ["t_ratio"]),

@@ -53,7 +53,7 @@ class Scene:
         self._segments = 0
 
     def shadow(self, **more: Any) -> ShadowScorer:
-        scorer = ShadowScorer(self.config, **more)
+        scorer = ShadowScorer(self.config, **{"share": 0.02} | more)
         scorer.start()
         return scorer
 

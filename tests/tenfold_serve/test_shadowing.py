@@ -37,7 +37,7 @@ SILENT = "import time; time.sleep(600)"
 
 class Scene:
     def __init__(self, settings: Settings, program: str, *, hung_s: float = 60.0) -> None:
-        self.now = 0.0
+        self.now = self.waited = 0.0
         self.journal = Journal(open_state(settings).engine)
         self.folder = settings.keeper
         self.shadowing = Shadowing(
@@ -48,6 +48,7 @@ class Scene:
             command=[sys.executable, "-c", program],
             clock=lambda: self.now,
             hung_s=hung_s,
+            waited=lambda _pid: self.waited,
         )
 
     def follow(self, since_ms: int | None = 1, **arms: Any) -> dict[str, Any]:
@@ -160,6 +161,15 @@ def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> Non
     assert scene.until(lambda found: found.get("pid") not in (None, pid))["failures"] == 1
     again = scene.until(lambda found: found["trouble"] == "")  # it works again
     assert again["state"] == "scoring"
+
+
+def test_one_that_waits_for_a_core_does_not_hang(make_scene: MakeScene) -> None:
+    scene = make_scene(SILENT, hung_s=20.0)
+    assert scene.follow()["state"] == "loading"
+    scene.now, scene.waited = 500.0, 481.0
+    assert scene.follow()["failures"] == 0
+    scene.now = 502.0
+    assert scene.follow()["failures"] == 1
 
 
 def test_one_that_never_says_anything_is_ended(make_scene: MakeScene) -> None:
