@@ -481,7 +481,8 @@ def test_a_shadow_that_hangs_and_dies_is_noticed_by_nobody(running: Running) -> 
 
     registry = running.registry
     registry.set_alias("mixed", "challenger", 2)
-    write_shadow(registry.state, "mixed", Shadow(2, time.time_ns() // 1_000_000))
+    wish = Shadow(2, time.time_ns() // 1_000_000)
+    write_shadow(registry.state, "mixed", wish)
 
     def shadow() -> dict[str, Any]:
         said = json.loads((running.settings.keeper / "status.json").read_bytes())
@@ -506,15 +507,19 @@ def test_a_shadow_that_hangs_and_dies_is_noticed_by_nobody(running: Running) -> 
         eventually(lambda: answers[200] > before + 100, within_s=30)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: shadow().get("failures") == 1, within_s=10)
-        counted = shadow()["rows"]
-        eventually(lambda: shadow().get("rows", 0) > counted, within_s=30)
+        found = shadow()
+        assert found["state"] == "waiting"  # a minute; who asks for it again does not wait
+        text = httpx.get(f"{running.url}/metrics").text
+        assert 'tenfold_shadow_failures_total{project="mixed",version="2"} 1.0' in text
+        write_shadow(registry.state, "mixed", None)
+        eventually(lambda: not shadow(), within_s=10)
+        write_shadow(registry.state, "mixed", wish)
+        eventually(lambda: shadow().get("rows", 0) > found["rows"], within_s=60)
     finally:
         stop.set()
         thread.join()
     assert set(answers) == {200}
     assert shadow()["dropped_rows"] > 0  # what was answered while it stood still
-    text = httpx.get(f"{running.url}/metrics").text
-    assert 'tenfold_shadow_failures_total{project="mixed",version="2"} 1.0' in text
     (pid,) = running.pids("tenfold_serve.shadow")
     write_shadow(registry.state, "mixed", None)
     registry.set_alias("mixed", "challenger", None)
