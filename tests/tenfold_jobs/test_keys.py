@@ -11,6 +11,7 @@ import pytest
 from tenfold.errors import UserError
 from tenfold.settings import Settings
 from tenfold.state import Keys, KeySet, open_state
+from tenfold.state.keys import split_key
 from tenfold_jobs.client import EndpointClient
 from tenfold_jobs.keys import parse_overlap
 from tests.command import tenfold
@@ -54,7 +55,7 @@ def test_a_key_is_made_listed_rotated_and_revoked(project: Path, tmp_path: Path)
     ]
     shown = tenfold("keys", "list", str(project), home=home).stdout
     for secret in (made["key"], rotated["key"]):
-        assert secret.rpartition("_")[2] not in shown + json.dumps(listed)
+        assert split_key(secret)[1] not in shown + json.dumps(listed)
     error = run("revoke", str(project), "00000000", code=2)["error"]
     assert error["message"].startswith("project 'shop' has no key '00000000'")
 

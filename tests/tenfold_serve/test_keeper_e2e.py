@@ -472,7 +472,8 @@ def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
         return found
 
     eventually(lambda: arms() == {"champion 1", "challenger 2"}, within_s=30)
-    running.registry.set_alias("mixed", "challenger", None)
+    write_canary(running.registry.state, "mixed", Canary(2, 0))  # else it has its share again
+    running.registry.set_alias("mixed", "challenger", None)  # when it is the challenger again
     eventually(lambda: arms() == {"champion 1"}, within_s=30)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
+from tenfold.state.keys import split_key
 from tenfold_serve.access import Access, KeyReader
 from tenfold_serve.arms import ArmBoard
 from tenfold_serve.logs import JsonFormatter, RequestLog, log_as_json
@@ -63,7 +64,7 @@ def test_values_keys_and_control_characters_reach_no_line_and_no_metric(
     written = lines.getvalue()
     assert canary not in written
     assert text not in written
-    assert text.rpartition("_")[2] not in written
+    assert split_key(text)[1] not in written
     told = [json.loads(line) for line in written.splitlines()]
     assert {line["message"] for line in told} == {"refused"}
     assert {line["route"] for line in told} >= {"/predict", "/feedback", "unknown"}
