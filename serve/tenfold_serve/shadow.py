@@ -44,7 +44,7 @@ from tenfold_serve.shadow_config import ShadowConfig
 from tenfold_serve.shadow_pair import SHADOW_SCHEMA, Pair
 from tenfold_serve.shadow_scores import WINDOW_ROWS, Disagreement, paired_losses
 
-__all__ = ["ShadowScorer", "main"]
+__all__ = ["ShadowScorer", "main", "next_part"]
 
 log = logging.getLogger("tenfold.serve")
 
@@ -254,8 +254,7 @@ class ShadowScorer:
             if self._clock() - self._told_s > _TELL_S:
                 self._tell()
             start += part.num_rows
-            took_s = max(self._clock() - began, 1e-6)
-            size = max(1, min(_PART_ROWS, int(size * _PART_S / took_s)))
+            size = next_part(part.num_rows, self._clock() - began)
         return pa.concat_tables(parts), totals
 
     def _newest(self, columns: Sequence[str]) -> pa.Table | None:
@@ -299,6 +298,19 @@ class ShadowScorer:
             temporary.replace(path)
         except OSError:
             log.exception("the shadow's status was not written")
+
+
+def next_part(n_rows: int, took_s: float) -> int:
+    """Rows of the next part of a round: as many as take a quarter of a second, 1 to 64.
+
+    Args:
+        n_rows: of the part before.
+        took_s: seconds that it took.
+
+    >>> next_part(4, 0.001), next_part(4, 0.1), next_part(4, 2.0), next_part(4, 0.0)
+    (64, 10, 1, 64)
+    """
+    return max(1, min(_PART_ROWS, int(n_rows * _PART_S / max(took_s, 1e-6))))
 
 
 def _quantile(times: Sequence[float], q: float) -> float | None:
