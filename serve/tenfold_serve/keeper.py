@@ -32,7 +32,7 @@ from tenfold.canonical import canonical_json, finite_json, write_atomic
 from tenfold.cluster import inventory_ray
 from tenfold.cluster.connect import LOOPBACK, auth_environment
 from tenfold.cluster.keeper import forget_keeper, keeper_file, read_keeper, status_file
-from tenfold.cluster.sessions import SessionRecord, alive, end_session, open_session
+from tenfold.cluster.sessions import SessionRecord, alive, end_session, members, open_session
 from tenfold.errors import ClusterError, StoreError, TenfoldError, UserError
 from tenfold.project import Project, load_project
 from tenfold.settings import Settings
@@ -51,6 +51,7 @@ from tenfold_serve.process import give_way, set_aside_what_stays, tables_on_one_
 from tenfold_serve.ray_rim import (
     MAX_ONGOING,
     ServeHost,
+    let_ray_give_way,
     private_folder,
     require_free_port,
     serve_environment,
@@ -185,6 +186,7 @@ class Keeper:
             connections = Connections(Path(self._record["folder"]), urls, each=MAX_ONGOING)
             try:
                 self._await_ready(host, supervisor, connections)
+                let_ray_give_way(members(SessionRecord.from_dict(self._record)))
                 set_aside_what_stays()
                 self._keep(supervisor, connections)
             finally:

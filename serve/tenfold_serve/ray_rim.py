@@ -24,7 +24,9 @@ What was looked at in the pinned version, and what a contract test holds:
 - Serve's logger makes a record of every request before a filter drops it, so the deployment's log
   level is a warning's and not only its access log off (see `tenfold_serve.app`).
 - Ray makes its workers nice by 15, replicas and HAProxy with them: beside anything else that runs
-  an answer then waits for a fortieth of a core.
+  an answer then waits for a fortieth of a core. What helps Ray is as important to the kernel as
+  what answers; `let_ray_give_way` lowers it once it runs. Raylet, proxy and the proxy's manager
+  keep their place: what they start, also after a crash, is replicas and HAProxy.
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
@@ -39,12 +41,13 @@ What was looked at in the pinned version, and what a contract test holds:
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import socket
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +57,7 @@ from tenfold.canonical import write_atomic
 from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK
 from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
 from tenfold.errors import ClusterError, UserError
+from tenfold_serve.process import NICE, NICEST, let_give_way
 from tenfold_serve.shortcut import CALLBACK
 
 __all__ = [
@@ -62,6 +66,8 @@ __all__ = [
     "ServeHost",
     "haproxy_binary",
     "import_serve",
+    "let_ray_give_way",
+    "niceness_of",
     "private_folder",
     "require_free_port",
     "serve_environment",
@@ -91,6 +97,14 @@ hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connectio
 _MAX_WAITING = 256
 """Requests that wait before the replicas of a project; with more HAProxy answers 429 by itself, in
 C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four seconds."""
+
+_NAMING_WORDS = 3
+"""Of a command: interpreter, option, script. Raylet's further words name what it starts."""
+_HELPERS = {
+    re.compile(rb"/gcs_server |^ray::(ServeController|RuntimeEnvAgent)"): NICE,
+    re.compile(rb"^ray-dashboard-|^ray::DashboardAgent"): NICEST,
+    re.compile(rb"/(dashboard|monitor|log_monitor)\.py "): NICEST,
+}
 
 _WRAPPER = """#!/bin/sh
 # Made by tenfold_serve.ray_rim: HAProxy with its metrics and stats on sockets of this user only,
@@ -358,6 +372,31 @@ class ServeHost:
 def _message(app: Any) -> str:
     parts = [app.message, *(deployment.message for deployment in app.deployments.values())]
     return " ".join(part for part in parts if part)[:2000]
+
+
+def let_ray_give_way(pids: Iterable[int]) -> None:
+    """Lower the priority of Ray's own helpers among the processes; the others are left alone."""
+    for pid in pids:
+        with suppress(OSError):
+            nice = niceness_of(Path(f"/proc/{pid}/cmdline").read_bytes())
+            if nice is not None:
+                let_give_way(pid, nice=nice)
+
+
+def niceness_of(command: bytes) -> int | None:
+    """What a process of Ray's should be nice by; None if it should stay as it is.
+
+    Args:
+        command: its words, as ``/proc/{pid}/cmdline`` has them.
+
+    >>> niceness_of(b"/lib/ray/core/src/ray/gcs/gcs_server\\0--session=1")
+    10
+    >>> niceness_of(b"python\\0-u\\0/lib/ray/_private/log_monitor.py\\0--log=1")
+    19
+    >>> niceness_of(b"ray::ServeReplica:dashboard:EndpointReplica")
+    """
+    words = b" ".join(command.split(b"\0")[:_NAMING_WORDS]) + b" "
+    return next((nice for found, nice in _HELPERS.items() if found.search(words)), None)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
+from tenfold_serve.process import NICE, NICEST
 from tests.tenfold_serve.doors.grpc_live import ask, found, infer_request
 from tests.tenfold_serve.doors.through import ARROW, arrow_table, stream
 from tests.tenfold_serve.support import PROJECT, make_artifact
@@ -188,6 +190,30 @@ def test_it_answers_and_keeps_labels_and_echoes_the_request_id(running: Running)
 
 def test_the_connections_of_a_burst_are_open_before_it_comes(running: Running) -> None:
     eventually(lambda: connections_to_replicas(running) == 64, within_s=20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such class")
+def test_who_answers_goes_first(running: Running) -> None:
+    """Also what is started later: raylet starts replicas, the manager starts HAProxy."""
+
+    def precedence(words: str) -> set[tuple[int, int]]:
+        folders = [Path(f"/proc/{pid}/task") for pid in running.pids(words)]
+        threads = [int(path.name) for folder in folders for path in folder.iterdir()]
+        return {(os.getpriority(os.PRIO_PROCESS, t), os.sched_getscheduler(t)) for t in threads}
+
+    def gave_way(words: str, nice: int) -> bool:
+        return precedence(words) == {(nice, os.SCHED_BATCH)}
+
+    aside = {
+        "gcs/gcs_server ": NICE,
+        "ray::ServeController": NICE,
+        "log_monitor.py ": NICEST,
+        "ray::DashboardAgent": NICEST,
+    }
+    for words, nice in aside.items():
+        eventually(partial(gave_way, words, nice), within_s=5)
+    for words in ("ServeReplica", "bin/haproxy -db", "raylet/raylet ", "HAProxyManager"):
+        assert precedence(words) == {(0, os.SCHED_OTHER)}, words
 
 
 def test_every_door_answers_through_haproxy(running: Running) -> None:
