@@ -1,6 +1,6 @@
 """What a shadow costs those who are answered: healthy, hung, a hundred times too slow, dying.
 
-``make bench-shadow``; twenty minutes. One endpoint, one row at a constant pace (open loop,
+``make bench-shadow``; eighteen minutes. One endpoint, one row at a constant pace (open loop,
 `serving.paced`), in turns: without a shadow, then with one in each state, again and again. Each
 turn with a shadow is compared with the turn without one just before it, and the median of the
 ratios is told, so what the machine does in the meantime weighs on both. Two turns without a shadow
@@ -147,7 +147,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rate", type=float, default=300.0, help="requests a second")
     options.add_argument("--seconds", type=float, default=15.0, help="of one turn")
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=4)
     asked = options.parse_args()
     form = Form("shadow")
     with tempfile.TemporaryDirectory() as name:
@@ -193,10 +193,12 @@ def measure(form: Form, shadow: Shadowed, target: Target, asked: argparse.Namesp
             p99_ms[state].append(beside["p99_ms"])
             failed += without["failed"] + beside["failed"]
             n_requests += without["n"] + beside["n"]
+            sys.stdout.write(f"{state}: {without['p99_ms']:.2f} ms, {beside['p99_ms']:.2f} ms\n")
+            sys.stdout.flush()
     form.add("failed_requests", failed)
     form.add("requests", n_requests)
     form.add("without.p99_ms", statistics.median(p99_ms["without"]))
-    rows = [["without", f"{statistics.median(p99_ms['without']):.2f}", ""]]
+    rows = [["without", f"{statistics.median(p99_ms['without']):.2f}", "", "", ""]]
     for state, found in ratios.items():
         ratio = statistics.median(found)
         form.add(f"{state}.p99_ms", statistics.median(p99_ms[state]))
