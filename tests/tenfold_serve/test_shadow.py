@@ -201,12 +201,21 @@ def test_a_round_is_bounded_by_rows_and_the_rest_is_counted(scene: Scene) -> Non
 
 
 def test_a_slow_challenger_is_stopped_in_time_and_the_rest_is_counted(scene: Scene) -> None:
-    seconds = iter(range(0, 10_000, 4))  # every look at the clock is four seconds later
-    shadow = scene.shadow(clock=lambda: float(next(seconds)), max_scoring_s=10.0)
+    seconds = iter(range(0, 10_000, 4))  # every look at its time finds it four seconds later
+    shadow = scene.shadow(cpu_s=lambda: float(next(seconds)), max_scoring_s=18.0)
     scene.answer(500)
-    n_scored = shadow.round()
-    assert 0 < n_scored < 500
-    assert scene.counts() == (n_scored, 500 - n_scored, 0)
+    assert shadow.round() == 2  # one at a time; the third would begin after 20
+    assert scene.counts() == (2, 498, 0)
+
+
+def test_a_quick_challenger_is_scored_in_large_parts(scene: Scene) -> None:
+    looks = iter(range(10_000))  # every look at its time finds it a millisecond later
+    shadow = scene.shadow(cpu_s=lambda: next(looks) / 1e3, max_scoring_s=1.0)
+    scene.answer(500)
+    assert shadow.round() == 500
+    n_parts = 1 + 1 + 8  # of 1, 50 and 64 rows
+    assert next(looks) == pytest.approx(2 * n_parts, abs=5)
+    assert scene.told()["row_s"]["p50"] > 0
 
 
 def test_it_rests_until_it_took_no_more_than_its_share(scene: Scene) -> None:
