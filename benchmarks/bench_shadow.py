@@ -4,9 +4,10 @@
 `serving.paced`), in turns: without a shadow, then with one in each state, again and again. Each
 turn with a shadow is compared with the turn without one just before it, and the median of the
 ratios is told, so what the machine does in the meantime weighs on both. Two turns without a shadow
-are compared in the same way (``none``): what a ratio of these turns is worth. A shadow may add 5 %
-to the 99th percentile, and no request may fail: it ends with 1 where that does not hold. The slow
-one is a model of its own that burns a core, hundreds of times what a row costs the other.
+are compared in the same way (``none``): what a ratio of these turns is worth, and on a machine that
+is one of many on its host that is little. A shadow may add 5 % to the 99th percentile, and no
+request may fail: it ends with 1 where that does not hold. The slow one is a model of its own that
+burns a core, hundreds of times what a row costs the other.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -67,6 +68,7 @@ log = logging.getLogger("tenfold.serve")
 
 _STEP_S: Final = 1.0
 _STATUS_S: Final = 2.0
+_LOWER_S: Final = 60.0
 _READY_S: Final = 150.0
 _CALL_S: Final = 30.0
 """An index that is filled again takes seconds. The supervisor waits for less, see `asking`."""
@@ -186,7 +188,6 @@ class Keeper:
             connections = Connections(Path(self._record["folder"]), urls, each=MAX_ONGOING)
             try:
                 self._await_ready(host, supervisor, connections)
-                let_ray_give_way(members(SessionRecord.from_dict(self._record)))
                 set_aside_what_stays()
                 self._keep(supervisor, connections)
             finally:
@@ -234,10 +235,13 @@ class Keeper:
         return reasons
 
     def _keep(self, supervisor: Supervisor, connections: Connections) -> None:
-        told = 0.0
+        told = lowered = -math.inf
         while not self._stop.wait(_STEP_S):
             supervisor.step()
             connections.step()
+            if time.monotonic() - lowered >= _LOWER_S:
+                lowered = time.monotonic()
+                let_ray_give_way(members(SessionRecord.from_dict(self._record)))
             if time.monotonic() - told >= _STATUS_S:
                 told = time.monotonic()
                 self._tell(supervisor.status())

@@ -25,8 +25,8 @@ What was looked at in the pinned version, and what a contract test holds:
   level is a warning's and not only its access log off (see `tenfold_serve.app`).
 - Ray makes its workers nice by 15, replicas and HAProxy with them: beside anything else that runs
   an answer then waits for a fortieth of a core. What helps Ray is as important to the kernel as
-  what answers; `let_ray_give_way` lowers it once it runs. Raylet, proxy and the proxy's manager
-  keep their place: what they start, also after a crash, is replicas and HAProxy.
+  what answers; `let_ray_give_way` lowers it. Raylet and the proxy's manager keep their place, for
+  replicas and HAProxy inherit it, and so does the proxy, which answers where HAProxy cannot.
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
@@ -102,8 +102,10 @@ _NAMING_WORDS = 3
 """Of a command: interpreter, option, script. Raylet's further words name what it starts."""
 _HELPERS = {
     re.compile(rb"/gcs_server |^ray::(ServeController|RuntimeEnvAgent)"): NICE,
-    re.compile(rb"^ray-dashboard-|^ray::DashboardAgent"): NICEST,
-    re.compile(rb"/(dashboard|monitor|log_monitor)\.py "): NICEST,
+    re.compile(
+        rb"^ray-dashboard-|^ray::DashboardAgent|/ray/dashboard/dashboard\.py "
+        rb"|/ray/_private/log_monitor\.py |/ray/autoscaler/\w+/monitor\.py "
+    ): NICEST,
 }
 
 _WRAPPER = """#!/bin/sh
@@ -375,7 +377,12 @@ def _message(app: Any) -> str:
 
 
 def let_ray_give_way(pids: Iterable[int]) -> None:
-    """Lower the priority of Ray's own helpers among the processes; the others are left alone."""
+    """Lower the priority of Ray's own helpers among the processes; the others are left alone. Again
+    from time to time: those that died come back as they were.
+
+    Args:
+        pids: of the endpoint's session.
+    """
     for pid in pids:
         with suppress(OSError):
             nice = niceness_of(Path(f"/proc/{pid}/cmdline").read_bytes())
@@ -394,6 +401,7 @@ def niceness_of(command: bytes) -> int | None:
     >>> niceness_of(b"python\\0-u\\0/lib/ray/_private/log_monitor.py\\0--log=1")
     19
     >>> niceness_of(b"ray::ServeReplica:dashboard:EndpointReplica")
+    >>> niceness_of(b"python\\0/home/me/monitor.py\\0")
     """
     words = b" ".join(command.split(b"\0")[:_NAMING_WORDS]) + b" "
     return next((nice for found, nice in _HELPERS.items() if found.search(words)), None)

@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +94,23 @@ class Running:
 
     def pids(self, words: str) -> list[int]:
         return [pid for pid in members(self.session) if words in command_line(pid)]
+
+    def places(self, words: str) -> set[tuple[int, int]]:
+        """Nice value and class of each thread of such processes."""
+        found = set()
+        for pid in self.pids(words):
+            with suppress(OSError):
+                for folder in Path(f"/proc/{pid}/task").iterdir():
+                    with suppress(OSError):
+                        found.add(place(int(folder.name)))
+        return found
+
+
+def place(thread: int) -> tuple[int, int]:
+    return os.getpriority(os.PRIO_PROCESS, thread), os.sched_getscheduler(thread)
+
+
+OWN = place(0)
 
 
 def command_line(pid: int) -> str:
@@ -194,26 +210,25 @@ def test_the_connections_of_a_burst_are_open_before_it_comes(running: Running) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such class")
 def test_who_answers_goes_first(running: Running) -> None:
-    """Also what is started later: raylet starts replicas, the manager starts HAProxy."""
-
-    def precedence(words: str) -> set[tuple[int, int]]:
-        folders = [Path(f"/proc/{pid}/task") for pid in running.pids(words)]
-        threads = [int(path.name) for folder in folders for path in folder.iterdir()]
-        return {(os.getpriority(os.PRIO_PROCESS, t), os.sched_getscheduler(t)) for t in threads}
-
-    def gave_way(words: str, nice: int) -> bool:
-        return precedence(words) == {(nice, os.SCHED_BATCH)}
-
+    """Raylet starts replicas and the manager starts HAProxy, which inherit their place."""
     aside = {
-        "gcs/gcs_server ": NICE,
+        "/gcs_server ": NICE,
         "ray::ServeController": NICE,
-        "log_monitor.py ": NICEST,
+        "ray::RuntimeEnvAgent": NICE,
         "ray::DashboardAgent": NICEST,
+        "/ray/dashboard/dashboard.py ": NICEST,
+        "ray-dashboard-": NICEST,
+        "/log_monitor.py ": NICEST,
+        "/monitor.py ": NICEST,
     }
-    for words, nice in aside.items():
-        eventually(partial(gave_way, words, nice), within_s=5)
+
+    def places() -> dict[str, set[tuple[int, int]]]:
+        return {words: running.places(words) for words in aside}
+
+    expected = {words: {(max(nice, OWN[0]), os.SCHED_BATCH)} for words, nice in aside.items()}
+    eventually(lambda: places() == expected, within_s=5)
     for words in ("ServeReplica", "bin/haproxy -db", "raylet/raylet ", "HAProxyManager"):
-        assert precedence(words) == {(0, os.SCHED_OTHER)}, words
+        assert running.places(words) == {OWN}, words
 
 
 def test_every_door_answers_through_haproxy(running: Running) -> None:
@@ -600,6 +615,7 @@ def test_a_killed_haproxy_comes_back(running: Running) -> None:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: running.answering() is None, within_s=5)
     eventually(lambda: running.answering() == 1, within_s=15)
+    assert running.places("bin/haproxy -db") == {OWN}
     eventually(lambda: connections_to_replicas(running) == 64, within_s=20)
 
 

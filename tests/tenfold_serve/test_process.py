@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from tenfold_serve.process import NICE, give_way, let_give_way, waited_s
+from tenfold_serve.process import NICE, NICEST, give_way, let_give_way, waited_s
+from tests.tenfold_serve.test_keeper_e2e import OWN, place
 
 SPINS = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
 
@@ -45,45 +45,55 @@ def test_of_who_is_gone_nothing_is_known() -> None:
     assert waited_s(child.pid) == 0.0
 
 
-TWO_THREADS = """
-import sys, threading
-threading.Thread(target=sys.stdin.read).start()
+WAITS = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+STARTS = f"""
+import subprocess, sys
 print("here", flush=True)
+sys.stdin.readline()
+child = subprocess.Popen({WAITS})
+print(child.pid, flush=True)
+child.wait()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such class")
-def test_every_thread_of_a_process_gives_way_and_what_it_starts_too() -> None:
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[str]]:
+    """A process that starts another one when it is told to."""
     with subprocess.Popen(
-        [sys.executable, "-c", TWO_THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", STARTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
-        assert child.stdin is not None and child.stdout is not None
-        child.stdout.readline()
-        let_give_way(child.pid, nice=NICE)
-        threads = [int(path.name) for path in Path(f"/proc/{child.pid}/task").iterdir()]
-        assert len(threads) == 2
-        assert {precedence(thread) for thread in threads} == {(NICE, os.SCHED_BATCH)}
-        child.stdin.close()
-    let_give_way(child.pid, nice=NICE)  # it is gone by now
+        yield child
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such class")
-def test_a_thread_that_gives_way_takes_no_other_with_it() -> None:
+def test_a_process_gives_way_with_what_it_starts_then(
+    other: subprocess.Popen[str],
+) -> None:
+    assert other.stdin is not None and other.stdout is not None
+    other.stdout.readline()
+    let_give_way(other.pid, nice=NICE)
+    other.stdin.write("start\n")
+    other.stdin.flush()
+    started = int(other.stdout.readline())
+    given = (max(OWN[0], NICE), os.SCHED_BATCH)
+    assert [place(pid) for pid in (other.pid, started)] == [given, given]
+    let_give_way(other.pid, nice=0)
+    assert place(other.pid) == given  # who is nicer stays so
+    other.stdin.close()
+    other.wait()
+    let_give_way(other.pid, nice=NICE)  # nobody is there
+
+
+def test_a_thread_gives_way_with_what_it_starts_and_without_the_others() -> None:
     found = []
 
     def aside() -> None:
         give_way()
-        inner = threading.Thread(target=lambda: found.append(precedence(0)))
+        inner = threading.Thread(target=lambda: found.append(place(0)))
         inner.start()
         inner.join()
 
     thread = threading.Thread(target=aside)
     thread.start()
     thread.join()
-    assert found == [(precedence(0)[0] + NICE, os.SCHED_BATCH)]
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-
-
-def precedence(thread: int) -> tuple[int, int]:
-    """Its nice value and its class."""
-    return os.getpriority(os.PRIO_PROCESS, thread), os.sched_getscheduler(thread)
+    assert found == [(min(OWN[0] + NICE, NICEST), os.SCHED_BATCH)]
+    assert place(0) == OWN
