@@ -59,9 +59,8 @@ _MAX_ROWS: Final = 2_000
 its share of two cores."""
 _MAX_SCORING_S: Final = 0.25
 """CPU time of a round's scoring, and the rows that are left then are dropped. Short, because a
-share is no more than a mean: one that took a second at once, and rested for a minute, had the
-answers of that second to itself, and added a fifth to the 99th percentile of a quarter of a
-minute."""
+share is no more than a mean: what is answered while it runs may be late, and one second in
+fifteen is more than the slowest hundredth."""
 _PART_ROWS: Final = 64
 _PART_S: Final = 0.05
 """CPU time of a part of a round, so that a slow model ends the round in time."""
