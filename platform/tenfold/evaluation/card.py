@@ -94,7 +94,10 @@ def _tables(facts: CardFacts) -> list[tuple[str, list[str], list[list[str]]]]:
     cv = [[name, _number(value)] for name, value in facts.cross_validation.items()]
     out.append(("Cross-validation", ["measure", "mean of the folds"], cv))
     if facts.tried:
-        tried = [[name, str(n), _number(best)] for name, n, best in facts.tried]
+        tried = [
+            [name, str(n), "none" if best != best else _number(best)]
+            for name, n, best in facts.tried
+        ]
         out.append(("What was tried", ["family", "configurations", "best score"], tried))
     out.append(("Rows", ["part", "rows"], [[k, f"{v:,}"] for k, v in facts.rows.items()]))
     params = [[key, parameter(value)] for key, value in sorted(facts.params.items())]

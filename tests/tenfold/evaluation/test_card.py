@@ -54,6 +54,11 @@ def test_html_is_escaped_and_needs_nothing_from_outside() -> None:
     assert "<svg" not in card_html(dataclasses.replace(FACTS, calibration=()))
 
 
+def test_a_family_of_which_nothing_ended_has_no_score() -> None:
+    text = card_markdown(dataclasses.replace(FACTS, tried=(("boosting", 1, math.nan),)))
+    assert "| boosting | 1 | none |" in text
+
+
 def test_a_gate_without_a_value_is_missed() -> None:
     (result,) = evaluate_gates([Gate.parse("latency_p99_ms <= 20")], {})
     assert math.isnan(result.value)
