@@ -208,7 +208,6 @@ def test_the_connections_of_a_burst_are_open_before_it_comes(running: Running) -
     eventually(lambda: connections_to_replicas(running) == 64, within_s=20)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such class")
 def test_who_answers_goes_first(running: Running) -> None:
     """Raylet starts replicas and the manager starts HAProxy, which inherit their place."""
     aside = {
