@@ -67,7 +67,7 @@ def test_a_packed_model_is_published_with_all_that_is_known_of_it(
     card = (version.path / "card.md").read_text()
     for line in (
         *(f"| {what} | {told} |" for what, told in conformed.facts()), "## Intervals",
-        "| dummy | 1 | 0.5000 |", "| linear | 2 | 0.8000 |", "| network | 1 | nan |",
+        "| dummy | 1 | 0.5000 |", "| linear | 2 | 0.8000 |", "| network | 1 | none |",
         f"| packages_sha256 | {provenance()['packages_sha256']} |",
         "| seconds | 12 |", f"| parent | {'p' * 64} |", "- rows of one month only",
     ):  # fmt: skip
