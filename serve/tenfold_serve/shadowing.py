@@ -2,9 +2,10 @@
 
 `tenfold_serve.shadow` runs as a child in the keeper's process session, so whoever ends the session
 ends it too. It is ended by SIGKILL: whatever it does is whole or has not happened, and a process
-that hangs does not hear anything else. One that dies or says nothing for a while is started again
-after a minute: a start takes three seconds of a core, and one that dies of some row would else take
-them again and again. Every such failure is counted, and a new reason is journaled.
+that hangs does not hear anything else. One that dies or says nothing for a while is started again,
+after a minute, then two, four and so on up to half an hour, until one has lived for ten: a start
+takes three seconds of a core, and one that dies of some row would else take them again and again.
+Every such failure is counted, and a new reason is journaled.
 
 From its start on it runs only where a core is idle, and it rests so long that it takes a hundredth
 of all (`tenfold_serve.shadow`). Both are needed: a busy core beside them costs those who answer,
@@ -36,7 +37,9 @@ _HUNG_S: Final = 60.0
 """Without a word: it speaks every two seconds, while it loads not at all, and may take as long as a
 probe for that. While it waits for a core it is not silent: it gets none where all are busy."""
 _PAUSE_S: Final = 60.0
-"""Before another start."""
+"""Before another start; doubled by every failure until one child has lived for `_STEADY_S`."""
+_MOST_PAUSE_S: Final = 1800.0
+_STEADY_S: Final = 600.0
 _TAIL_CHARACTERS: Final = 500
 _KEPT_VARIABLES: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 """As in a probe: it gets no secrets."""
@@ -55,7 +58,7 @@ class Shadowing:
         clock: seconds that only grow; for tests.
         hung_s: a child that says nothing for so long is ended, its waits for a core not counted.
         waited: how long a process has waited for a core, seconds; for tests.
-        pause_s: how long after a failure another is started.
+        pause_s: how long after a first failure another is started.
     """
 
     def __init__(
@@ -79,14 +82,14 @@ class Shadowing:
         self._command = list(command)
         self._clock = clock
         self._hung_s = hung_s
-        self._pause_s = pause_s
+        self._first_pause_s = self._pause_s = pause_s
         self._waited = waited
         self._config: ShadowConfig | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._known: dict[str, Any] = {}
         self._beat_s = 0.0
         self._waited_s = 0.0
-        self._start_from_s = 0.0
+        self._started_s = self._start_from_s = 0.0
         self._failures = 0
         self._trouble = ""
 
@@ -155,7 +158,8 @@ class Shadowing:
                 stderr=subprocess.STDOUT,
             )
         only_when_idle(self._child.pid)
-        self._beat_s, self._waited_s = self._clock(), 0.0
+        self._started_s = self._beat_s = self._clock()
+        self._waited_s = 0.0
         self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
@@ -194,7 +198,11 @@ class Shadowing:
         if text != self._trouble:
             self._journal.append(self._project, FAILED, {"reason": text, "version": self._version})
         self._trouble = text
-        self._start_from_s = self._clock() + self._pause_s
+        now = self._clock()
+        if now - self._started_s >= _STEADY_S:
+            self._pause_s = self._first_pause_s
+        self._start_from_s = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _MOST_PAUSE_S)
 
     @property
     def _version(self) -> int:
@@ -212,6 +220,7 @@ class Shadowing:
         self._told.unlink(missing_ok=True)
         self._config = config
         self._known = {}
+        self._pause_s = self._first_pause_s
         self._start_from_s = 0.0
         self._failures = 0
         self._trouble = ""

@@ -127,21 +127,41 @@ def test_another_wish_or_pair_is_another_process(
     assert gone(pid)
 
 
-def test_one_that_dies_is_started_again_after_a_minute_every_time(make_scene: MakeScene) -> None:
+def test_one_that_dies_is_started_again_after_ever_longer_pauses(make_scene: MakeScene) -> None:
     scene = make_scene("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    for failures in range(1, 4):
+    for failures, pause in enumerate((60, 120, 240, 480, 960, 1800, 1800), 1):
         found = scene.until(lambda found, n=failures: found["failures"] == n)  # type: ignore[misc]
         assert found["state"] == "waiting"
         assert found["trouble"] == "the shadow of version 2 failed: it died of SIGSEGV"
-        scene.starts_after(60)
+        scene.starts_after(pause)
     assert scene.reasons() == ["the shadow of version 2 failed: it died of SIGSEGV"]
 
 
-def test_one_that_scores_and_dies_waits_as_long(make_scene: MakeScene) -> None:
-    scene = make_scene(SPEAKS, hung_s=1000.0)
-    for failures in (1, 2, 3):
+def test_that_one_scored_before_it_died_shortens_no_pause_but_ten_minutes_do(
+    make_scene: MakeScene,
+) -> None:
+    scene = make_scene(SPEAKS, hung_s=10_000.0)
+    for failures, pause in ((1, 60), (2, 120)):
         scene.dies(failures)
-        scene.starts_after(60)
+        scene.starts_after(pause)
+    scene.now += 601
+    scene.dies(3)
+    scene.starts_after(60)
+
+
+def test_another_pair_starts_at_once_and_with_the_first_pause(make_scene: MakeScene) -> None:
+    scene = make_scene("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    scene.until(lambda found: found["failures"] == 1)
+    scene.starts_after(60)
+    scene.until(lambda found: found["failures"] == 2)
+    other = {"champion": {**CHAMPION, "version": 3}}
+    assert scene.follow(**other)["state"] == "loading"
+    deadline = time.monotonic() + 30
+    while scene.follow(**other)["failures"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    scene.now += 60
+    assert scene.follow(**other)["state"] == "loading"
 
 
 def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> None:
