@@ -3,9 +3,9 @@
  *     paced ADDRESS PORT REQUEST-FILE RATE SECONDS CONNECTIONS PATIENCE-SECONDS > journal
  *
  * The journal is rows of four doubles. The first row: by how many seconds this client came late at
- * most where a connection was free, then zeros. The others, one a request: when it was due, how
- * long its answer took since then and since it was sent, all in seconds, and the answer's status;
- * 0 where none came.
+ * most where a connection was free, then zeros. The others, one a request: when it was due by the
+ * monotonic clock, how long its answer took since then and since it was sent, all in seconds, and
+ * the answer's status; 0 where none came.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -69,7 +69,7 @@ static void connect_line(struct line *line)
 static void note(const struct line *line, double due, int status)
 {
 	double now = clock_s();
-	struct seen seen = {due - start, now - due, line ? now - line->sent : 0, status};
+	struct seen seen = {due, now - due, line ? now - line->sent : 0, status};
 	journal[n_seen++] = seen;
 }
 

@@ -34,7 +34,7 @@ class Seen(NamedTuple):
     """One request in the client's journal.
 
     Attributes:
-        due_s: when it was due, from the start.
+        due_s: when it was due, by `time.monotonic`.
         latency_s: from then until its answer was whole.
         sent_s: how long the answer took since the request was sent, which is later than due where
             every line was taken; 0 where it never was.

@@ -67,8 +67,12 @@ def answering(
 def test_requests_that_were_due_during_a_stall_count_from_when_they_were_due(
     paced: ModuleType,
 ) -> None:
+    began = time.monotonic()
     with answering(stall_at=20, stall_s=0.5) as url:
         journal, _late = paced.run(url, b"{}", rate=100, seconds=1.0, n_lines=2)
+    dues = sorted(one.due_s for one in journal)
+    assert began < dues[0] and dues[-1] < time.monotonic()
+    assert dues[-1] - dues[0] == pytest.approx(0.99)
     assert {one.status for one in journal} == {200} and len(journal) == 100
     latencies = [one.latency_s for one in journal]
     assert 450 < paced.at(latencies, 1.0) < 5000
