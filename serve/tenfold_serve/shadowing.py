@@ -3,8 +3,9 @@
 `tenfold_serve.shadow` runs as a child in the keeper's process session, so whoever ends the session
 ends it too. It is ended by SIGKILL: whatever it does is whole or has not happened, and a process
 that hangs does not hear anything else. One that dies or says nothing for a while is started again,
-after a minute, then two, four and so on up to half an hour, until one has lived for ten: a start
-takes three seconds of a core, and one that dies of some row would else take them again and again.
+after a minute, then two, four and so on up to half an hour, and after a minute again once one has
+scored for ten: a start takes three seconds of a core, and one that dies of some row would else take
+them again and again.
 Every such failure is counted, and a new reason is journaled.
 
 From its start on it runs only where a core is idle, and it rests so long that it takes a hundredth
@@ -37,9 +38,11 @@ _HUNG_S: Final = 60.0
 """Without a word: it speaks every two seconds, while it loads not at all, and may take as long as a
 probe for that. While it waits for a core it is not silent: it gets none where all are busy."""
 _PAUSE_S: Final = 60.0
-"""Before another start; doubled by every failure until one child has lived for `_STEADY_S`."""
+"""Before another start; doubled by every failure."""
 _MOST_PAUSE_S: Final = 1800.0
+"""So that a cause that went away by itself is noticed while somebody may still look."""
 _STEADY_S: Final = 600.0
+"""Of scoring, after which the next failure is a first one: at most a start in ten minutes."""
 _TAIL_CHARACTERS: Final = 500
 _KEPT_VARIABLES: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 """As in a probe: it gets no secrets."""
@@ -89,7 +92,8 @@ class Shadowing:
         self._known: dict[str, Any] = {}
         self._beat_s = 0.0
         self._waited_s = 0.0
-        self._started_s = self._start_from_s = 0.0
+        self._start_from_s = 0.0
+        self._scoring_since_s: float | None = None
         self._failures = 0
         self._trouble = ""
 
@@ -158,8 +162,8 @@ class Shadowing:
                 stderr=subprocess.STDOUT,
             )
         only_when_idle(self._child.pid)
-        self._started_s = self._beat_s = self._clock()
-        self._waited_s = 0.0
+        self._beat_s, self._waited_s = self._clock(), 0.0
+        self._scoring_since_s = None
         self._known = self._known | {"state": "loading"}  # its figures go on, not its state
 
     def _look(self, child: subprocess.Popen[bytes]) -> None:
@@ -180,8 +184,11 @@ class Shadowing:
             return
         if any(said.get(name) != self._known.get(name) for name in ("pid", "beats")):
             self._beat_s, self._waited_s = self._clock(), self._waited(pid)
-        if said.get("state") == "scoring" and said.get("rows", 0) > self._known.get("rows", 0):
-            self._trouble = ""  # it works
+        if said.get("state") == "scoring":
+            if self._scoring_since_s is None:
+                self._scoring_since_s = self._clock()
+            if said.get("rows", 0) > self._known.get("rows", 0):
+                self._trouble = ""  # it works
         self._known = said
 
     def _why(self, code: int) -> str:
@@ -198,8 +205,8 @@ class Shadowing:
         if text != self._trouble:
             self._journal.append(self._project, FAILED, {"reason": text, "version": self._version})
         self._trouble = text
-        now = self._clock()
-        if now - self._started_s >= _STEADY_S:
+        now, since = self._clock(), self._scoring_since_s
+        if since is not None and now - since >= _STEADY_S:
             self._pause_s = self._first_pause_s
         self._start_from_s = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, _MOST_PAUSE_S)

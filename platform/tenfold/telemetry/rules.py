@@ -172,7 +172,9 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "TenfoldShadowFails",
-        f"increase(tenfold_shadow_failures_total[15m]) > {SHADOW_FAILURES}",
+        # Pauses between its starts grow to half an hour, and one that is ended has no series.
+        f"increase(tenfold_shadow_failures_total[2h]) > {SHADOW_FAILURES}"
+        " and tenfold_shadow_failures_total > 0",
         "ticket",
         f"{_WHO}: the challenger in shadow dies or hangs again and again; answers are not touched",
         "do not promote it; the reason is in tenfold status, then: tenfold traffic --shadow off",
