@@ -7,7 +7,7 @@ may add 5 % to the 99th percentile, and no request may fail: it ends with 1 wher
 It is shown in the turns with a shadow (`serving.beside`): the 99th percentile of all requests over
 that of those that were due while the shadow neither used a core nor waited for one. The 95 %
 interval of this ratio has to end below 1.05. Two states are there so that it is known what that can
-see: ``in the way`` is no shadow but a process of normal priority that takes a tenth of a core in
+see: ``in the way`` is no shadow but a process of normal priority that takes a fifth of a core in
 pieces, and has to be found out; and the same spans laid elsewhere in their turn tell what chance
 does.
 
@@ -71,10 +71,10 @@ _START_EVERY_S = 10.0
 _IN_THE_WAY = """
 import sys, time
 while True:
-    until = time.process_time() + 0.15
+    until = time.process_time() + 0.3
     while time.process_time() < until:
         pass
-    time.sleep(1.35)
+    time.sleep(1.2)
 """
 
 
@@ -165,7 +165,7 @@ def starting(shadow: Shadowed) -> Iterator[None]:
 
 @contextmanager
 def in_the_way(_shadow: Shadowed) -> Iterator[None]:
-    """Another process takes a tenth of a core, as if it were somebody who answers."""
+    """Another process takes a fifth of a core, as if it were somebody who answers."""
     process = subprocess.Popen([sys.executable, "-c", _IN_THE_WAY, _PROGRAM])
     try:
         yield
@@ -285,7 +285,7 @@ def main() -> int:
     """Measure and write the file; 1 where it is not shown that a shadow costs what it may."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rate", type=float, default=300.0, help="requests a second")
-    options.add_argument("--seconds", type=float, default=45.0, help="of one turn")
+    options.add_argument("--seconds", type=float, default=40.0, help="of one turn")
     options.add_argument("--rounds", type=int, default=3)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as name:

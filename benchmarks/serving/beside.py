@@ -37,11 +37,11 @@ _LOOK_S = 0.1
 """A thread that looked 25 times a second, and at all children each time, added half to the 99th
 percentile of what it looked at."""
 _LOOKS_PER_SEARCH = 10
-_USED_S = 0.0002
-"""Less is a process that wakes up to say that it lives."""
-_BEFORE_S, _AFTER_S = 0.02, 0.2
-"""Around what it did: requests that were on their way, and what it leaves behind (a disk that is
-still writing, a cache that is cold)."""
+_BEFORE_S, _AFTER_S = 0.02, 0.1
+"""Around what it did: requests that were on their way, and what it leaves behind. Of a shadow that
+scored for half a second every fifteen that was nothing: of those that were due in the second before
+it began 0.9 % were slower than 99 % of all, 2.5 to 3.6 % while it worked, 0.3 to 1.4 % in each
+quarter of a second after."""
 _BLOCKS_S = (2.0, 5.0, 15.0)
 _RESAMPLES = 500
 _SHIFTS = 500
@@ -136,7 +136,7 @@ class Ran:
                 del self._known[pid]
                 continue
             self.cpu_s += times_s[0] - used_s
-            worked |= times_s[0] - used_s > _USED_S or times_s[1] - waited_s > _USED_S
+            worked |= times_s != (used_s, waited_s)
             self._known[pid] = times_s
         if worked:
             self.spans.append((since_s, time.monotonic()))

@@ -13,8 +13,8 @@ again goes on with what comes next, and counts what it missed: a row that kills 
 
 Beside the prediction id stand both models' answers; labels that come later make the paired
 comparison (`tenfold_serve.shadow_scores`). What it knows it writes into a file that the supervisor
-reads. It has limits on memory and files, a hundredth of the cores once it has started (that takes
-three seconds of one), the lowest priority, and ends when its parent does.
+reads. It has limits on memory and files, half a hundredth of the cores once it has started (that
+takes three seconds of one), the lowest priority, and ends when its parent does.
 """
 
 from __future__ import annotations
@@ -50,19 +50,20 @@ log = logging.getLogger("tenfold.serve")
 
 _ROUND_S: Final = 2.0
 """Between two looks at the log: a commit costs four syncs of the disk, whatever it holds."""
-_SHARE: Final = 0.01
+_SHARE: Final = 0.005
 """Of the machine's cores, and no more: after a round it rests until what it took is so much of the
 time. Whatever its priority, a busy core makes those late who are answered on the others: on two
-cores at 300 requests/s a shadow that took 0.06 of one added 12 % to the 99th percentile."""
-_MAX_ROWS: Final = 2_000
-"""Rows of a round: 0.11 ms of CPU a row (8 columns, ONNX, the commit included), so 150 rows/s at
-its share of two cores."""
-_MAX_SCORING_S: Final = 0.25
+cores at 300 requests/s 3 % of those that were due while it worked, and 0.9 % of those before and
+after, were slower than 99 % of all. With twice this share that added 3 % to the 99th percentile in
+one run and 8 % in another (`make bench-shadow`), with twelve times this share 12 %."""
+_MAX_ROWS: Final = 500
+"""Rows of a round: 0.11 ms of CPU a row (8 columns, ONNX) and 30 ms for reading and the commit, so
+60 rows/s at its share of two cores. More rows a commit are cheaper and a longer burst."""
+_MAX_SCORING_S: Final = 0.1
 """CPU time of a round's scoring, and the rows that are left then are dropped. Short, because a
-share is no more than a mean: what is answered while it runs may be late, and one second in
-fifteen is more than the slowest hundredth."""
+share is no more than a mean: who is answered while it works may be late."""
 _PART_ROWS: Final = 64
-_PART_S: Final = 0.05
+_PART_S: Final = 0.02
 """CPU time of a part of a round, so that a slow model ends the round in time."""
 _TIMED_ROWS: Final = 4
 """Rows of a round that are scored alone, to know what one costs."""

@@ -68,7 +68,7 @@ def test_one_that_costs_nothing_is_cleared_and_what_it_costs_is_in_the_interval(
     assert 1.2 < true < 2
     for seed in range(10):
         nothing = module.beside(simulated(module, extra=0.0, seed=seed))
-        assert nothing.share == pytest.approx(0.084, abs=0.003)
+        assert nothing.share == pytest.approx(0.064, abs=0.003)
         assert nothing.elsewhere_low < 1 < nothing.elsewhere_high
         cleared += nothing.high <= 1.05
         dear = module.beside(simulated(module, extra=0.3, seed=seed))
