@@ -1,11 +1,11 @@
 """What a shadow costs those who are answered: healthy, hung, a hundred times too slow, dying.
 
-``make bench-shadow``; half an hour. One endpoint, one row at a constant pace (open loop,
+``make bench-shadow``; twenty minutes. One endpoint, one row at a constant pace (open loop,
 `serving.paced`), turns without a shadow and turns with one in each state, by turns first. A shadow
 may add 5 % to the 99th percentile, and no request may fail: it ends with 1 where that is not shown.
 
 It is shown in the turns with a shadow (`serving.beside`): the 99th percentile of all requests over
-that of those that were due while the shadow neither used a core nor waited for one. The 95 %
+that of those that were due while the shadow did nothing. The 95 %
 interval of this ratio has to end below 1.05. Two states are there so that it is known what that can
 see: ``in the way`` is no shadow but a process of normal priority that takes a fifth of a core in
 pieces, and has to be found out; and the same spans laid elsewhere in their turn tell what chance
@@ -285,8 +285,8 @@ def main() -> int:
     """Measure and write the file; 1 where it is not shown that a shadow costs what it may."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rate", type=float, default=300.0, help="requests a second")
-    options.add_argument("--seconds", type=float, default=40.0, help="of one turn")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=45.0, help="of one turn")
+    options.add_argument("--rounds", type=int, default=2)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

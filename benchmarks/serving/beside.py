@@ -3,8 +3,8 @@
 Two runs, one with it and one without, differ by more than a small cost where a machine is one of
 many on its host: a core that is taken away for some milliseconds once a second decides about the
 slowest hundredth. But a process that works a small part of the time can be held against itself.
-`watched` notes when it used a core or waited for one; `beside` compares all requests with those
-that were due while it did neither. The same machine, the same minutes and the same server are in
+`watched` notes when it worked; `beside` compares all requests with those that were due while it did
+not. The same machine, the same minutes and the same server are in
 both, so what differs is what it did.
 
 What this cannot see is a cost while it does nothing: pairs of runs can, as far as they see. And it
@@ -37,6 +37,9 @@ _LOOK_S = 0.1
 """A thread that looked 25 times a second, and at all children each time, added half to the 99th
 percentile of what it looked at."""
 _LOOKS_PER_SEARCH = 10
+_WORK_S = 0.002
+"""CPU time of what counts as work. A process that wakes up to say that it lives takes a third of a
+millisecond, which nobody could be late by; all that is near it would only blur what is told."""
 _BEFORE_S, _AFTER_S = 0.02, 0.1
 """Around what it did: requests that were on their way, and what it leaves behind. Of a shadow that
 scored for half a second every fifteen that was nothing: of those that were due in the second before
@@ -88,10 +91,11 @@ class Beside(NamedTuple):
 
 @dataclass
 class Ran:
-    """When children of one process used a core or waited for one.
+    """When children of one process worked: used a core or waited for one, look after look, and
+    used more than `_WORK_S` in all.
 
     Attributes:
-        spans: from when to when, by `time.monotonic`; each as long as the pause between two looks.
+        spans: from when to when, by `time.monotonic`.
         cpu_s: of all that were seen.
         n_started: of those that started since the watch began.
     """
@@ -101,6 +105,7 @@ class Ran:
     n_started: int = 0
     _known: dict[int, tuple[float, float]] = field(default_factory=dict)
     _began_s: float = field(default_factory=time.monotonic)
+    _awake: tuple[float, float] | None = None
 
     def search(self, parent: int, word: bytes) -> None:
         """Find children with this word in their command.
@@ -126,20 +131,30 @@ class Ran:
                 self.spans.append((started_s, time.monotonic()))
 
     def look(self, since_s: float) -> None:
-        """Whether any worked since then."""
-        worked = False
-        for pid, (used_s, waited_s) in list(self._known.items()):
+        """What they did since then."""
+        awake, used_s = False, 0.0
+        for pid, known_s in list(self._known.items()):
             try:
                 times_s = _times_s(pid)
             except OSError:
-                worked = True  # what it did last nobody knows
+                awake, used_s = True, _WORK_S  # what it did last nobody knows
                 del self._known[pid]
                 continue
-            self.cpu_s += times_s[0] - used_s
-            worked |= times_s != (used_s, waited_s)
             self._known[pid] = times_s
-        if worked:
-            self.spans.append((since_s, time.monotonic()))
+            self.cpu_s += times_s[0] - known_s[0]
+            used_s += times_s[0] - known_s[0]
+            awake |= times_s != known_s
+        if awake:
+            start_s, before_s = self._awake or (since_s, 0.0)
+            self._awake = (start_s, before_s + used_s)
+        else:
+            self.rest(since_s)
+
+    def rest(self, since_s: float) -> None:
+        """They do nothing since then: what they did before is work, or it is not."""
+        if self._awake is not None and self._awake[1] >= _WORK_S:
+            self.spans.append((self._awake[0], since_s))
+        self._awake = None
 
 
 @contextmanager
@@ -164,6 +179,7 @@ def watched(parent: int, word: bytes) -> Iterator[Ran]:
                 ran.search(parent, word)
             ran.look(before_s)
             looks, before_s = looks + 1, now_s
+        ran.rest(time.monotonic())
 
     with meanwhile(watch):
         yield ran
