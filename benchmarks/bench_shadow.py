@@ -5,11 +5,10 @@
 may add 5 % to the 99th percentile, and no request may fail: it ends with 1 where that is not shown.
 
 It is shown in the turns with a shadow (`serving.beside`): the 99th percentile of all requests over
-that of those that were due while the shadow did nothing. The 95 %
-interval of this ratio has to end below 1.05. Two states are there so that it is known what that can
-see: ``in the way`` is no shadow but a process of normal priority that takes a fifth of a core in
-pieces, and has to be found out; and the same spans laid elsewhere in their turn tell what chance
-does.
+that of those that were due while the shadow did nothing. The 95 % interval of this ratio has to end
+below 1.05. That it can see anything is shown, too: ``in the way`` is no shadow but a process of
+normal priority that takes a fifth of a core in pieces, and has to be found out. What chance does is
+told by the same spans laid elsewhere in their turn.
 
 * ``healthy`` and ``slow`` score what they may; the slow one is a model of its own that burns a
   core, hundreds of times what a row costs the other.
