@@ -311,13 +311,13 @@ class ShadowScorer:
 
 
 def next_part(n_rows: int, took_s: float) -> int:
-    """Rows of the next part of a round: as many as take 50 ms of CPU, 1 to 64.
+    """Rows of the next part of a round: as many as take 20 ms of CPU, 1 to 64.
 
     Args:
         n_rows: of the part before.
         took_s: seconds of CPU that it took.
 
-    >>> next_part(4, 0.001), next_part(4, 0.02), next_part(4, 2.0), next_part(4, 0.0)
+    >>> next_part(4, 0.001), next_part(4, 0.008), next_part(4, 2.0), next_part(4, 0.0)
     (64, 10, 1, 64)
     """
     return max(1, min(_PART_ROWS, int(n_rows * _PART_S / max(took_s, 1e-6))))
