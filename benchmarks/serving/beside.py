@@ -8,9 +8,9 @@ not. The same machine, the same minutes and the same server are in
 both, so what differs is what it did.
 
 What this cannot see is a cost while it does nothing: pairs of runs can, as far as they see. And it
-has to be asked whether it sees at all: `Beside.elsewhere` is the same ratio for the same spans laid
-elsewhere in the run, where nothing happened; a process that is known to be in the way is found by
-the one who calls this.
+has to be asked whether it sees at all: `Beside.elsewhere_low` and `Beside.elsewhere_high` tell what
+the ratio is if the same spans lie elsewhere in the run, where nothing happened; a process that is
+known to be in the way is brought by the one who calls this.
 """
 
 from __future__ import annotations
