@@ -56,9 +56,9 @@ class Scene:
         self.shadowing.follow(wish, **{"challenger": CHALLENGER, "champion": CHAMPION} | arms)
         return self.shadowing.status() or {}
 
-    def until(self, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    def until(self, holds: Callable[[dict[str, Any]], object], **arms: Any) -> dict[str, Any]:
         deadline = time.monotonic() + 30
-        while not holds(found := self.follow()):
+        while not holds(found := self.follow(**arms)):
             assert time.monotonic() < deadline, found
             time.sleep(0.01)
         return found
@@ -155,10 +155,7 @@ def test_another_pair_starts_at_once_and_with_the_first_pause(make_scene: MakeSc
     scene.until(lambda found: found["failures"] == 2)
     other = {"champion": {**CHAMPION, "version": 3}}
     assert scene.follow(**other)["state"] == "loading"
-    deadline = time.monotonic() + 30
-    while scene.follow(**other)["failures"] == 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    scene.until(lambda found: found["failures"] == 1, **other)
     scene.now += 60
     assert scene.follow(**other)["state"] == "loading"
 
