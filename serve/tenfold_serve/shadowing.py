@@ -10,8 +10,8 @@ Every such failure is counted, and a new reason is journaled.
 
 From its start on it runs only where a core is idle, and it rests so long that it takes half a
 hundredth of all (`tenfold_serve.shadow`). Both are needed: a busy core beside them costs those who
-answer, whatever the priority of what is busy. On two cores at 300 requests/s a loop that does nothing, in
-the class that anything else preempts, doubled the 99th percentile (1.8 to 3.8 ms).
+answer, whatever the priority of what is busy. On two cores at 300 requests/s a loop that does
+nothing, in the class that anything else preempts, doubled the 99th percentile (1.8 to 3.8 ms).
 """
 
 from __future__ import annotations
