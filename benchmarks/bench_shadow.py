@@ -7,14 +7,14 @@ may add 5 % to the 99th percentile, and no request may fail: it ends with 1 wher
 It is shown in the turns with a shadow (`serving.beside`): the 99th percentile of all requests over
 that of those that were due while the shadow did nothing. The 95 % interval of this ratio has to end
 below 1.05. That it can see anything is shown, too: ``in the way`` is no shadow but a process of
-normal priority that takes a fifth of a core in pieces, and has to be found out. What chance does is
-told by the same spans laid elsewhere in their turn.
+normal priority that takes two fifths of a core in pieces, and has to be found out. What chance does
+is told by the same spans laid elsewhere in their turn.
 
 * ``healthy`` and ``slow`` score what they may; the slow one is a model of its own that burns a
   core, hundreds of times what a row costs the other.
-* ``starting``: what one that dies or hangs costs is that it is started again, at most once a
-  minute. Here it is killed whenever it scores and asked for again every ten seconds, so that there
-  are enough starts to look at, and a request beside one counts for a sixth.
+* ``starting``: what one that dies or hangs costs is that it is started again, at most every
+  two minutes. Here it is killed whenever it scores and asked for again every ten seconds, so that
+  there are enough starts to look at, and a request beside one counts for so much less.
 * ``hung`` does nothing at all, so there is only the pair.
 
 The pairs, a turn with over the turn without, tell whether a shadow costs more than what it does
@@ -64,16 +64,16 @@ _SETTLE_S = 3.0
 GOOD, SLOW = 2, 3
 """Versions in shadow."""
 _PROGRAM = b"tenfold_serve.shadow"
-_LEAST_PAUSE_S = 60.0
+_LEAST_PAUSE_S = 120.0
 """Between two starts of one that fails: `tenfold_serve.shadowing`."""
 _START_EVERY_S = 10.0
 _IN_THE_WAY = """
 import sys, time
 while True:
-    until = time.process_time() + 0.3
+    until = time.process_time() + 0.6
     while time.process_time() < until:
         pass
-    time.sleep(1.2)
+    time.sleep(0.9)
 """
 
 
@@ -164,7 +164,7 @@ def starting(shadow: Shadowed) -> Iterator[None]:
 
 @contextmanager
 def in_the_way(_shadow: Shadowed) -> Iterator[None]:
-    """Another process takes a fifth of a core, as if it were somebody who answers."""
+    """Another process takes two fifths of a core, as if it were somebody who answers."""
     process = subprocess.Popen([sys.executable, "-c", _IN_THE_WAY, _PROGRAM])
     try:
         yield
@@ -181,13 +181,14 @@ class State:
         version: in shadow; 0: none.
         during: what is done to it.
         judged: whether it works, so that requests beside its work can be compared with others.
-        weight: of requests that are due while it works (`serving.beside`).
+        starts_s: it is started again in each turn, and outside of this benchmark at most once in
+            so many seconds; 0: it is not.
     """
 
     version: int = GOOD
     during: Callable[[Shadowed], Any] = field(default=lambda _shadow: nullcontext())
     judged: bool = True
-    weight: float = 1.0
+    starts_s: float = 0.0
 
 
 _WAY = "in the way"
@@ -195,7 +196,7 @@ STATES = {
     "none": State(0, judged=False),
     "healthy": State(),
     "slow": State(SLOW),
-    "starting": State(during=starting, weight=_START_EVERY_S / _LEAST_PAUSE_S),
+    "starting": State(during=starting, starts_s=_LEAST_PAUSE_S),
     "hung": State(during=hung, judged=False),
     _WAY: State(0, in_the_way),
 }
@@ -209,11 +210,13 @@ class Turn:
         run: of those that were answered.
         failed: number of the others.
         cpu_s: what the shadow used, seconds of CPU.
+        n_started: how often it was started.
     """
 
     run: Run
     failed: int
     cpu_s: float
+    n_started: int
 
     @property
     def p99_ms(self) -> float:
@@ -244,7 +247,9 @@ class Endpoint:
             )
         answered = sorted(one for one in journal if one.status == 200)
         due_s, latency_s = (np.array(column) for column in list(zip(*answered, strict=True))[:2])
-        return Turn(Run(due_s, latency_s, ran.spans), len(journal) - len(answered), ran.cpu_s)
+        return Turn(
+            Run(due_s, latency_s, ran.spans), len(journal) - len(answered), ran.cpu_s, ran.n_started
+        )
 
 
 Pairs = dict[str, list[tuple[Turn, Turn]]]
@@ -342,13 +347,16 @@ def tell_beside(form: Form, pairs: Pairs) -> bool:
         if not state.judged:
             continue
         turns = [with_it for _without, with_it in pairs[name]]
-        found = beside([turn.run for turn in turns], weight=state.weight)
         seconds = sum(turn.run.due_s[-1] - turn.run.due_s[0] for turn in turns)
-        cpu_share = state.weight * sum(turn.cpu_s for turn in turns) / seconds
+        n_started = sum(turn.n_started for turn in turns)
+        weight = seconds / (n_started * state.starts_s) if n_started and state.starts_s else 1.0
+        found = beside([turn.run for turn in turns], weight=weight)
+        cpu_share = weight * sum(turn.cpu_s for turn in turns) / seconds
         good = found.low > 1 if name == _WAY else found.high <= MAY_ADD
-        good = good and found.share > 0
+        good = good and found.share > 0 and (n_started > 0) == (state.starts_s > 0)
         key = name.replace(" ", "_")
         form.add(f"{key}.cpu_share", cpu_share)
+        form.add(f"{key}.n_started", n_started)
         for what, value in found._asdict().items():
             form.add(f"{key}.beside.{what}", value)
         form.add(f"{key}.as_wanted", good)

@@ -3,7 +3,7 @@
 `tenfold_serve.shadow` runs as a child in the keeper's process session, so whoever ends the session
 ends it too. It is ended by SIGKILL: whatever it does is whole or has not happened, and a process
 that hangs does not hear anything else. One that dies or says nothing for a while is started again,
-after a minute, then two, four and so on up to half an hour, and after a minute again once one has
+after two minutes, then four, eight and so on up to half an hour, and after two again once one has
 scored for ten: a start takes three seconds of a core, and one that dies of some row would else take
 them again and again.
 Every such failure is counted, and a new reason is journaled.
@@ -37,7 +37,7 @@ FAILED: Final = "shadow_failed"
 _HUNG_S: Final = 60.0
 """Without a word: it speaks every two seconds, while it loads not at all, and may take as long as a
 probe for that. While it waits for a core it is not silent: it gets none where all are busy."""
-_PAUSE_S: Final = 60.0
+_PAUSE_S: Final = 120.0
 """Before another start; doubled by every failure."""
 _MOST_PAUSE_S: Final = 1800.0
 """So that a cause that went away by itself is noticed while somebody may still look."""

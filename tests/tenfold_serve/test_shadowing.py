@@ -129,7 +129,7 @@ def test_another_wish_or_pair_is_another_process(
 
 def test_one_that_dies_is_started_again_after_ever_longer_pauses(make_scene: MakeScene) -> None:
     scene = make_scene("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    for failures, pause in enumerate((60, 120, 240, 480, 960, 1800, 1800), 1):
+    for failures, pause in enumerate((120, 240, 480, 960, 1800, 1800), 1):
         found = scene.until(lambda found, n=failures: found["failures"] == n)  # type: ignore[misc]
         assert found["state"] == "waiting"
         assert found["trouble"] == "the shadow of version 2 failed: it died of SIGSEGV"
@@ -141,7 +141,7 @@ def test_that_one_scored_before_it_died_shortens_no_pause_but_ten_minutes_do(
     make_scene: MakeScene,
 ) -> None:
     scene = make_scene(SPEAKS, hung_s=10_000.0)
-    for failures, scored_s, pause in ((1, 0, 60), (2, 599, 120), (3, 600, 60), (4, 0, 120)):
+    for failures, scored_s, pause in ((1, 0, 120), (2, 599, 240), (3, 600, 120), (4, 0, 240)):
         scene.until(lambda found: found["state"] == "scoring")
         scene.now += scored_s
         scene.dies(failures)
@@ -151,12 +151,12 @@ def test_that_one_scored_before_it_died_shortens_no_pause_but_ten_minutes_do(
 def test_another_pair_starts_at_once_and_with_the_first_pause(make_scene: MakeScene) -> None:
     scene = make_scene("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     scene.until(lambda found: found["failures"] == 1)
-    scene.starts_after(60)
+    scene.starts_after(120)
     scene.until(lambda found: found["failures"] == 2)
     other = {"champion": {**CHAMPION, "version": 3}}
     assert scene.follow(**other)["state"] == "loading"
     scene.until(lambda found: found["failures"] == 1, **other)
-    scene.now += 60
+    scene.now += 120
     assert scene.follow(**other)["state"] == "loading"
 
 
@@ -172,7 +172,7 @@ def test_one_that_hangs_is_ended_and_started_again(make_scene: MakeScene) -> Non
     found = scene.follow()
     assert gone(pid)
     assert found["trouble"].endswith("it said nothing for 20 s and was ended")
-    scene.starts_after(60)
+    scene.starts_after(120)
     assert scene.until(lambda found: found.get("pid") not in (None, pid))["failures"] == 1
     again = scene.until(lambda found: found["trouble"] == "")  # it works again
     assert again["state"] == "scoring"
