@@ -442,8 +442,13 @@ def code_of(channel: grpc.Channel, call: str) -> str:
     return "OK"
 
 
-def test_a_promotion_fails_no_request(running: Running) -> None:
-    second = running.publish(1)
+@pytest.fixture(scope="module")
+def second(running: Running) -> int:
+    """A version that answers nobody yet."""
+    return running.publish(1)
+
+
+def test_a_promotion_fails_no_request(running: Running, second: int) -> None:
     stop = threading.Event()
     failures: list[str] = []
     seen: list[list[int]] = []
@@ -495,11 +500,11 @@ def test_a_poisoned_model_never_answers(running: Running) -> None:
     running.registry.rollback("mixed")
 
 
-def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
+def test_a_canary_shares_the_traffic_by_key(running: Running, second: int) -> None:
     from tenfold.traffic import Canary, write_canary
 
-    running.registry.set_alias("mixed", "challenger", 2)
-    write_canary(running.registry.state, "mixed", Canary(2, 50))
+    running.registry.set_alias("mixed", "challenger", second)
+    write_canary(running.registry.state, "mixed", Canary(second, 50))
 
     def arms() -> set[str]:
         found = set()
@@ -511,18 +516,18 @@ def test_a_canary_shares_the_traffic_by_key(running: Running) -> None:
             found.add(f"{reply['arm']} {reply['version']}")
         return found
 
-    eventually(lambda: arms() == {"champion 1", "challenger 2"}, within_s=30)
-    write_canary(running.registry.state, "mixed", Canary(2, 0))  # else it has its share again
+    eventually(lambda: arms() == {"champion 1", f"challenger {second}"}, within_s=30)
+    write_canary(running.registry.state, "mixed", Canary(second, 0))  # else it has its share again
     running.registry.set_alias("mixed", "challenger", None)  # when it is the challenger again
     eventually(lambda: arms() == {"champion 1"}, within_s=30)
 
 
-def test_a_shadow_that_hangs_and_dies_is_noticed_by_nobody(running: Running) -> None:
+def test_a_shadow_that_hangs_and_dies_is_noticed_by_nobody(running: Running, second: int) -> None:
     from tenfold.traffic import Shadow, write_shadow
 
     registry = running.registry
-    registry.set_alias("mixed", "challenger", 2)
-    wish = Shadow(2, time.time_ns() // 1_000_000)
+    registry.set_alias("mixed", "challenger", second)
+    wish = Shadow(second, time.time_ns() // 1_000_000)
     write_shadow(registry.state, "mixed", wish)
 
     def shadow() -> dict[str, Any]:
@@ -549,9 +554,10 @@ def test_a_shadow_that_hangs_and_dies_is_noticed_by_nobody(running: Running) -> 
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: shadow().get("failures") == 1, within_s=10)
         found = shadow()
-        assert found["state"] == "waiting"  # a minute; who asks for it again does not wait
+        assert found["state"] == "waiting"  # two minutes; who asks for it again does not wait
         text = httpx.get(f"{running.url}/metrics").text
-        assert 'tenfold_shadow_failures_total{project="mixed",version="2"} 1.0' in text
+        failed = f'tenfold_shadow_failures_total{{project="mixed",version="{second}"}} 1.0'
+        assert failed in text
         write_shadow(registry.state, "mixed", None)
         eventually(lambda: not shadow(), within_s=10)
         write_shadow(registry.state, "mixed", wish)
