@@ -85,6 +85,7 @@ def _probe(folder: Path, *, explain: bool) -> int:
     from tenfold.artifact import GOLDEN_FILE, read_artifact
     from tenfold.inference import Predictor, check_golden
     from tenfold.inference.explainer import check_explainer, load_explainer
+    from tenfold.inference.pace import check_pace
     from tenfold.models.rebuilt import check_graph
 
     artifact = read_artifact(folder)
@@ -97,6 +98,7 @@ def _probe(folder: Path, *, explain: bool) -> int:
     n_rows = check_golden(predictor, artifact.files[GOLDEN_FILE])
     if engine == "onnx":
         check_graph(family, artifact.files)
+    check_pace(predictor)
     predictor.conformal  # noqa: B018  (it is read, so it is whole)
     if explain:
         check_explainer(load_explainer(predictor), predictor)
