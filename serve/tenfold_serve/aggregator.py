@@ -123,7 +123,7 @@ class Aggregator:
         Args:
             project: name of the project.
             facts: ``arms``, ``decisions``, ``retrains``, ``retrain_running``, ``prepared``,
-                ``quarantined``, ``shadow`` and ``guard`` of `ProjectView`.
+                ``quarantined``, ``shadow``, ``guard`` and ``refused`` of `ProjectView`.
         """
         hub = self._hub(project)
         hub.answer_with(int(arm["version"]) for arm in facts.get("arms", ()))

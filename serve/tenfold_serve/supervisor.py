@@ -83,7 +83,8 @@ class _Watch:
     arms: list[dict[str, Any]] = field(default_factory=list)
     seen: object = None
     wanted: Wanted = field(default_factory=Wanted)
-    refused: set[int] = field(default_factory=set)
+    refused: dict[int, str] = field(default_factory=dict)
+    """Versions that may not answer, and what said so: ``probe`` or ``device``."""
     retry_s: dict[int, float] = field(default_factory=dict)
     told: tuple[str, str] = ("", "")
     alarms: set[tuple[int, str]] = field(default_factory=set)
@@ -270,15 +271,15 @@ class Supervisor:
         if time.monotonic() < watch.retry_s.get(number, 0.0):
             return False
         result = self._probe(version.path)
-        reason = f"version {number} failed its probe: {result.reason}"
+        reason, of = f"version {number} failed its probe: {result.reason}", "probe"
         if result.ok:
             why = refusal(watch.seat, version.path)
             if not why:
-                watch.refused.discard(number)
+                watch.refused.pop(number, None)
                 return True
-            reason = f"version {number} cannot answer here: {why}"
+            reason, of = f"version {number} cannot answer here: {why}", "device"
         if number not in watch.refused:
-            watch.refused.add(number)
+            watch.refused[number] = of
             body = {"reason": reason, "version": number}
             self._journal.append(watch.project.name, "swap_refused", body)
         watch.retry_s[number] = time.monotonic() + _RETRY_S
@@ -379,6 +380,11 @@ class Supervisor:
                 "quarantined": watch.newest.causes(),
                 "shadow": watch.status.get("shadow") or {},
                 "guard": watch.guarding.status(),
+                "refused": {
+                    str(one.version): watch.refused[one.version]
+                    for one in watch.wanted.versions
+                    if one.version in watch.refused
+                },
             },
         )
 

@@ -153,9 +153,12 @@ def test_a_model_that_fails_its_probe_is_never_sent(scene: Scene, publish: Publi
     assert scene.host.arms() == [("champion", 1, 1.0)]
     assert scene.kinds() == ["swap_refused"]
     assert "version 2 failed its probe" in scene.supervisor.status()["mixed"]["refused"]
+    told = b'tenfold_version_refused{project="mixed",reason="probe",version="2"} 1.0'
+    assert told in scene.aggregator.metrics()
     scene.registry.rollback("mixed")
     scene.supervisor.step()
     assert len(scene.host.sent) == 1
+    assert b"tenfold_version_refused{" not in scene.aggregator.metrics()
 
 
 def test_a_refusal_is_forgotten_with_the_wish(scene: Scene, publish: Publish) -> None:

@@ -63,6 +63,13 @@ PANELS: tuple[PanelSpec, ...] = (
         unit="percentunit",
     ),
     PanelSpec(
+        "Fleet",
+        "Versions refused",
+        {_sel("tenfold_version_refused"): "{{project}} v{{version}} {{reason}}"},
+        kind="stat",
+        description="Promoted or given a share, and not let answer: tenfold status says why.",
+    ),
+    PanelSpec(
         "Endpoint",
         "Requests by status",
         {

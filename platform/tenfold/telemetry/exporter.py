@@ -59,6 +59,7 @@ class ProjectView:
         score_ranks: by version, `tenfold.monitor.levels.score_ranks`.
         guard: of a canary: ``evidence`` with its ``channels``; of the last that was taken back:
             ``withdrawn``; empty before the first canary.
+        refused: versions that are asked for and may not answer, and what said so.
     """
 
     project: str
@@ -75,6 +76,7 @@ class ProjectView:
     counted: Sequence[Mapping[str, Any]] = ()
     score_ranks: Mapping[str, Any] = field(default_factory=dict)
     guard: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class TenfoldCollector(Collector):
@@ -158,6 +160,8 @@ def _series(view: ProjectView) -> Series:
         yield from _shadow_series((project, str(view.shadow["version"])), view.shadow)
     yield from arm_series(project, view.counted)
     yield from guard_series(project, view.guard)
+    for version, reason in view.refused.items():
+        yield "tenfold_version_refused", (project, version, reason), 1.0
     for snapshot in view.monitors:
         yield from _model_series(snapshot)
 

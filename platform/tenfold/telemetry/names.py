@@ -96,6 +96,12 @@ METRICS: tuple[Metric, ...] = (
         ("project", "version", "arm"),
         "one per arm, at most three per project",
     ),
+    _gauge(
+        "tenfold_version_refused",
+        "1 for each version that was promoted or given a share and may not answer.",
+        ("project", "version", "reason"),
+        "at most two versions of a project; reasons are probe and device",
+    ),
     # Arms and the guard of a canary
     _counter(
         "tenfold_arm_requests_total",

@@ -171,6 +171,13 @@ ALERTS: tuple[Alert, ...] = (
         "look at the data and the labels, then raise retrain.cooldown",
     ),
     Alert(
+        "TenfoldVersionRefused",
+        "tenfold_version_refused > 0",
+        "ticket",
+        f"{_WHO} may not answer, by its {{{{ $labels.reason }}}}; what answered before does",
+        "read why in tenfold status; train again, or tenfold rollback",
+    ),
+    Alert(
         "TenfoldShadowFails",
         # Pauses between its starts grow to half an hour, and one that is ended has no series.
         f"increase(tenfold_shadow_failures_total[2h]) > {SHADOW_FAILURES}"

@@ -66,6 +66,8 @@ def test_arms_and_the_guard_of_a_canary(views: ModuleType) -> None:
     assert series["tenfold_canary_threshold_log", failing] == 8.0
     gone = (("project", "adult"), ("reason", "failures"), ("version", "2"))
     assert series["tenfold_canary_withdrawn_timestamp_seconds", gone] == 1.9e9
+    refused = (("project", "adult"), ("reason", "probe"), ("version", "5"))
+    assert series["tenfold_version_refused", refused] == 1.0
 
 
 def test_a_shadow_that_never_ran_has_failures_and_no_figures() -> None:

@@ -73,6 +73,7 @@ def full_view() -> ProjectView:
             "duplicate_ratio": 0.01,
             "timestamp_seconds": 1.9e9,
         },
+        refused={"5": "probe"},
         quarantined={"out_of_range": 70, "unreadable_file": 10},
         shadow={
             "version": 4,
