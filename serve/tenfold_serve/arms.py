@@ -1,7 +1,8 @@
 """The models that a replica answers with: loaded, verified, swapped, dropped.
 
 `ArmBoard.change` takes a ``user_config`` and never raises: what cannot be loaded leaves the models
-that answer now as they are, and the reason is shown by ``/readyz`` and the status. Requests read
+that answer now as they are, and the reason is shown by ``/readyz`` and the status, to anybody: so
+without folders, and of what a library raised only its kind; the log has all of it. Requests read
 one immutable `Lineup`; a swap is one assignment, so a request meets the old models or the new ones,
 whole, and nothing is locked.
 
@@ -26,7 +27,7 @@ import numpy.typing as npt
 
 from tenfold.artifact import GOLDEN_FILE, REFERENCE_FILE, read_artifact
 from tenfold.cluster.seats import ON_CPU_SEAT, Seat
-from tenfold.errors import ArtifactError
+from tenfold.errors import ArtifactError, TenfoldError
 from tenfold.features.codes import RowEncoder, code_width
 from tenfold.features.columnpath import ColumnEncoder
 from tenfold.inference import Predictor, check_golden
@@ -197,7 +198,7 @@ class ArmBoard:
             except Exception as error:
                 log.warning("the models that answer stay: %s", error, exc_info=True)
                 old = self.lineup
-                reason = f"{_asked(config)} could not be loaded: {error}"
+                reason = f"{_asked(config)} could not be loaded: {_told(error, config)}"
                 lineup = Lineup(old.arms, old.generation, reason, old.weights)
             self.lineup = lineup
             return lineup
@@ -237,8 +238,22 @@ class ArmBoard:
         return load_arm(entry, seat=self._seat)
 
 
+def _told(error: Exception, config: object) -> str:
+    """What strangers may read of an error."""
+    if not isinstance(error, TenfoldError):
+        return f"{type(error).__name__}; the log of the replica says more"
+    text = str(error)
+    for entry in _entries(config):
+        text = text.replace(str(entry.get("path")), f"version {entry.get('version')}")
+    return text
+
+
 def _asked(config: object) -> str:
-    if not isinstance(config, Mapping) or not isinstance(config.get("arms"), list):
-        return "the configuration"
-    versions = [str(entry.get("version")) for entry in config["arms"] if isinstance(entry, Mapping)]
+    versions = [str(entry.get("version")) for entry in _entries(config)]
     return f"version {', '.join(versions)}" if versions else "the configuration"
+
+
+def _entries(config: object) -> list[Mapping[str, Any]]:
+    """The arms of a configuration, if it is one."""
+    arms = config.get("arms") if isinstance(config, Mapping) else None
+    return [one for one in arms if isinstance(one, Mapping)] if isinstance(arms, list) else []

@@ -32,6 +32,8 @@ What was looked at in the pinned version, and what a contract test holds:
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
   It then knows of no application for a moment and Ray's configuration answers 404, which clients
   take for final; the wrapper makes it 503.
+- Ray's configuration tells whoever asks ``/-/routes`` all applications, without a key, and its 404
+  says so; the wrapper makes both an ordinary 404.
 - HAProxy waits for an answer without end by default: one from a replica that hangs came never.
 - While there is no replica, Ray sends its requests to a proxy in Python that holds them until there
   is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
@@ -83,6 +85,7 @@ _BUSY = "more requests wait than are answered in time; ask again in a second"
 _SLOW = "a request arrives whole within 20 s; send less at a time"
 _AWAY = "no replica answered in time; ask again in a second"
 _LOST = "the replica went away before it answered; ask again in a second"
+_NOTHING = '{"error":{"law":"path","message":"no project is served here"}}'
 _ANSWER_S = 60
 """How long an answer may take: one to a million rows takes 15."""
 _HOLD_S = 10
@@ -147,6 +150,8 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
     acl harmless_id req.hdr(x-request-id) -m reg {_HARMLESS_ID}\\
     http-request del-header x-request-id unless harmless_id\\
     http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}
+s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
+string '{_NOTHING}' if routes|
 }}
 # Started anew it knows of no application for a second: that is no 404.
 /^ *use_backend /h
@@ -159,6 +164,7 @@ string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'/
 b
 }}
 x
+s|return .*|return status 404 content-type application/json string '{_NOTHING}'|
 }}
 /^backend /,/^listen /{{
 s/^( *server [^ ]+ [^ ]+ check)( observe .*)?$/\\1 maxconn {MAX_ONGOING} \

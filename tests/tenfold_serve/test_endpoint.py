@@ -223,6 +223,18 @@ def test_readyz_shows_why_a_swap_failed(rig: Rig, publish: Publish) -> None:
     assert ready.status == 200
     assert ready.json()["arms"][0]["version"] == 1
     assert "version 2 could not be loaded" in ready.json()["reason"]
+    assert "the artifact is damaged" in ready.json()["reason"]
+
+
+def test_nobody_is_told_where_a_broken_model_lies(rig: Rig, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for arm in ({"path": str(empty)}, {"path": str(tmp_path / "absent")}, {"path": 7}):
+        entry = {"arm": "champion", "version": 2, "digest": "d", "weight": 1.0} | arm
+        rig.board.change({"arms": [entry]})
+        for method, path in (("GET", "/readyz"), ("GET", "/v2/health/ready"), ("GET", "/v2")):
+            assert str(tmp_path) not in rig.ask(method, path).body.decode()
+        assert "version 2 could not be loaded" in rig.ask("GET", "/readyz").json()["reason"]
 
 
 def test_the_split_follows_the_key(rig: Rig, publish: Publish) -> None:

@@ -53,6 +53,8 @@ def test_the_wrapper_closes_every_bind_and_runs_the_real_program(tmp_path: Path)
     front = text[text.index("frontend http_frontend") : text.index("backend default_backend")]
     logs = [line for line in front.splitlines() if line.split()[:1] in (["log"], ["no"])]
     assert [line.strip() for line in logs] == ["no log"]  # no line a request, to nobody
+    assert text.count("no project is served here") == 2 and "routes_message" not in text
+    assert text.count("    http-request deny deny_status 404 ") == 1
 
 
 def test_a_proxy_without_applications_says_come_back_and_not_that_there_is_nothing(
@@ -69,6 +71,7 @@ def test_a_proxy_without_applications_says_come_back_and_not_that_there_is_nothi
         (answer,) = re.findall("return status (.*)", config.read_text())
         assert answer.startswith(status)
         assert ("retry-after 1" in answer) == (status == "503")
+        assert ('{"error":{"law":"path"' in answer) == (status == "404")
 
 
 def test_a_second_run_changes_nothing_more(tmp_path: Path) -> None:
