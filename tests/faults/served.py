@@ -33,11 +33,12 @@ ROWS = json_rows(mixed_schema(), mixed_table(100))
 
 @dataclass
 class Served:
-    """What `tenfold up` runs for the project ``mixed``."""
+    """What `tenfold up` runs for the project ``mixed``, and what it said to a person."""
 
     settings: Settings
     registry: Registry
     port: int
+    said: str
 
     @property
     def url(self) -> str:
@@ -90,7 +91,11 @@ class Served:
 
 @contextmanager
 def served(
-    folder: Path, *, environ: Mapping[str, str] | None = None, **serve: Any
+    folder: Path,
+    *,
+    engine: str = "onnx",
+    environ: Mapping[str, str] | None = None,
+    **serve: Any,
 ) -> Iterator[Served]:
     """One keeper with one model; ended at the end."""
     more = dict(environ or {})
@@ -100,13 +105,13 @@ def served(
     project.write_text(yaml.safe_dump({**PROJECT, "serve": limits}))
     (folder / "mixed.csv").write_text("label\nyes\n")
     registry = Registry(settings)
-    make_artifact(folder / "first", seed=0)
+    make_artifact(folder / "first", engine=engine, seed=0)
     registry.publish("mixed", folder / "first")
     registry.promote("mixed", 1, expected=None)
     port = free_port()
-    tenfold("up", str(project), "--port", str(port), home=settings.home, **more)
+    said = tenfold("up", str(project), "--port", str(port), home=settings.home, **more).stdout
     try:
-        yield Served(settings, registry, port)
+        yield Served(settings, registry, port, said)
     finally:
         tenfold("down", home=settings.home, **more)
 
