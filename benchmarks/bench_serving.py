@@ -12,6 +12,7 @@ ours also with the categories of adult.csv.
   and 1, closed loop; medians of the turns are told. Then, open loop, latency from the moment at
   which a request was due: ours at half of its saturation, FastAPI with ONNX at half of its own, and
   the bare application at our pace; the other peers have ended.
+- Ten times what it can answer, for a minute (`serving.overload`).
 - Ten swaps of the model under load (`serving.swaps`).
 
 ``--environments`` says where the peers' environments are kept, ``--peers`` which stand beside.
@@ -27,7 +28,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from _form import Form
 from serving.doors import measure_doors
 from serving.load import paced, wrk
 from serving.ours import Ours, tenfold_up
+from serving.overload import measure_overload
 from serving.peers import PEERS, peer_running
 from serving.processes import Target, await_answer, free_port, server
 from serving.record import measure_record
@@ -163,6 +165,10 @@ def _first_line() -> str:
     return Path("/proc/stat").read_text().splitlines()[0]
 
 
+def _seconds(steps: Mapping[str, float]) -> list[str]:
+    return [f"{seconds:.1f}" for seconds in steps.values()]
+
+
 def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
     bench = make_reference(work / "bench-1")
     other = make_reference(work / "bench-2", seed=1)
@@ -182,6 +188,8 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
         bodies["adult"] = orjson.dumps({"rows": [shown]})
     with ExitStack() as stack:
         ours = stack.enter_context(tenfold_up(artifacts, columns, work=work))
+        form.add("startup_s", sum(ours.startup_s.values()))
+        form.table("Seconds until it answers", list(ours.startup_s), [_seconds(ours.startup_s)])
         targets = [Target(OURS, ours.url(PROJECT), bodies[PROJECT])]
         if "adult" in artifacts:
             targets.append(Target(f"{OURS}_adult", ours.url("adult"), bodies["adult"]))
@@ -205,6 +213,7 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
         rps = measure_servers(form, targets, ours, work, options)
         others.close()  # another Ray alone, that nobody asks, keeps a tenth of a core busy
         measure_half(form, targets, rps=rps, rounds=options.rounds)
+        measure_overload(form, ours.url(PROJECT), seconds=options.overload)
         second = ours.publish(PROJECT, other)
         measure_swaps(form, ours, {1: bench, second: other})
 
@@ -221,6 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers", nargs="*", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of one turn")
+    parser.add_argument(
+        "--overload", type=float, default=60.0, help="seconds of ten times what it can"
+    )
     options = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         sys.exit("wrk is needed (Debian package wrk)")

@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,12 @@ class Ours:
     Attributes:
         settings: of its home.
         port: of the endpoint.
+        startup_s: seconds of each step until requests were answered.
     """
 
     settings: Settings
     port: int
+    startup_s: Mapping[str, float]
 
     def url(self, project: str) -> str:
         return f"http://127.0.0.1:{self.port}/{project}/predict"
@@ -46,6 +50,12 @@ class Ours:
     def promote(self, project: str, version: int) -> None:
         registry = Registry(self.settings)
         registry.promote(project, version, expected=registry.alias(project, CHAMPION))
+
+    def probed_s(self, project: str) -> float:
+        """When the version that was sent last to the replicas had passed its probe, by
+        `time.monotonic`."""
+        (row,) = Registry(self.settings).state.journal.tail(project, 1, kind="swap")
+        return datetime.fromisoformat(row.at).timestamp() - time.time() + time.monotonic()
 
     def cpu_s(self) -> dict[str, float]:
         """Seconds of CPU so far of the ``replica`` processes and of ``haproxy``."""
@@ -88,8 +98,8 @@ def tenfold_up(
     command = [sys.executable, "-m", "tenfold_jobs"]
     env = {**os.environ, **settings.to_env()}
     try:
-        _run([*command, "up", *map(str, files), "--port", str(port), "--json"], env)
-        yield Ours(settings, port)
+        told = _run([*command, "up", *map(str, files), "--port", str(port), "--json"], env)
+        yield Ours(settings, port, told["startup_s"])
     finally:
         _run([*command, "down", "--json"], env)
 

@@ -58,9 +58,11 @@ def measure_swaps(form: Form, ours: Ours, artifacts: Mapping[int, Path]) -> None
     ]
     for thread in threads:
         thread.start()
-    seconds = []
+    seconds, after_probe = [], []
     first, second = artifacts
     try:
+        while not all(journal.answers for journal in journals):
+            time.sleep(0.01)
         for number in range(N_SWAPS):
             wanted = first if number % 2 else second
             began = time.monotonic()
@@ -69,6 +71,7 @@ def measure_swaps(form: Form, ours: Ours, artifacts: Mapping[int, Path]) -> None
                 assert time.monotonic() - began < _PATIENCE_S, f"version {wanted} never answered"
                 time.sleep(0.01)
             seconds.append(time.monotonic() - began)
+            after_probe.append(_old_until(journals, wanted) - ours.probed_s(PROJECT))
     finally:
         stop.set()
         for thread in threads:
@@ -80,13 +83,33 @@ def measure_swaps(form: Form, ours: Ours, artifacts: Mapping[int, Path]) -> None
     form.add("swap_mixed_answers", mixed)
     form.add("swap.requests", len(answers))
     form.add("swap.s", statistics.median(seconds))
+    form.add("swap.after_probe_s", statistics.median(after_probe))
+    form.add("swap.after_probe_max_s", max(after_probe))
     form.table(
         f"{N_SWAPS} swaps under load, one replica",
-        ["answers", "failed", "mixed", "s until all see it"],
-        [[len(answers), len(failures), mixed, f"{statistics.median(seconds):.2f}"]],
+        ["answers", "failed", "mixed", "s until all see it", "of it after the probe", "most"],
+        [
+            [len(answers), len(failures), mixed]
+            + [
+                f"{one:.2f}"
+                for one in (
+                    statistics.median(seconds),
+                    statistics.median(after_probe),
+                    max(after_probe),
+                )
+            ]
+        ],
     )
     for failure in failures[:5]:
         print(failure)
+
+
+def _old_until(journals: list[Journal], wanted: int) -> float:
+    """When the version before this one answered last."""
+    return max(
+        next(at for at, version, _ in reversed(journal.answers) if version != wanted)
+        for journal in journals
+    )
 
 
 def _expected(folder: Path, rows: list[dict[str, float]]) -> tuple[str, str]:

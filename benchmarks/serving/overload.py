@@ -1,0 +1,83 @@
+"""Ten times more requests than can be answered, for a minute; the client's journal says what came.
+
+Fifty rows a request, so that one core can offer ten times what the other answers; and less than
+HAProxy's buffer of 16 kB: of a longer body it answers 429 to the first part and hangs up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import numpy as np
+import orjson
+
+from _form import Form
+from serving.paced import Seen, at, run
+from serving.reference import N_NUMBERS, rows_of
+
+__all__ = ["measure_overload"]
+
+_ROWS = 50
+_BUFFER_BYTES = 16_000
+_CALM_S = 5.0
+_STEP_S = 0.5
+_NORMAL = 3.0
+"""Times the 90th percentile before, and 5 ms: what is normal again."""
+_MORE_MS = 5.0
+_PATIENCE_S = 30.0
+
+
+def measure_overload(form: Form, url: str, *, seconds: float = 60.0, times: float = 10.0) -> None:
+    """Measure what it can, offer so many times as much, and wait until all is well.
+
+    Args:
+        form: takes the numbers.
+        url: of the endpoint.
+        seconds: how long it has too much.
+        times: how much too much.
+    """
+    numbers = np.random.default_rng(5).normal(size=(_ROWS, N_NUMBERS)).round(3)
+    body = orjson.dumps({"rows": rows_of(numbers)})
+    assert len(body) < _BUFFER_BYTES, len(body)
+    run(url, body, rate=100, seconds=1, n_lines=16)
+    most, _ = run(url, body, rate=5000, seconds=_CALM_S, n_lines=16, patience_s=0)
+    capacity = sum(one.status == 200 for one in most) / _CALM_S
+    before, _ = run(url, body, rate=capacity / 4, seconds=_CALM_S, n_lines=16)
+    journal, _ = run(url, body, rate=times * capacity, seconds=seconds, n_lines=700)
+    normal_s = _until_normal(url, body, capacity / 4, _p90_ms(before))
+    statuses = Counter(one.status for one in journal)
+    refused = [one.sent_s for one in journal if one.status == 429]
+    goodput = statuses[200] / seconds / capacity
+    form.add("overload.capacity", capacity)
+    form.add("overload.offered", len(journal) / seconds / capacity)
+    form.add("overload.goodput", goodput)
+    form.add("overload.refused", statuses[429])
+    form.add("overload.failed", len(journal) - statuses[200] - statuses[429])
+    told = {f"p{100 * share:g}": at(refused, share) or 0.0 for share in (0.5, 0.95, 0.99)}
+    for name, found_ms in told.items():
+        form.add(f"overload.refused_{name}_ms", found_ms)
+    form.add("overload.normal_after_s", normal_s)
+    form.table(
+        f"{times:g} times what it can, for {seconds:g} s",
+        ["can, requests/s", "goodput", "refused", "failed", "refused after ms, p50", "p95", "p99",
+         "normal after s"],
+        [[f"{capacity:,.0f}", f"{goodput:.0%}", statuses[429],
+          len(journal) - statuses[200] - statuses[429], *(f"{one:.1f}" for one in told.values()),
+          f"{normal_s:.1f}"]],
+    )  # fmt: skip
+
+
+def _until_normal(url: str, body: bytes, rate: float, before_ms: float) -> float:
+    """Seconds until all are answered about as quickly as before; infinite if that never is."""
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < _PATIENCE_S:
+        after, _ = run(url, body, rate=rate, seconds=_STEP_S, n_lines=16)
+        answered = {one.status for one in after} == {200}
+        if answered and _p90_ms(after) < _NORMAL * before_ms + _MORE_MS:
+            return waited
+    return float("inf")
+
+
+def _p90_ms(journal: list[Seen]) -> float:
+    return at([one.latency_s for one in journal], 0.9) or 0.0
