@@ -25,13 +25,13 @@ def tenfold(
     return done
 
 
-def start_tenfold(*words: str, home: Path) -> subprocess.Popen[bytes]:
+def start_tenfold(*words: str, home: Path, **environ: str) -> subprocess.Popen[bytes]:
     """Start the command and do not wait; what it prints is thrown away."""
     return subprocess.Popen(
         [sys.executable, "-m", "tenfold_jobs", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=_environment(home),
+        env={**_environment(home), **environ},
     )
 
 

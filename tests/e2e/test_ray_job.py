@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
 from tenfold.cluster.sessions import MARKER, end_session, session_led_by
@@ -156,6 +157,17 @@ def test_tenfold_submit_follows_a_job_to_its_end(head: Head, project: Path) -> N
         **token,
     )
     assert "none.yaml" in failed.stderr
+
+
+def test_a_table_is_scored_by_a_job(head: Head, project: Path, tmp_path: Path) -> None:
+    token = {k: v for k, v in head.environ.items() if k.startswith("RAY_AUTH")}
+    rows = ("--input", str(project.with_name("penguins.csv")), "--output")
+    words = ("submit", "predict", str(project), "--address", head.address, *rows)
+    record = tenfold_json(*words, str(tmp_path / "job.parquet"), home=head.home, **token)
+    assert (record["status"], record["result"]["rows"]) == ("SUCCEEDED", 344)
+    tenfold("predict", str(project), *rows, str(tmp_path / "here.parquet"), home=head.home)
+    job, here = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("job", "here"))
+    assert job.num_rows == 344 and job.equals(here)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Ten minutes of mutated bodies for each decoder of the endpoint: no crash, no 5xx."""
+"""Ten minutes of mutated bytes for each decoder of endpoint and artifact: no crash, no 5xx."""
 
 from __future__ import annotations
 

@@ -122,7 +122,15 @@ def test_without_its_controller_no_answer_fails_and_control_comes_back(
 
 
 def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(two: Served) -> None:
-    """F3: refused connections and 503 with Retry-After until then; a 404 would be final."""
+    """F3: refused connections and 503 with Retry-After until then; a 404 would be final.
+
+    Back within eight seconds on two cores that are not paused: of three times the quickest counts.
+    """
+    assert min(_killed_and_back(two) for _ in range(3)) <= 8
+
+
+def _killed_and_back(two: Served) -> float:
+    """Seconds until the last failure."""
     right, clients = right_scores(two), Clients(two.port, ASKED, pause_s=0.005)
     with clients.asking():
         killed = time.monotonic()
@@ -138,7 +146,7 @@ def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(two: Serv
     assert all("unavailable" in one.said for one in clients.failures() if one.status)
     last = max(one.until_s for one in clients.failures()) - killed
     print(f"back after {back:.1f} s, the last failure after {last:.1f} s")
-    assert last <= 10  # 8 on quiet cores
+    return last
 
 
 def test_the_only_replica_killed_keeps_nobody_hanging_and_is_soon_back(lone: Served) -> None:

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -23,14 +23,15 @@ import pytest
 
 from tenfold.testing.mixed import mixed_schema
 from tenfold_serve.spool import segment_name, segments, spool_folder
-from tests.faults.served import ROWS, Clients, Served, quantile_ms, served
+from tests.faults.served import ROWS, Clients, Served, Told, quantile_ms, served
 from tests.tenfold_serve.doors.through import ARROW, arrow_table, stream
+from tests.tenfold_serve.support import board_with
 from tests.tenfold_serve.test_keeper_e2e import eventually
 
 pytestmark = pytest.mark.slow
 
-CALM_MS = 50.0
-"""A floor under quantiles that are compared: on a shared machine they are the scheduler's."""
+CALM_MS = 15.0
+"""A floor under quantiles that are compared: below it they are the scheduler's."""
 HEAD = b"POST /mixed/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GOOD = orjson.dumps({"rows": ROWS[:2]})
 
@@ -38,6 +39,15 @@ GOOD = orjson.dumps({"rows": ROWS[:2]})
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("rough"), max_body_bytes=1024 * 1024) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def batching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Its model is one of which rows together cost less than alone."""
+    with served(tmp_path_factory.mktemp("batching"), engine="xgboost") as found:
+        (arm,) = board_with(found.registry.require("mixed", 1)).lineup.arms
+        assert arm.batched
         yield found
 
 
@@ -55,6 +65,18 @@ def resident_mb(up: Served) -> float:
     pids = up.pids("ray::ServeReplica") + up.pids("bin/haproxy -db")
     pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def p99_ms(journal: Sequence[Told]) -> float:
+    """The middle one of three thirds: a machine that is paused once makes one of them slow."""
+    n = len(journal) // 3
+    return sorted(quantile_ms(journal[k * n : (k + 1) * n], 0.99) for k in range(3))[1]
+
+
+def hurts_nobody(beside: Sequence[Told], alone: Sequence[Told]) -> None:
+    told = f"99th percentile {p99_ms(beside):.1f} ms, alone {p99_ms(alone):.1f} ms"
+    print(told)
+    assert p99_ms(beside) <= 2 * max(p99_ms(alone), CALM_MS), told
 
 
 def calm(up: Served, n_answers: int = 400, **clients: float) -> Clients:
@@ -103,7 +125,9 @@ def test_a_spool_that_hangs_and_fails_costs_the_log_and_is_counted_to_the_row(up
             (folder / name).mkdir()
         so_far = len(clients.all)
         clients.wait_for(lambda: len(clients.all) > so_far + 100, within_s=20)
+        began = time.monotonic()
         time.sleep(6)  # the fault itself: three seconds until it hangs, three that it hangs
+        meanwhile = [one for one in clients.all if one.sent_s > began]
         with (folder / names[0]).open("rb") as reader:
             reader.read(1)
         clients.wait_for(lambda: newest_number(up, app) > number + 9, within_s=60)
@@ -111,8 +135,7 @@ def test_a_spool_that_hangs_and_fails_costs_the_log_and_is_counted_to_the_row(up
         with suppress(FileNotFoundError):
             (folder / name).rmdir()
     assert clients.failures() == []
-    worst = quantile_ms(clients.all, 0.99)
-    assert worst <= 2 * max(quantile_ms(before.all, 0.99), CALM_MS), worst
+    hurts_nobody(meanwhile, before.all)
     answered += 2 * len(clients.all)
 
     eventually(lambda: up.logged_rows() + up.dropped_rows() >= answered, within_s=30)
@@ -176,7 +199,7 @@ def test_a_flood_of_malformed_requests_hurts_no_good_one(up: Served) -> None:
             thread.join()
     assert set().union(*seen) <= {400, 413, 415, 422}, seen
     assert clients.failures() == []
-    assert quantile_ms(clients.all, 0.99) <= 2 * max(quantile_ms(before.all, 0.99), CALM_MS)
+    hurts_nobody(clients.all, before.all)
 
 
 def test_a_thousand_callers_that_vanish_in_the_middle_leave_nothing(up: Served) -> None:
@@ -193,8 +216,13 @@ def test_a_thousand_callers_that_vanish_in_the_middle_leave_nothing(up: Served) 
     calm(up)
 
 
-def test_a_caller_that_cancels_changes_no_answer_of_others(up: Served) -> None:
-    """F28: half of all requests are given up while they wait; each answer is its own rows'."""
+@pytest.mark.parametrize("endpoint", ["up", "batching"])
+def test_a_caller_that_cancels_changes_no_answer_of_others(
+    endpoint: str, request: pytest.FixtureRequest
+) -> None:
+    """F28: half of all requests are given up while they wait, also inside a batch; each answer is
+    its own rows'."""
+    up = request.getfixturevalue(endpoint)
     right = {}
     for place in range(20):
         reply = httpx.post(f"{up.url}/predict", json={"rows": ROWS[place : place + 1]})
@@ -267,7 +295,7 @@ def test_five_hundred_that_trickle_slow_nobody(up: Served) -> None:
                         client.sendall(b" ")
                 beside.wait_for(lambda: len(beside.all) > so_far + 200, within_s=60)  # noqa: B023
     assert beside.failures() == []
-    assert quantile_ms(beside.all, 0.99) <= 2 * max(quantile_ms(alone.all, 0.99), CALM_MS)
+    hurts_nobody(beside.all, alone.all)
 
 
 INNER = b"GET /mixed/healthz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
@@ -324,12 +352,19 @@ def test_chunks_that_lie_end_the_request(up: Served) -> None:
 
 
 def test_a_pipeline_is_answered_in_its_order(up: Served) -> None:
-    """What HAProxy allows, so that answers are each their own request's."""
+    """What HAProxy allows, so that answers are each their own request's.
+
+    Who closes the sending side is gone for HAProxy (``option abortonclose``, of Ray's template): it
+    frees the place of callers that gave up, and answers 400 to one that only says that it is done.
+    """
     bodies = [orjson.dumps({"rows": ROWS[:n]}) for n in (1, 3, 2)]
-    whole = b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(b) + b for b in bodies)
+    heads = (HEAD, HEAD, HEAD + b"Connection: close\r\n")
+    whole = b"".join(
+        head + b"Content-Length: %d\r\n\r\n" % len(b) + b
+        for head, b in zip(heads, bodies, strict=True)
+    )
     with connect(up) as client:
         client.sendall(whole)
-        client.shutdown(socket.SHUT_WR)
         parts = read_all(client).split(b"HTTP/1.1 ")[1:]
     found = [len(json.loads(part.partition(b"\r\n\r\n")[2])["predictions"]) for part in parts]
-    assert found == [1, 3, 2][: len(found)] and found
+    assert found == [1, 3, 2]

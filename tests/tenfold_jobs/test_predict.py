@@ -466,23 +466,40 @@ def test_the_summary_names_the_columns_that_moved(
     assert "amount" in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("driver", "local_bytes"),
+    [("in-process", 2**30), pytest.param("ray-data", 0, marks=pytest.mark.slow)],
+)
 def test_a_killed_batch_goes_on_and_gives_the_same_file(
-    project: Project, settings: Settings, tmp_path: Path
+    driver: str,
+    local_bytes: int,
+    request: pytest.FixtureRequest,
+    project: Project,
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
     publish(project, settings)
     pacsv.write_csv(pa.concat_tables([mixed_table(20_000)] * 6), tmp_path / "in.csv")
     asked = ("--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.parquet"))
-    process = start_tenfold("predict", str(tmp_path / "project.yaml"), *asked, home=settings.home)
+    process = start_tenfold(
+        "predict", str(tmp_path / "project.yaml"), *asked,
+        home=settings.home, TENFOLD_LOCAL_BYTES=str(local_bytes),
+    )  # fmt: skip
     while not list(settings.home.rglob(answer_file(Path(), 1).name)):
         assert process.poll() is None
         time.sleep(0.002)  # another process writes it, whole
     process.kill()
     process.wait()
     assert not (tmp_path / "out.parquet").exists()
+    if driver == "ray-data":
+        request.getfixturevalue("ray_session")
     record = run_predict(
-        project, settings, input=tmp_path / "in.csv", output=tmp_path / "out.parquet"
+        project,
+        replace(settings, local_bytes=local_bytes),
+        input=tmp_path / "in.csv",
+        output=tmp_path / "out.parquet",
     )
-    assert record.resumed >= 1
+    assert record.resumed >= 1 and record.driver == driver
     fresh = run_predict(
         project, settings, input=tmp_path / "in.csv", output=tmp_path / "fresh.parquet"
     )

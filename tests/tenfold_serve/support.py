@@ -66,6 +66,7 @@ def make_artifact(
     folder: Path,
     *,
     family: str = "boosting",
+    engine: str = "onnx",
     seed: int = 0,
     wide: bool = False,
     graph: Callable[[bytes], bytes] | None = None,
@@ -76,17 +77,18 @@ def make_artifact(
     ``graph`` changes the model's ONNX graph first, see `tests.tenfold_serve.bad_models`.
     """
     folder.mkdir(parents=True)
-    for name, content in _files_of(family, seed=seed, wide=wide, graph=graph).items():
+    files = _files_of(family, engine=engine, seed=seed, wide=wide, graph=graph)
+    for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
 @cache
 def _files_of(
-    family: str, *, seed: int, wide: bool, graph: Callable[[bytes], bytes] | None
+    family: str, *, engine: str, seed: int, wide: bool, graph: Callable[[bytes], bytes] | None
 ) -> Mapping[str, bytes]:
     with TemporaryDirectory() as parent:
         folder = Path(parent) / "made"
-        _fit(folder, family=family, seed=seed, wide=wide, graph=graph)
+        _fit(folder, family=family, engine=engine, seed=seed, wide=wide, graph=graph)
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -94,12 +96,13 @@ def _fit(
     folder: Path,
     *,
     family: str,
+    engine: str,
     seed: int,
     wide: bool,
     graph: Callable[[bytes], bytes] | None,
 ) -> None:
     made_of = wide_table if wide else mixed_table
-    files, draft = small_files(family, seed=seed, wide=wide)
+    files, draft = small_files(family, engine=engine, seed=seed, wide=wide)
     if graph is not None:
         files["model.onnx"] = graph(files["model.onnx"])
     draft = dataclasses.replace(draft, project=PROJECT)

@@ -32,13 +32,16 @@ import yaml
 
 from tenfold.cluster.keeper import read_keeper
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, members
+from tenfold.inference import Predictor
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.process import NICE, NICEST
+from tenfold_serve.ray_rim import require_free_port
+from tests.tenfold_serve.doors import test_clients, test_kserve_client
 from tests.tenfold_serve.doors.grpc_live import ask, found, infer_request
-from tests.tenfold_serve.doors.through import ARROW, arrow_table, stream
+from tests.tenfold_serve.doors.through import ARROW, Bits, arrow_table, stream
 from tests.tenfold_serve.support import PROJECT, make_artifact
 
 pytestmark = pytest.mark.e2e
@@ -282,10 +285,32 @@ def test_every_door_answers_through_haproxy(running: Running) -> None:
     assert "timeout client 60s" in config.read_text()
 
 
+def test_clients_that_we_did_not_write_work_through_haproxy(
+    running: Running, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    found = Predictor.load(running.registry.require("mixed", 1).path).predict_rows(
+        test_clients.ROWS
+    )
+    expected, place = Bits(found.values, found.scores.tobytes()), running.url.partition("//")[2]
+    test_clients.test_tritonclient_works_unchanged(place, expected)
+    test_clients.test_curl_with_json(place, expected)
+    test_clients.test_curl_with_a_stream_in_a_file(place, expected, tmp_path)
+    test_clients.test_pyarrow_over_urllib(place, expected)
+    overlay = test_kserve_client.client_folder(request.config, tmp_path)
+    test_kserve_client.check_kserves_client(running.url, overlay, expected)
+
+
 def test_requests_go_around_what_serve_wraps_about_an_application(running: Running) -> None:
     hurried = {"x-request-timeout-seconds": "0.000001"}  # Serve's wrapper would answer 408
     reply = httpx.post(f"{running.url}/predict", json={"rows": ROWS[:1]}, headers=hurried)
     assert (reply.status_code, len(reply.headers.get_list("x-request-id"))) == (200, 1)
+
+
+def test_nobody_is_told_what_else_is_served(running: Running) -> None:
+    for path in ("/-/routes", "/-/routes?x", "/-/Routes", "/other", "/other/predict", "/"):
+        reply = httpx.get(f"http://127.0.0.1:{running.port}{path}")
+        assert (reply.status_code, reply.json()["error"]["law"]) == (404, "path")
+        assert "mixed" not in reply.text
 
 
 def test_a_hundred_megabytes_get_a_413(running: Running) -> None:
@@ -496,6 +521,8 @@ def test_a_poisoned_model_never_answers(running: Running) -> None:
     running.promote(poisoned)
     journal = running.registry.state.journal
     eventually(lambda: journal.tail("mixed", 5, kind="swap_refused"), within_s=30)
+    told = f'tenfold_version_refused{{project="mixed",reason="probe",version="{poisoned}"}} 1.0'
+    eventually(lambda: told in httpx.get(f"{running.url}/metrics").text, within_s=10)
     assert running.answering() == 1
     running.registry.rollback("mixed")
 
@@ -695,9 +722,13 @@ def test_what_a_killed_keeper_leaves_is_reaped_by_the_next(running: Running) -> 
     assert running.answering() == 1
     look_at_mlflow(running, pages)
     after = running.session
+    ports = {port for _, port, _ in listening_sockets(members(after))}
+    assert {running.port, running.grpc_port, pages} <= ports
     os.kill(after.pid, signal.SIGTERM)
     running.process.wait(60)
     eventually(lambda: members(after) == [], within_s=10)
+    for port in ports:
+        require_free_port(port)
     assert read_keeper(running.settings) is None
     assert not (running.settings.keeper / "status.json").exists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-DECODERS = ("json", "v2", "v2-binary", "arrow")
+DECODERS = ("json", "v2", "v2-binary", "arrow", "grpc", "manifest", "preprocess")
 
 
 def run_fuzz(decoder: str, folder: Path, *words: str, seed: int, limit_s: float) -> dict[str, int]:
@@ -33,7 +33,7 @@ def run_fuzz(decoder: str, folder: Path, *words: str, seed: int, limit_s: float)
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_mutated_bodies_are_answered(decoder: str, tmp_path: Path) -> None:
-    counts = run_fuzz(decoder, tmp_path, "--rounds", "600", seed=7, limit_s=120)
+    counts = run_fuzz(decoder, tmp_path, "--rounds", "300", seed=7, limit_s=120)
     assert set(counts) <= {"200", "202", "400"}
-    assert sum(counts.values()) == 600
-    assert counts["400"] > 200
+    assert sum(counts.values()) == 300
+    assert counts["400"] > 100

@@ -21,7 +21,7 @@ import pytest
 from tenfold.schema import Kind
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tests.tenfold_serve.doors.live import serving
-from tests.tenfold_serve.doors.through import DOORS
+from tests.tenfold_serve.doors.through import DOORS, Bits
 from tests.tenfold_serve.support import Rig
 
 PINS = Path(__file__).with_name("kserve-client.txt")
@@ -82,14 +82,13 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="module")
-def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def client_folder(config: pytest.Config, staging: Path) -> Path:
     """The folder with the client; some ten seconds the first time."""
     pins = PINS.read_text()
     name = f"kserve-{hashlib.sha256(pins.encode()).hexdigest()[:12]}"
-    folder = Path(request.config.cache.mkdir("clients")) / name  # type: ignore[union-attr]
+    folder = Path(config.cache.mkdir("clients")) / name  # type: ignore[union-attr]
     if not folder.is_dir():
-        staged = tmp_path_factory.mktemp("client") / name
+        staged = staging / name
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
         command += ["--disable-pip-version-check", "--target", str(staged), "--requirement", PINS]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
@@ -122,8 +121,15 @@ def tensors() -> list[dict[str, Any]]:
     return sent
 
 
-def test_kserves_client_works_unchanged(door_rig: Rig, url: str, overlay: Path) -> None:
-    expected = DOORS["rows"](door_rig, SCHEMA, ROWS)
+def test_kserves_client_works_unchanged(
+    door_rig: Rig, url: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    overlay = client_folder(request.config, tmp_path)
+    check_kserves_client(url, overlay, DOORS["rows"](door_rig, SCHEMA, ROWS))
+
+
+def check_kserves_client(url: str, overlay: Path, expected: Bits) -> None:
+    """It gets these answers as JSON and with binary tensors."""
     path = os.pathsep.join([str(overlay), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, url, "mixed"],
