@@ -12,6 +12,7 @@ ours also with the categories of adult.csv.
   and 1, closed loop; medians of the turns are told. Then, open loop, latency from the moment at
   which a request was due: ours at half of its saturation, FastAPI with ONNX at half of its own, and
   the bare application at our pace; the other peers have ended.
+- A tenth of the requests to a canary (`serving.split`).
 - Ten times what it can answer, for a minute (`serving.overload`).
 - Ten swaps of the model under load (`serving.swaps`).
 
@@ -45,6 +46,7 @@ from serving.peers import PEERS, peer_running
 from serving.processes import Target, await_answer, free_port, server
 from serving.record import measure_record
 from serving.reference import N_NUMBERS, PROJECT, adult_table, make_adult, make_reference, rows_of
+from serving.split import measure_split
 from serving.swaps import measure_swaps
 
 HERE = Path(__file__).parent
@@ -215,6 +217,10 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
         measure_half(form, targets, rps=rps, rounds=options.rounds)
         measure_overload(form, ours.url(PROJECT), seconds=options.overload)
         second = ours.publish(PROJECT, other)
+        measure_split(
+            form, ours, targets[0], work,
+            version=second, rounds=options.rounds, seconds=options.seconds,
+        )  # fmt: skip
         measure_swaps(form, ours, {1: bench, second: other})
 
 
