@@ -7,18 +7,21 @@ two busy cores could show (7,000-7,800 against 6,900-7,800 requests/s, 16 connec
 Hot path: read, parse, validate, score, answer, one copy (`tenfold_serve.doors.scoring`). Anything
 that is shown to people (OpenAPI, docs) is made once per model.
 
-Where the replica's time goes (py-spy, samples that hold the interpreter, one row of 20 numbers,
-2,400 requests/s through HAProxy; Serve's own wrapper and uvicorn's tasks are gone around, see
-`tenfold_serve.shortcut` and `tenfold_serve.eager`):
+Where the replica's time goes (py-spy, 8,269 samples that hold the interpreter, one row of 20
+numbers, 2,379 requests/s through HAProxy, 310 us of a core a request; Serve's own wrapper and
+uvicorn's tasks are gone around, see `tenfold_serve.shortcut` and `tenfold_serve.eager`):
 
-====  ========================================================================================
- 30 %  the predictor: validate and encode, preprocess, ONNX, values
- 22 %  this module and the doors: route, limits, keys, body, totals
- 18 %  the system call that writes the answer
- 14 %  uvicorn and the connection: parse the request, head of the answer, a timer
- 14 %  JSON in and out 9, ids 5
-  2 %  the copy of the row for the recorder
-====  ========================================================================================
+====  =====  ================================================================================
+ 31 %  96 us  the predictor: encode, preprocess, ONNX, values
+ 20 %  62 us  this module and the doors: route, limits, keys, body, totals
+ 18 %  56 us  the system call that writes the answer
+ 13 %  40 us  uvicorn and the connection: parse the request, head of the answer, a timer
+  8 %  25 us  JSON in and out
+  6 %  19 us  ids
+  4 %  12 us  the recorder: the copy of the row, counting, shipping
+====  =====  ================================================================================
+
+At saturation a request takes two thirds of it, 205 us; HAProxy 67 there and 70 to 90 here.
 
 All of it costs more the more often the core sleeps between: the predictor takes 28 us of a core
 called again and again, and 60 to 90 where it slept 50 us or more before each call.
