@@ -64,6 +64,7 @@ from tenfold_serve.shortcut import CALLBACK
 
 __all__ = [
     "MAX_ONGOING",
+    "SERVE_FLAGS",
     "AppStatus",
     "ServeHost",
     "haproxy_binary",
@@ -91,6 +92,22 @@ _ANSWER_S = 60
 _HOLD_S = 10
 """How long a request may wait for a replica where there is none: one is back after some five."""
 _SILENT = "no answer came in time; ask again in a second, or send fewer rows at a time"
+
+SERVE_FLAGS: Mapping[str, str] = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
+    # HAProxy forgets a replica that is taken away after some 0.5 s; it answers until then.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    # One that was silent for 12 s is not asked to finish in 10 more.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+    "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_ANSWER_S),
+    # Head and body of an answer in one packet: 15 us of HAProxy's CPU less a request.
+    "RAY_SERVE_HAPROXY_TCP_NODELAY": "0",
+}
+"""On a laptop, in the image and in the manifests alike; all nodes of a cluster need them."""
 
 MAX_ONGOING = 64
 """Requests in one replica at a time: it scores one, the others send their bodies."""
@@ -246,13 +263,8 @@ def serve_environment(folder: Path) -> dict[str, str]:
             allows 107 characters for their paths.
     """
     flags = {
-        # HAProxy forgets a replica that is taken away after some 0.5 s; it answers until then.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-        # One that was silent for 12 s is not asked to finish in 10 more.
-        "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+        **SERVE_FLAGS,
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_any_free_port()),
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         # What works beside the replicas while nothing happens makes answers late: the agent looks
@@ -267,23 +279,18 @@ def serve_environment(folder: Path) -> dict[str, str]:
     }
     binary = haproxy_binary()
     if binary is None:
-        return {**flags, "RAY_SERVE_ENABLE_HA_PROXY": "0"}
+        off = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+        return {**flags, **off}
     wrapper = folder / "haproxy"
     write_haproxy_wrapper(wrapper, binary=binary)
     return {
         **flags,
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "state"),
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_ANSWER_S),
-        # Head and body of an answer in one packet: 15 us of HAProxy's CPU less a request.
-        "RAY_SERVE_HAPROXY_TCP_NODELAY": "0",
         # One thread carries some 20,000 requests/s; four would fight the replicas for two cores.
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from tenfold.project import Replicas, load_project
+from tenfold_serve.ray_rim import SERVE_FLAGS
 from tenfold_serve.scaling import scaling_config
 
 Manifest = dict[str, Any]
@@ -115,6 +117,20 @@ def test_token_authentication_is_set_explicitly_everywhere(committed: list[Manif
     for _, spec in _specs(committed):
         assert spec["authOptions"] == {"mode": "token", "secretName": "tenfold-ray-token"}
         assert tuple(map(int, spec["rayVersion"].split("."))) >= (2, 52)
+
+
+def test_serve_has_the_flags_that_a_laptop_has(
+    built: list[Manifest], built_on_gpus: list[Manifest], k8s_folder: Path
+) -> None:
+    """Image, head and workers alike: timeouts and draining are decided where HAProxy runs."""
+    image = (k8s_folder.parent / "Dockerfile").read_text()
+    found = [dict(re.findall(r"(RAY_SERVE_\w+)=(\S+)", image))]
+    for kind, spec in (one for manifests in (built, built_on_gpus) for one in _specs(manifests)):
+        for container in (c for pod in _pods(spec) for c in pod["spec"]["containers"]):
+            if kind == "RayService":
+                env = {one["name"]: one.get("value") for one in container["env"]}
+                found.append({k: v for k, v in env.items() if k.startswith("RAY_SERVE_")})
+    assert found == [dict(SERVE_FLAGS)] * len(found) and len(found) >= 4
 
 
 def test_no_secret_value_is_committed(built: list[Manifest]) -> None:
