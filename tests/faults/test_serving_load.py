@@ -140,14 +140,12 @@ def test_ten_times_too_many_requests_leave_it_answering(up: Up, paced: ModuleTyp
     refused = [one.sent_s for one in journal if one.status != 200]
     told = (
         f"capacity {capacity:.0f}/s, goodput {goodput:.0f}/s, {dict(statuses)}, refused after "
-        f"{paced.at(refused, 0.5):.1f} ms, p95 {paced.at(refused, 0.95):.1f} ms"
+        f"{paced.at(refused, 0.5):.1f} ms, p99 {paced.at(refused, 0.99):.1f} ms"
     )
     print(told)
     assert set(statuses) <= {200, 429}, told
     assert goodput >= 0.8 * capacity, told
-    assert paced.at(refused, 0.5) < 50, told
-    # The client has the same two cores: what is over this is its own turn that it waits for.
-    assert paced.at(refused, 0.95) < 250, told
+    assert paced.at(refused, 0.99) < 50, told
 
 
 def capacity_of(up: Up, paced: ModuleType, body: bytes) -> tuple[float, float]:
