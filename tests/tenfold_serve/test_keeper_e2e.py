@@ -728,7 +728,9 @@ def test_what_a_killed_keeper_leaves_is_reaped_by_the_next(running: Running) -> 
     running.process.wait(60)
     eventually(lambda: members(after) == [], within_s=10)
     for port in ports:
-        require_free_port(port)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+    require_free_port(running.port)
     assert read_keeper(running.settings) is None
     assert not (running.settings.keeper / "status.json").exists()
 
