@@ -62,7 +62,8 @@ def status_lines(document: dict[str, Any]) -> list[str]:
     lines = [f"endpoint: {words}"]
     for name, facts in document["projects"].items():
         lines.append(
-            f"{name}: champion {facts['champion']}, challenger {facts['challenger']}, "
+            f"{name}: champion {facts['champion'] or 'none'}, "
+            f"challenger {facts['challenger'] or 'none'}, "
             f"canary {facts['canary_percent']} %, shadow {'on' if facts['shadow'] else 'off'}, "
             f"{len(facts['versions'])} versions"
         )

@@ -168,7 +168,7 @@ def test_a_running_endpoint_is_told_with_what_it_knows(
     assert (quiet["url"], quiet["live"]) == (None, None)
     assert status_lines(found) == [
         f"endpoint: running, pid {pid}",
-        "mixed: champion 1, challenger None, canary 0 %, shadow off, 1 versions",
+        "mixed: champion 1, challenger none, canary 0 %, shadow off, 1 versions",
         "  url: http://127.0.0.1:1/mixed",
         "  answers: champion version 1 (75%), challenger version 2 (25%)",
         "  version 1: 1200 rows, 300 labels, alarms: feature, harm",
@@ -176,7 +176,7 @@ def test_a_running_endpoint_is_told_with_what_it_knows(
         "  version 2: 400 rows, 0 labels, alarms: none",
         "  trouble: 7 rows were answered and not logged: see the keeper's log",
         "  policy: wait: 40 of 100 labels",
-        "quiet: champion None, challenger None, canary 0 %, shadow off, 1 versions",
+        "quiet: champion none, challenger none, canary 0 %, shadow off, 1 versions",
     ]
 
 
