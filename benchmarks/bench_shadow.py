@@ -54,6 +54,7 @@ from tenfold.cluster.sessions import SessionRecord, members
 from tenfold.registry import CHALLENGER, Registry
 from tenfold.testing.burning import burning
 from tenfold.traffic import Shadow, write_shadow
+from tenfold_serve.shadowing import FIRST_PAUSE_S
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,8 +65,6 @@ _SETTLE_S = 3.0
 GOOD, SLOW = 2, 3
 """Versions in shadow."""
 _PROGRAM = b"tenfold_serve.shadow"
-_LEAST_PAUSE_S = 120.0
-"""Between two starts of one that fails: `tenfold_serve.shadowing`."""
 _START_EVERY_S = 10.0
 _IN_THE_WAY = """
 import sys, time
@@ -196,7 +195,7 @@ STATES = {
     "none": State(0, judged=False),
     "healthy": State(),
     "slow": State(SLOW),
-    "starting": State(during=starting, starts_s=_LEAST_PAUSE_S),
+    "starting": State(during=starting, starts_s=FIRST_PAUSE_S),
     "hung": State(during=hung, judged=False),
     _WAY: State(0, in_the_way),
 }

@@ -53,12 +53,14 @@ def measure_split(
     project = target.url.split("/")[-2]
     registry.set_alias(project, CHALLENGER, version)
     rps: dict[int, list[float]] = {0: [], _SHARE: []}
-    for _ in range(rounds):
-        for share, found in rps.items():
+    for number in range(rounds):
+        for share in sorted(rps, reverse=number % 2 == 1):
             write_canary(registry.state, project, Canary(version, share))
-            _await_arms(target, {1, version} if share else {1})
+            versions = {1, version} if share else {1}
+            _await_arms(target, versions)
             wrk(target, work, connections=16, seconds=_WARM_S)
-            found.append(wrk(target, work, connections=16, seconds=seconds)["rps"])
+            rps[share].append(wrk(target, work, connections=16, seconds=seconds)["rps"])
+            assert _arms(target) == versions, "the guard took the canary back"
     write_canary(registry.state, project, Canary(version, 0))
     registry.set_alias(project, CHALLENGER, None)
     _await_arms(target, {1})
@@ -78,12 +80,15 @@ def measure_split(
 def _await_arms(target: Target, versions: set[int]) -> None:
     """Until these versions answer, and no other."""
     ends = time.monotonic() + _WAIT_S
+    while _arms(target) != versions:
+        assert time.monotonic() < ends, f"{versions} do not answer"
+
+
+def _arms(target: Target) -> set[int]:
+    """The versions that answer."""
     headers = {"content-type": "application/json"}
     with httpx.Client() as client:
-        while True:
-            asked = [
-                client.post(target.url, content=target.body, headers=headers) for _ in range(_ASKED)
-            ]
-            if {one.json()["version"] for one in asked} == versions:
-                return
-            assert time.monotonic() < ends, f"{versions} do not answer"
+        asked = [
+            client.post(target.url, content=target.body, headers=headers) for _ in range(_ASKED)
+        ]
+    return {int(one.json()["version"]) for one in asked}

@@ -243,9 +243,14 @@ def _told(error: Exception, config: object) -> str:
     if not isinstance(error, TenfoldError):
         return f"{type(error).__name__}; the log of the replica says more"
     text = str(error)
-    for entry in _entries(config):
-        text = text.replace(str(entry.get("path")), f"version {entry.get('version')}")
+    folders = {one["path"]: one.get("version") for one in _entries(config) if _has_folder(one)}
+    for folder in sorted(folders, key=len, reverse=True):  # one may lie below another
+        text = text.replace(folder, f"version {folders[folder]}")
     return text
+
+
+def _has_folder(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("path"), str) and bool(entry["path"])
 
 
 def _asked(config: object) -> str:

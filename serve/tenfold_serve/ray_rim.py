@@ -167,6 +167,7 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
     acl harmless_id req.hdr(x-request-id) -m reg {_HARMLESS_ID}\\
     http-request del-header x-request-id unless harmless_id\\
     http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}
+# Denied, for a returned 404 would be a 503 by the rule below.
 s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
 string '{_NOTHING}' if routes|
 }}

@@ -31,13 +31,13 @@ from tenfold.traffic import Shadow
 from tenfold_serve.process import only_when_idle, waited_s
 from tenfold_serve.shadow_config import ShadowConfig
 
-__all__ = ["FAILED", "Shadowing"]
+__all__ = ["FAILED", "FIRST_PAUSE_S", "Shadowing"]
 
 FAILED: Final = "shadow_failed"
 _HUNG_S: Final = 60.0
 """Without a word: it speaks every two seconds, while it loads not at all, and may take as long as a
 probe for that. While it waits for a core it is not silent: it gets none where all are busy."""
-_PAUSE_S: Final = 120.0
+FIRST_PAUSE_S: Final = 120.0
 """Before another start; doubled by every failure."""
 _MOST_PAUSE_S: Final = 1800.0
 """So that a cause that went away by itself is noticed while somebody may still look."""
@@ -74,7 +74,7 @@ class Shadowing:
         command: Sequence[str] = (sys.executable, "-m", "tenfold_serve.shadow"),
         clock: Callable[[], float] = time.monotonic,
         hung_s: float = _HUNG_S,
-        pause_s: float = _PAUSE_S,
+        pause_s: float = FIRST_PAUSE_S,
         waited: Callable[[int], float] = waited_s,
     ) -> None:
         self._project = project

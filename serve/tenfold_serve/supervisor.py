@@ -278,7 +278,7 @@ class Supervisor:
                 watch.refused.pop(number, None)
                 return True
             reason, of = f"version {number} cannot answer here: {why}", "device"
-        if number not in watch.refused:
+        if watch.refused.get(number) != of:
             watch.refused[number] = of
             body = {"reason": reason, "version": number}
             self._journal.append(watch.project.name, "swap_refused", body)

@@ -124,9 +124,9 @@ def test_without_its_controller_no_answer_fails_and_control_comes_back(
 def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(two: Served) -> None:
     """F3: refused connections and 503 with Retry-After until then; a 404 would be final.
 
-    Back within eight seconds on two cores that are not paused: of three times the quickest counts.
+    Back within eight seconds; of three times the middle one counts.
     """
-    assert min(_killed_and_back(two) for _ in range(3)) <= 8
+    assert sorted(_killed_and_back(two) for _ in range(3))[1] <= 8
 
 
 def _killed_and_back(two: Served) -> float:

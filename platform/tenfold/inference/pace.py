@@ -8,12 +8,10 @@ so what probes a model asks it for a row as well.
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tenfold.errors import ArtifactError
-from tenfold.features.codes import code_width
 
 if TYPE_CHECKING:
     from tenfold.inference.predictor import Predictor
@@ -28,7 +26,7 @@ _TRIES = 5
 
 
 def check_pace(predictor: Predictor) -> None:
-    """Score one row where the manifest says what that takes; the quickest of some tries counts.
+    """Answer a row of nulls where the manifest says what one takes; the quickest try counts.
 
     Args:
         predictor: just loaded.
@@ -40,11 +38,11 @@ def check_pace(predictor: Predictor) -> None:
     told_ms = _told_ms(predictor.manifest.metrics)
     if told_ms is None:
         return
-    codes = np.full((1, code_width(predictor.manifest.schema)), np.nan)
-    least_ms, bound_ms = float("inf"), _TIMES * max(told_ms, _LEAST_MS)
+    row = dict.fromkeys(column.name for column in predictor.columns)
+    least_ms, bound_ms = inf, _TIMES * max(told_ms, _LEAST_MS)
     for _ in range(_TRIES):
         began = time.process_time()
-        predictor.predict_codes(codes)
+        predictor.predict_rows([row])
         least_ms = min(least_ms, 1e3 * (time.process_time() - began))
         if least_ms <= bound_ms:
             return
@@ -58,4 +56,4 @@ def _told_ms(metrics: dict[str, Any]) -> float | None:
     """Median of one row, if the training measured it."""
     found = metrics.get("latency_p50_ms")
     value = found.get("value") if isinstance(found, dict) else None
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    return float(value) if isinstance(value, int | float) and 0 < value < inf else None

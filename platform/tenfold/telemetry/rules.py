@@ -175,7 +175,7 @@ ALERTS: tuple[Alert, ...] = (
         "tenfold_version_refused > 0",
         "ticket",
         f"{_WHO} may not answer, by its {{{{ $labels.reason }}}}; what answered before does",
-        "read why in tenfold status; train again, or tenfold rollback",
+        "read why in tenfold status; train again or change serve.device, or tenfold rollback",
     ),
     Alert(
         "TenfoldShadowFails",
