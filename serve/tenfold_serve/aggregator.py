@@ -29,7 +29,7 @@ from tenfold.settings import Settings
 from tenfold.telemetry import ProjectView, render
 from tenfold_serve.hub import Hub, WatchedModel
 from tenfold_serve.logged import LoggedPredictions
-from tenfold_serve.process import give_way, set_aside_what_stays
+from tenfold_serve.process import Breaths, give_way, set_aside_what_stays
 from tenfold_serve.shipping import Report
 
 __all__ = ["ACTOR_NAME", "NAMESPACE", "Aggregator", "start_aggregator"]
@@ -57,14 +57,16 @@ class Aggregator:
         self._hubs: dict[str, Hub] = {}
         self._saved_s: dict[str, float] = {}
         self._facts: dict[str, dict[str, Any]] = {}
+        self._breathe = Breaths()
 
     def take(self, report: Report) -> bool:
         """Count a replica's report; False if it was heard before."""
         hub = self._hub(report.project)
         for message in report.counts:
             self._watch(hub, message.version)
-        new = hub.take(report)
+        new = hub.take(report, between=self._breathe)
         if new:
+            self._breathe()
             self._save_sometimes(hub)
         return new
 

@@ -10,7 +10,7 @@ no larger than 1 MiB, every 1,600 what is no larger than 16, every 25,600 what i
 twenty days, at one of 300 kB three times (simulated, packed as delta does). To join all that is
 small with all that was joined before, up to delta's own 100 MB, is what ``optimize`` does by
 default: every hundred commits of one row each it would write up to 100 MB again, and keep what it
-replaced for seven days.
+replaced for days.
 
 It has a process of its own since it takes seconds of a core (1,600 MB in a thousand files: 19 s,
 0.5 GB of memory). In the supervisor's thread a promotion waited as long; in another one of the
@@ -31,14 +31,15 @@ from pathlib import Path
 from typing import IO, Final
 
 from tenfold.errors import StoreError
-from tenfold_serve.log_table import LogTable, newest_checkpoint
+from tenfold_serve.log_end import entry_path, versions
+from tenfold_serve.log_table import LogTable
 from tenfold_serve.process import only_when_idle
 
-__all__ = ["COMMITS_A_ROUND", "Compactor", "main", "target_bytes"]
+__all__ = ["Compactor", "main", "target_bytes"]
 
 log = logging.getLogger("tenfold.serve")
 
-COMMITS_A_ROUND: Final = 100
+_COMMITS_A_ROUND: Final = 100
 _LEVELS: Final = ((256, 128 << 20), (16, 16 << 20), (1, 1 << 20))
 """Every so many rounds, files no larger than this."""
 _LONGEST_S: Final = 4 * 3600.0
@@ -61,9 +62,8 @@ def target_bytes(first: int, last: int) -> int:
 class Compactor:
     """Has tables compacted, one at a time. Used from one thread; it never waits for a child.
 
-    Rounds follow a table's commits, as its checkpoints tell them, so they go on where an earlier
-    keeper stopped. A round that fails is told to the log; what it was to join is left to a later
-    one of its level.
+    Rounds follow the numbers of a table's commits, so they go on where an earlier keeper stopped.
+    A round that fails is told to the log; what it was to join is left to a later one of its level.
 
     Args:
         output: file that a child's words go to.
@@ -78,7 +78,7 @@ class Compactor:
         self,
         output: Path,
         *,
-        commits_a_round: int = COMMITS_A_ROUND,
+        commits_a_round: int = _COMMITS_A_ROUND,
         command: Sequence[str] | None = None,
         longest_s: float = _LONGEST_S,
         clock: Callable[[], float] = time.monotonic,
@@ -90,6 +90,7 @@ class Compactor:
         self._longest_s = longest_s
         self._clock = clock
         self._lower = lower
+        self._versions: dict[Path, int] = {}  # the newest commit of each table
         self._rounds: dict[Path, int] = {}  # the newest round of each table that was begun
         self._turns: dict[Path, int] = {}  # and which of all that one was
         self._n_begun = 0
@@ -135,11 +136,21 @@ class Compactor:
 
     def _number(self, folder: Path) -> int | None:
         """Of the newest round of a table; None before the first."""
-        version = newest_checkpoint(folder)
-        number = 0 if version is None else (version + 1) // self._commits_a_round
+        number = (self._newest(folder) + 1) // self._commits_a_round
         if number and number < self._rounds.get(folder, 0):
             del self._rounds[folder]  # another table in its place
         return number or None
+
+    def _newest(self, folder: Path) -> int:
+        """The number of a table's newest commit, -1 before the first."""
+        log = folder / "_delta_log"
+        version = self._versions.get(folder, -1)
+        if version < 0 or not entry_path(log, version).exists():
+            version = max(versions(log), default=-1)
+        while entry_path(log, version + 1).exists():
+            version += 1
+        self._versions[folder] = version
+        return version
 
     def _start(self, folder: Path, number: int) -> None:
         size = target_bytes(self._rounds[folder] + 1, number)

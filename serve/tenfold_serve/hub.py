@@ -8,7 +8,7 @@ from the committed logs (`Hub.rebuild`), because it is large and they are its so
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -150,8 +150,12 @@ class Hub:
             states[old] = self._monitors.pop(old).state()
         return states
 
-    def take(self, report: Report) -> bool:
+    def take(self, report: Report, *, between: Callable[[], object] | None = None) -> bool:
         """Count a replica's report; False if it was heard before.
+
+        Args:
+            report: the report.
+            between: called between pieces of the work.
 
         Raises:
             DataError: it speaks of a version that is not watched yet: the replica keeps it and
@@ -164,7 +168,7 @@ class Hub:
             if message.version not in self._monitors:
                 raise DataError(f"version {message.version} of {self.project!r} is not watched yet")
         for message in report.counts:
-            if self._monitors[message.version].observe(message):
+            if self._monitors[message.version].observe(message, between=between):
                 self._rank(message)
         if not self._seen.is_new(report.replica, report.epoch, report.seq):
             return False

@@ -1,21 +1,23 @@
 """A Delta table that one committer appends to, durable before it says so.
 
-delta-rs writes data files and log entries without ``fsync`` (looked at with ``strace``: 1.6.6), so
-a commit that was just made can vanish in a power cut. `LogTable.append` therefore syncs what its
-commit wrote before it returns; only then may the spool's journals, which were synced when their
-labels were acknowledged, be removed.
+An append is put behind the log by `tenfold_serve.log_end`, at a cost that does not grow with the
+table; what that cannot do (the first commit, a new column, a table that somebody gave features of
+the protocol) and everything else is delta-rs's. delta-rs writes without ``fsync`` (looked at with
+``strace``: 1.6.6), so a commit that was just made can vanish in a power cut. `LogTable.append`
+therefore syncs what it, and who committed beneath it, wrote before it returns; only then may the
+spool's journals, which were synced when their labels were acknowledged, be removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -23,20 +25,31 @@ import pyarrow.parquet as pq
 
 from tenfold.canonical import fsync_folder, json_or_none
 from tenfold.errors import StoreError
+from tenfold_serve.log_end import (
+    LogEnd,
+    actions,
+    add_action,
+    append_entry,
+    entry_path,
+    put_entry,
+    read_end,
+    write_rows,
+)
+from tenfold_serve.process import Breaths
 
-__all__ = ["LogTable", "newest_checkpoint"]
+__all__ = ["LogTable"]
 
 
 _LOCK: Final = "_compaction.lock"
 """Delta passes over names that begin with an underscore."""
-_RETRIES: Final = 1000
-"""Of a compaction's commit, each lost to an append; one a second is usual."""
-
-
-class _Mark(NamedTuple):
-    version: int
-    inode: int
-    changed_ns: int
+_KEPT: Final = "interval 1 days"
+"""Joined files, for who still reads them, and entries older than a checkpoint. By delta's own seven
+and thirty days a table with a commit a second had 600,000 of the ones in each checkpoint, and 2.6
+million of the others in one folder."""
+_PROPERTIES: Final = {
+    "delta.deletedFileRetentionDuration": _KEPT,
+    "delta.logRetentionDuration": _KEPT,
+}
 
 
 class LogTable:
@@ -49,7 +62,7 @@ class LogTable:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._log = folder / "_delta_log"
-        self._known: tuple[Any, _Mark] | None = None  # the table, and its newest entry then
+        self._known: LogEnd | None = None
         self._durable: int | None = None  # the newest version that this object made so
 
     def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
@@ -58,49 +71,107 @@ class LogTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        table = self._open()
-        if table is None:
+        end = self._end()
+        if end is None:
             return {}
-        try:
-            found = {app: table.transaction_version(app) for app in apps}
-        except Exception as error:  # delta-rs raises bare exceptions too
-            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+        unknown = [app for app in apps if app not in end.numbers]
+        if unknown:
+            table = self._open()
+            try:
+                for app in unknown:
+                    end.numbers[app] = table.transaction_version(app)
+            except Exception as error:  # delta-rs raises bare exceptions too
+                raise StoreError(f"{self._folder} cannot be read: {error}") from error
+        found = {app: end.numbers[app] for app in apps}
         return {app: number for app, number in found.items() if number is not None}
 
-    def append(self, rows: pa.Table, newest: Mapping[str, int]) -> None:
+    def append(
+        self,
+        rows: pa.Table,
+        newest: Mapping[str, int],
+        *,
+        breathe: Callable[[], object] | None = None,
+    ) -> None:
         """Commit rows, and that their writers' segments up to these numbers are in; durable.
+
+        Args:
+            rows: none is a commit, too.
+            newest: by writer, the number of its newest segment.
+            breathe: called between the parts of the work, so that others have the core.
 
         Raises:
             StoreError: the table cannot be written; the commit is then repeated, or found by
                 `known_numbers`.
         """
-        from deltalake import CommitProperties, Transaction, write_deltalake
-
-        table = self._open()
-        before = -1 if table is None else table.version()
+        end = self._end()
+        before = -1 if end is None else end.version
         before = min(before, self._known_durable())  # what others committed is beneath ours
-        transactions = [Transaction(app, number) for app, number in newest.items()]
         try:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            write_deltalake(
-                str(self._folder) if table is None else table,
-                rows.combine_chunks(),
-                mode="append",
-                schema_mode="merge",
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
+            if not self._appended(rows, newest, breathe or Breaths()):
+                self._append_by_delta(rows, newest)
+        except StoreError:
+            raise
         except Exception as error:  # as above
             raise StoreError(
                 f"{self._folder} could not take {rows.num_rows} rows: {error}; "
                 "free space under the store; nothing is lost, the next commit tries again"
             ) from error
-        self._make_durable(self._open() if table is None else table, after=before)
+        self._make_durable(after=before)
+
+    def _appended(
+        self, rows: pa.Table, newest: Mapping[str, int], breathe: Callable[[], object]
+    ) -> bool:
+        """Whether the rows could be put behind the log's end as they are."""
+        known = self.known_numbers(newest)
+        end = self._end()
+        if end is None or not end.takes(rows.schema):
+            return False
+        added = []
+        path = self._folder / f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"
+        if rows.num_rows:
+            write_rows(path, rows, breathe=breathe)
+            added.append(add_action(path, rows))
+        entry = append_entry(added, newest)
+        try:
+            while end is not None and end.takes(rows.schema):
+                try:
+                    put_entry(self._log, end.version + 1, entry)
+                    return True
+                except FileExistsError:  # a compaction was first
+                    if self.known_numbers(newest) != known:
+                        raise StoreError(
+                            f"{self._folder} has one committer, and another one has committed "
+                            f"segments of {', '.join(newest)}; end it"
+                        ) from None
+                    end = self._end()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        path.unlink(missing_ok=True)
+        return False
+
+    def _append_by_delta(self, rows: pa.Table, newest: Mapping[str, int]) -> None:
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        transactions = [Transaction(app, number) for app, number in newest.items()]
+        table = self._open()
+        write_deltalake(
+            str(self._folder) if table is None else table,
+            rows.combine_chunks(),
+            mode="append",
+            schema_mode="merge",
+            configuration=_PROPERTIES if table is None else None,
+            commit_properties=CommitProperties(app_transactions=transactions),
+        )
 
     def compact(self, target_bytes: int, *, thorough: bool = False) -> None:
-        """Join small files, durable; remove, after delta's own seven days, those that were joined.
+        """Join small files, durable; make a checkpoint; remove, after a day, those that were joined
+        and entries that are older than a checkpoint.
 
-        Another process may append meanwhile. It only makes reading faster: one that fails, or is
-        killed, costs no row. Two at once would join the same rows twice (delta-rs 1.6.6 sees no
+        Another process may append meanwhile, every second or so: delta-rs gives up when fifteen of
+        its tries to commit came second. It only makes reading faster: one that fails, or is killed,
+        costs no row. Two at once would join the same rows twice (delta-rs 1.6.6 sees no
         conflict in it), so the second is refused.
 
         Args:
@@ -110,8 +181,6 @@ class LogTable:
         Raises:
             StoreError: the table cannot be read or written, or is being compacted.
         """
-        from deltalake import CommitProperties
-
         if self._open() is None:
             return
         with self._alone():
@@ -120,14 +189,13 @@ class LogTable:
                 return
             after = table.version()
             try:
-                table.optimize.compact(
-                    target_size=target_bytes,
-                    max_concurrent_tasks=1,
-                    commit_properties=CommitProperties(max_commit_retries=_RETRIES),
-                )
+                table.optimize.compact(target_size=target_bytes, max_concurrent_tasks=1)
                 self.sync(after=after)
                 table.vacuum(dry_run=False, full=thorough)
                 self.sync(after=after)
+                table.create_checkpoint()
+                self.sync(after=after)
+                table.cleanup_metadata()
             except StoreError:
                 raise
             except Exception as error:  # as above
@@ -165,27 +233,30 @@ class LogTable:
         Raises:
             StoreError: the disk refuses; the commits stand and a power cut may still take them.
         """
-        table = self._open()
-        if table is not None:
-            self._make_durable(table, after=after)
+        if self._end() is not None:
+            self._make_durable(after=after)
 
-    def _make_durable(self, table: Any, *, after: int) -> None:
+    def _make_durable(self, *, after: int) -> None:
+        end = self._end()
+        newest = -1 if end is None else end.version
         try:
-            for version in range(after + 1, table.version() + 1):
+            for version in range(after + 1, newest + 1):
                 self._sync_version(version)
             _fsync(self._log / "_last_checkpoint")
             for folder in (self._log, self._folder, *self._folder.parents[:2]):
                 fsync_folder(folder)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StoreError(f"{self._folder} could not be made durable: {error}") from error
-        self._durable = table.version()
+        self._durable = newest
 
     def _known_durable(self) -> int:
         """A version up to which all is durable. Of a table that was not committed to yet that is
         one before its newest checkpoint: what was made since by somebody who was killed may not be.
         """
         if self._durable is None:
-            self._durable = (newest_checkpoint(self._folder) or 0) - 1
+            told = json_or_none(self._log / "_last_checkpoint") or {}
+            version = told.get("version")
+            self._durable = version - 1 if isinstance(version, int) else -1
         return self._durable
 
     def newest(self, columns: Sequence[str], n_rows: int, *, order: str) -> pa.Table | None:
@@ -224,70 +295,45 @@ class LogTable:
         return rows.slice(max(0, rows.num_rows - n_rows))
 
     def _sync_version(self, version: int) -> None:
-        entry = self._log / f"{version:020d}.json"
-        try:
-            lines = entry.read_text().splitlines()
-        except FileNotFoundError:  # older than a checkpoint, and cleaned up
-            lines = []
-        for line in lines:
-            added = json.loads(line).get("add")
-            if added is not None:
-                _fsync(self._folder / unquote(added["path"]))
+        entry = entry_path(self._log, version)
+        with contextlib.suppress(FileNotFoundError):  # older than a checkpoint, and cleaned up
+            for action in actions(entry):
+                added = action.get("add")
+                if added is not None:
+                    _fsync(self._folder / unquote(added["path"]))
         _fsync(entry)
         _fsync(self._log / f"{version:020d}.checkpoint.parquet")
 
-    def _open(self) -> Any:
-        """The table as it is now, None if there is none.
+    def _end(self) -> LogEnd | None:
+        """The end of the log as it is now, None if there is no table.
 
-        Kept open, and read on from where it was: from the start takes 12 ms of CPU, twice a commit.
-        That holds while the newest entry that is known is the very file it was: another table in
-        its place would be read as the end of this one.
+        Raises:
+            StoreError: it cannot be read.
+        """
+        end, self._known = self._known, None
+        try:
+            if end is not None and not end.stands:  # there is another table in its place
+                end = self._durable = None
+            if end is None or not end.follow():
+                end = read_end(self._folder)
+        except Exception as error:  # as above
+            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+        self._known = end
+        return end
+
+    def _open(self) -> Any:
+        """The table by delta-rs as it is now, None if there is none. Not kept: it knows each file.
 
         Raises:
             StoreError: it cannot be read.
         """
         from deltalake import DeltaTable
 
-        known, self._known = self._known, None
         try:
-            if known is not None and known[1] == self._mark(known[1].version):
-                table = known[0]
-                table.update_incremental()
-            elif DeltaTable.is_deltatable(str(self._folder)):
-                table = DeltaTable(str(self._folder))
-                self._durable = None
-            else:
-                return None
+            folder = str(self._folder)
+            return DeltaTable(folder) if DeltaTable.is_deltatable(folder) else None
         except Exception as error:  # as above
             raise StoreError(f"{self._folder} cannot be read: {error}") from error
-        mark = self._mark(table.version())
-        self._known = None if mark is None else (table, mark)
-        return table
-
-    def _mark(self, version: int) -> _Mark | None:
-        """What tells an entry of the log from any other file; None if it is gone."""
-        try:
-            entry = (self._log / f"{version:020d}.json").stat()
-        except OSError:
-            return None
-        return _Mark(version, entry.st_ino, entry.st_mtime_ns)
-
-
-def newest_checkpoint(folder: Path) -> int | None:
-    """The version of a Delta table's newest checkpoint, which delta makes every hundred commits.
-
-    Args:
-        folder: of the table.
-
-    Returns:
-        None where there is no table, no checkpoint yet, or it cannot be told now.
-
-    >>> newest_checkpoint(Path("/nowhere")) is None
-    True
-    """
-    told = json_or_none(folder / "_delta_log" / "_last_checkpoint")
-    version = (told or {}).get("version")
-    return version if isinstance(version, int) else None
 
 
 def _fsync(path: Path) -> None:

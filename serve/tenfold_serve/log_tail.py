@@ -10,19 +10,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tenfold_serve.log_end import actions, entry_path, versions
+
 __all__ = ["LogTail", "Tail"]
 
 log = logging.getLogger("tenfold.serve")
-
-_DIGITS: Final = 20
-"""Of a commit's number in its file's name (Delta's protocol)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class LogTail:
     def __init__(self, folder: Path, *, after: int | None = None) -> None:
         self._folder = folder
         self._log = folder / "_delta_log"
-        numbers = self._numbers()
+        numbers = versions(self._log)
         if after is None:
             self._at = numbers[-1] if numbers else -1
         else:
@@ -75,7 +74,7 @@ class LogTail:
     @property
     def moved(self) -> bool:
         """Whether there is a commit that was not looked at."""
-        return self._entry(self._at + 1).exists()
+        return entry_path(self._log, self._at + 1).exists()
 
     def take(self, max_rows: int) -> Tail:
         """The new rows, at most so many: the newest commits are read, the others only counted.
@@ -85,7 +84,7 @@ class LogTail:
         files: list[_File] = []
         while self.moved:
             self._at += 1
-            files += self._added(self._entry(self._at))
+            files += self._added(entry_path(self._log, self._at))
         parts: list[pa.Table] = []
         left = max_rows
         for file in reversed(files):
@@ -97,18 +96,11 @@ class LogTail:
         rows = pa.concat_tables(parts, promote_options="permissive") if parts else None
         return Tail(rows, sum(file.n_rows for file in files))
 
-    def _numbers(self) -> list[int]:
-        names = (path.stem for path in self._log.glob("*.json"))
-        return sorted(int(name) for name in names if name.isdigit() and len(name) == _DIGITS)
-
-    def _entry(self, number: int) -> Path:
-        return self._log / f"{number:0{_DIGITS}d}.json"
-
     def _added(self, entry: Path) -> list[_File]:
         found = []
         try:
-            for line in entry.read_bytes().splitlines():
-                added: dict[str, Any] | None = orjson.loads(line).get("add")
+            for action in actions(entry):
+                added = action.get("add")
                 if added is not None and added["dataChange"]:
                     n_rows = int(orjson.loads(added["stats"])["numRecords"])
                     found.append(_File(self._folder / unquote(added["path"]), n_rows))

@@ -33,6 +33,7 @@ from tenfold_serve.feeder import Feeder, LogReader
 from tenfold_serve.flight import flights_folder
 from tenfold_serve.guarding import Guarding
 from tenfold_serve.lineups import Wanted, application, arm_of, arms_of
+from tenfold_serve.process import Breaths
 from tenfold_serve.retraining import Retraining
 from tenfold_serve.seating import refusal
 from tenfold_serve.shadowing import Shadowing
@@ -125,6 +126,7 @@ class Supervisor:
         self._registry = Registry(settings)
         self._journal = self._registry.state.journal
         self._unsent = False
+        self._breathe = Breaths()
         self._compactor = Compactor(settings.keeper / "compaction.log")
         self._tables = [
             folder
@@ -139,7 +141,7 @@ class Supervisor:
                 project,
                 Feeder(
                     project.name,
-                    committer=Committer(settings.live, project.name),
+                    committer=Committer(settings.live, project.name, breathe=self._breathe),
                     reader=self._aggregator,
                 ),
                 Retraining(
@@ -190,9 +192,12 @@ class Supervisor:
                 self._unsent |= bool(self._guarded(watch, "aliases", self._follow))
                 self._send()
         for watch in self._watches.values():
-            self._guarded(watch, "logs", self._feed)
-            self._guarded(watch, "shadow", self._shadow)
-            self._guarded(watch, "policy", self._weigh)
+            for part, work in (
+                ("logs", self._feed), ("shadow", self._shadow), ("policy", self._weigh),
+            ):  # fmt: skip
+                self._breathe()
+                self._guarded(watch, part, work)
+        self._breathe()
         self._compact()
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from tenfold.errors import StoreError
 from tenfold_serve.committer import Committer
+from tenfold_serve.log_end import entry_path, versions
 from tenfold_serve.log_table import LogTable
 from tenfold_serve.spool import segments, spool_folder
 from tests.tenfold_serve.test_committer import spool_labels
@@ -29,16 +30,17 @@ def write(table: LogTable, number: int, *at: int) -> None:
 
 
 @contextmanager
-def watched_syncs() -> Iterator[dict[str, bool]]:
-    """Every path that is synced, and whether spooled segments were still there then."""
-    synced: dict[str, bool] = {}
+def watched_syncs() -> Iterator[dict[int, bool]]:
+    """The inode of all that is synced, and whether spooled segments were still there then."""
+    synced: dict[int, bool] = {}
     real = os.fsync
     patch = pytest.MonkeyPatch()
 
     def fsync(handle: int) -> None:
         path = Path(f"/proc/self/fd/{handle}").readlink()
         spool = next((p / "spool" for p in path.parents if (p / "spool").is_dir()), None)
-        synced[str(path)] = spool is None or bool(segments(spool, "labels"))
+        kept = spool is None or bool(segments(spool, "labels"))
+        synced[os.fstat(handle).st_ino] = kept
         real(handle)
 
     patch.setattr(os, "fsync", fsync)
@@ -48,26 +50,35 @@ def watched_syncs() -> Iterator[dict[str, bool]]:
         patch.undo()
 
 
-def files_of(folder: Path) -> set[str]:
-    found = {str(path) for path in folder.rglob("*") if path.is_file()}
-    return found | {str(folder), str(folder / "_delta_log")}
+def inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+def written_inodes(folder: Path) -> set[int]:
+    """Of all files of a table."""
+    return {inode(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def inodes_of(folder: Path) -> set[int]:
+    """Of its files and the folders that name them."""
+    return written_inodes(folder) | {inode(folder), inode(folder / "_delta_log")}
 
 
 def test_all_that_a_commit_wrote_is_synced_before_its_segments_go(tmp_path: Path) -> None:
     committer = Committer(tmp_path, "mixed")
     folder = tmp_path / "mixed" / "labels"
-    before: set[str] = set()
+    before: set[int] = set()
     for number in (1, 2, 3):
         spool_labels(tmp_path, number)
         with watched_syncs() as synced:
             committer.commit()
         assert segments(spool_folder(tmp_path, "mixed"), "labels") == []
-        written = files_of(folder) - before
+        written = inodes_of(folder) - before
         assert len(written) >= 2
         assert written <= synced.keys()
-        assert str(folder.parent) in synced
+        assert inode(folder.parent) in synced
         assert all(synced.values())
-        before = files_of(folder) - {str(folder), str(folder / "_delta_log")}
+        before = written_inodes(folder)
 
 
 def test_a_commit_that_was_not_synced_is_synced_by_the_next_run(tmp_path: Path) -> None:
@@ -78,7 +89,7 @@ def test_a_commit_that_was_not_synced_is_synced_by_the_next_run(tmp_path: Path) 
     path.write_bytes(body)
     with watched_syncs() as synced:
         assert Committer(tmp_path, "mixed").commit().labels is None
-    assert files_of(tmp_path / "mixed" / "labels") <= synced.keys()
+    assert inodes_of(tmp_path / "mixed" / "labels") <= synced.keys()
     assert all(synced.values())
     assert not path.exists()
 
@@ -133,9 +144,9 @@ def test_compaction_keeps_the_rows_and_the_numbers(tmp_path: Path) -> None:
     write(table, 7, 7)
     found = DeltaTable(str(tmp_path / "t"))
     assert len(found.file_uris()) == 2
-    joined = {f"{tmp_path}/t/{Path(uri).name}" for uri in found.file_uris()} & synced.keys()
-    assert len(joined) == 1
-    assert f"{tmp_path}/t/_delta_log/{6:020d}.json" in synced
+    files = {inode(tmp_path / "t" / Path(uri).name) for uri in found.file_uris()}
+    assert len(files & synced.keys()) == 1
+    assert inode(tmp_path / "t" / "_delta_log" / f"{6:020d}.json") in synced
     newest = table.newest(["at", "x"], 100, order="at")
     assert newest is not None
     assert newest.column("x").to_pylist() == [str(number) for number in range(1, 8)]
@@ -148,14 +159,14 @@ def test_what_another_committed_beneath_a_commit_is_durable_with_it(
 ) -> None:
     table = LogTable(tmp_path / "t")
     write(table, 1, 1)
-    before = files_of(tmp_path / "t")
+    before = inodes_of(tmp_path / "t")
     write_deltalake(DeltaTable(str(tmp_path / "t")), rows(2), mode="append")
     if fresh:  # a keeper that was started since
         table = LogTable(tmp_path / "t")
         table.known_numbers({"a.1"})
     with watched_syncs() as synced:
         write(table, 2, 3)
-    assert files_of(tmp_path / "t") - before <= synced.keys()
+    assert inodes_of(tmp_path / "t") - before <= synced.keys()
 
 
 def test_a_commit_after_a_start_syncs_from_the_newest_checkpoint_on(tmp_path: Path) -> None:
@@ -165,11 +176,11 @@ def test_a_commit_after_a_start_syncs_from_the_newest_checkpoint_on(tmp_path: Pa
     DeltaTable(str(tmp_path / "t")).create_checkpoint()
     with watched_syncs() as synced:
         write(LogTable(tmp_path / "t"), 4, 4)
-    entries = {int(Path(path).stem) for path in synced if path.endswith(".json")}
-    assert entries == {2, 3}
+    log = tmp_path / "t" / "_delta_log"
+    assert [n for n in versions(log) if inode(entry_path(log, n)) in synced] == [2, 3]
     with watched_syncs() as synced:
         write(table, 5, 5)
-    assert str(tmp_path / "t" / "_delta_log" / f"{4:020d}.json") in synced
+    assert inode(entry_path(log, 4)) in synced
 
 
 def test_only_small_files_are_joined(tmp_path: Path) -> None:
@@ -276,10 +287,9 @@ def test_a_table_that_only_grew_is_not_opened_again(tmp_path: Path) -> None:
     table = LogTable(tmp_path / "t")
     write(table, 1, 1)
     table.known_numbers({"a.1"})
-    (first, _) = table._known or (None, None)
+    first = table._known
     for number in range(2, 8):
         write(table, number, number)
         if number == 4:
             LogTable(tmp_path / "t").compact(1 << 20)
-    (last, _) = table._known or (None, None)
-    assert first is not None and last is first
+    assert first is not None and table._known is first

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tenfold_serve.process import NICE, NICEST, give_way, let_give_way, waited_s
+from tenfold_serve.process import NICE, NICEST, Breaths, give_way, let_give_way, waited_s
 from tests.tenfold_serve.test_keeper_e2e import OWN, place
 
 SPINS = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
@@ -43,6 +43,58 @@ def test_of_who_is_gone_nothing_is_known() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert waited_s(child.pid) == 0.0
+
+
+class Day:
+    """A clock that goes on while somebody works or pauses."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.cpu = 0.0
+        self.paused = 0.0
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+        self.cpu += seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.paused += seconds
+
+    def breaths(self, **others: float) -> Breaths:
+        return Breaths(
+            **others, clock=lambda: self.now, cpu_s=lambda: self.cpu, sleep=self.sleep
+        )  # fmt: skip
+
+
+def test_who_works_a_little_pauses_after_each_few_milliseconds() -> None:
+    day = Day()
+    breathe = day.breaths(work_s=0.003, pause_s=0.02)
+    for _ in range(10):
+        day.work(0.001)
+        breathe()
+    assert day.paused == pytest.approx(3 * 0.02)  # after 3, 6 and 9 ms
+
+
+def test_who_has_more_to_do_pauses_no_more_than_his_share() -> None:
+    day = Day()
+    breathe = day.breaths(share=0.3, work_s=0.003, pause_s=0.02)
+    while day.now < 20.0:
+        day.work(0.002)
+        breathe()
+    assert day.paused / day.now == pytest.approx(0.3, abs=0.02)
+    assert day.cpu / day.now == pytest.approx(0.7, abs=0.02)
+
+
+def test_after_a_rest_no_more_is_paused_than_in_any_second() -> None:
+    day = Day()
+    breathe = day.breaths(share=0.3, work_s=0.003, pause_s=0.02)
+    day.now = 1e6
+    day.work(0.05)
+    for _ in range(100):
+        day.work(0.003)
+        breathe()
+    assert day.paused <= 0.3 + 0.3 * (day.now - 1e6) + 0.02
 
 
 WAITS = [sys.executable, "-c", "import sys; sys.stdin.read()"]

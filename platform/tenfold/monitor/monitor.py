@@ -17,6 +17,7 @@ reference and is part of the false-alarm study in ``benchmarks``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +141,14 @@ class Monitor:
         }
         return {name: Channel(name, tuple(streams[name]), mixtures[name]) for name in CHANNELS}
 
-    def observe(self, message: CountsMessage) -> bool:
+    def observe(
+        self, message: CountsMessage, *, between: Callable[[], object] | None = None
+    ) -> bool:
         """Take a replica's counts.
+
+        Args:
+            message: the counts.
+            between: called after each block of rows, a millisecond of work.
 
         Returns:
             False when the message was heard before or speaks of another version; nothing changes
@@ -164,6 +171,8 @@ class Monitor:
         self._updated_s = max(self._updated_s, message.ended_s)
         for block in self._cutter.add(message.counts):
             self._take_block(block, now_s=message.ended_s)
+            if between is not None:
+                between()
         return True
 
     def _check(self, message: CountsMessage) -> None:

@@ -47,6 +47,15 @@ def test_the_totals_are_exact(monitor: Monitor, message_of: MakeMessage) -> None
     assert shown["blocks"] == rows // 100 and shown["open_rows"] == rows % 100
 
 
+def test_the_work_can_be_put_down_after_each_block(
+    monitor: Monitor, message_of: MakeMessage
+) -> None:
+    pauses: list[int] = []
+    for message in traffic(message_of, n=40):
+        monitor.observe(message, between=lambda: pauses.append(1))
+    assert len(pauses) == monitor.snapshot()["blocks"] > 0
+
+
 def test_a_message_counts_once_whatever_its_order(
     reference: Reference, settings: MonitorSettings, message_of: MakeMessage
 ) -> None:
