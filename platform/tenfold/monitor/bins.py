@@ -115,13 +115,22 @@ class FrozenBins:
     @cached_property
     def offsets(self) -> Counts:
         """First cell of every column, ``(n_columns,)``."""
-        sizes = [column.n_cells for column in self.columns]
-        return np.cumsum([0, *sizes], dtype=np.int64)[:-1]
+        return np.cumsum(self.widths) - self.widths
 
-    @property
+    @cached_property
+    def widths(self) -> Counts:
+        """Cells of every column, ``(n_columns,)``."""
+        return np.array([column.n_cells for column in self.columns], dtype=np.int64)
+
+    @cached_property
+    def ordered(self) -> npt.NDArray[np.bool_]:
+        """Whether a column's cells have an order, ``(n_columns,)``."""
+        return np.array([column.ordered for column in self.columns], dtype=np.bool_)
+
+    @cached_property
     def n_cells(self) -> int:
         """Length of the flat vector."""
-        return sum(column.n_cells for column in self.columns)
+        return int(self.widths.sum())
 
     def split(self, counts: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """A flat vector cut into one vector per column."""

@@ -33,26 +33,25 @@ Floats = npt.NDArray[np.float64]
 
 
 def block_scores(bins: FrozenBins, counts: Counts, shape: Floats) -> Floats:
-    """How far a block lies from the reference, per column.
+    """How far blocks lie from the reference, per column.
 
     Args:
         bins: the layout of both vectors.
-        counts: of one block, ``(n_cells,)``.
+        counts: of a block, ``(n_cells,)``, or of many, ``(n_blocks, n_cells)``.
         shape: the reference's shares, ``(n_cells,)``; each column sums to 1.
 
     Returns:
-        ``(n_columns,)`` in [0, 1]: the Kolmogorov-Smirnov distance over the cells of a number, the
-        largest difference of shares of a category; 0 for a column without rows.
+        ``(n_columns,)``, or ``(n_blocks, n_columns)``, in [0, 1]: the Kolmogorov-Smirnov distance
+        over the cells of a number, the largest difference of shares of a category; 0 for a column
+        without rows.
     """
-    rows = np.add.reduceat(counts, bins.offsets)
-    widths = [column.n_cells for column in bins.columns]
-    difference = counts / np.repeat(np.maximum(rows, 1), widths) - shape
+    rows = np.add.reduceat(counts, bins.offsets, axis=-1)
+    difference = counts / np.repeat(np.maximum(rows, 1), bins.widths, axis=-1) - shape
     # Every column's differences sum to 0, so one running sum serves all columns.
-    running = np.abs(np.cumsum(difference))
-    ordered = np.maximum.reduceat(running, bins.offsets)
-    nominal = np.maximum.reduceat(np.abs(difference), bins.offsets)
-    is_ordered = np.array([column.ordered for column in bins.columns])
-    return np.where(rows > 0, np.where(is_ordered, ordered, nominal), 0.0)
+    running = np.abs(np.cumsum(difference, axis=-1))
+    ordered = np.maximum.reduceat(running, bins.offsets, axis=-1)
+    nominal = np.maximum.reduceat(np.abs(difference), bins.offsets, axis=-1)
+    return np.where(rows > 0, np.where(bins.ordered, ordered, nominal), 0.0)
 
 
 class BlockCutter:
@@ -66,8 +65,8 @@ class BlockCutter:
 
     >>> bins = FrozenBins(()).with_scores([[0.1], [0.9]])
     >>> cutter = BlockCutter(bins, block_rows=2, seed=1)
-    >>> [block.tolist() for block in cutter.add(bins.count(np.zeros((3, 0)), [[.1], [.1], [.9]]))]
-    [[0, 2, 0, 0, 0]]
+    >>> [blocks.tolist() for blocks in cutter.add(bins.count(np.zeros((3, 0)), [[.1], [.1], [.9]]))]
+    [[[0, 2, 0, 0, 0]]]
     """
 
     def __init__(self, bins: FrozenBins, *, block_rows: int, seed: int) -> None:
@@ -92,7 +91,7 @@ class BlockCutter:
         return self._open.copy()
 
     def add(self, counts: Counts) -> Iterator[Counts]:
-        """Take a message's counts; yield every block that it fills, ``(n_cells,)`` each.
+        """Take a message's counts; yield the blocks that it fills, ``(n_blocks, n_cells)`` at once.
 
         Consume the iterator to its end: the counts that are left over are kept then.
         """
@@ -107,15 +106,18 @@ class BlockCutter:
             blocks[0] += self._open
             left, n_left = left - taken, n_left - n_take
             self._open, self._rows = np.zeros_like(self._open), 0
-            for block in blocks:
-                self.n_blocks += 1
-                yield block.copy()  # who keeps one keeps no piece
+            self.n_blocks += n_blocks
+            yield blocks
         self._open = self._open + left
         self._rows += n_left
 
-    def ties(self) -> Floats:
-        """Uniform numbers in (0, 1] for the ranks of the block just cut, ``(n_columns,)``."""
-        generator = np.random.default_rng([self._seed, self.n_blocks, 1])
+    def ties(self, number: int) -> Floats:
+        """Uniform numbers in (0, 1] for the ranks of a block, ``(n_columns,)``.
+
+        Args:
+            number: of the block since the first, which is 1.
+        """
+        generator = np.random.default_rng([self._seed, number, 1])
         return 1.0 - generator.random(len(self._bins.columns))
 
     def _draw(self, counts: Counts, n_rows: int, generator: np.random.Generator) -> Counts:

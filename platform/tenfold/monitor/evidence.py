@@ -27,7 +27,7 @@ Nothing here reads a clock or a global random state: times and uniform numbers a
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,10 @@ EXCESS_NATS = 6.0
 end within a few blocks once the data is healthy again."""
 
 Floats = npt.NDArray[np.float64]
+
+_CELLS: Final = np.arange(SCORE_CELLS)
+_LOG_POWERS: Final = np.log(np.array(POWERS))
+_LESS_ONE: Final = np.array(POWERS) - 1.0
 
 
 def log_change_prior(step: int) -> float:
@@ -202,13 +206,11 @@ class BlockConformal:
         """
         streams = np.arange(len(self.bag))
         self.bag[streams, cells] += 1
-        above = self.bag[:, ::-1].cumsum(axis=1)[:, ::-1]
         equal = self.bag[streams, cells]
-        stranger = above[streams, cells] - equal
-        ranks = (stranger + ties * equal) / above[:, 0]
+        stranger = (self.bag * (cells[:, None] < _CELLS)).sum(axis=1)
+        ranks = (stranger + ties * equal) / self.bag.sum(axis=1)
         log_rank = np.log(np.maximum(ranks, SMALLEST_RANK))
-        powers = np.array(POWERS)
-        log_bets = np.log(powers) + (powers - 1.0) * log_rank[:, None]
+        log_bets = _LOG_POWERS + _LESS_ONE * log_rank[:, None]
         self.mixture.advance(log_bets, now_s=now_s)
         return np.asarray(ranks)
 

@@ -169,10 +169,8 @@ class Monitor:
         self._errors.update(message.n_errors or {})
         self._busy_s += message.busy_s
         self._updated_s = max(self._updated_s, message.ended_s)
-        for block in self._cutter.add(message.counts):
-            self._take_block(block, now_s=message.ended_s)
-            if between is not None:
-                between()
+        for blocks in self._cutter.add(message.counts):
+            self._take_blocks(blocks, now_s=message.ended_s, between=between)
         return True
 
     def _check(self, message: CountsMessage) -> None:
@@ -188,19 +186,27 @@ class Monitor:
                 f"{self.settings.version}"
             )
 
-    def _take_block(self, block: Counts, *, now_s: float) -> None:
+    def _take_blocks(
+        self, blocks: Counts, *, now_s: float, between: Callable[[], object] | None
+    ) -> None:
+        """Take blocks that were cut at once, ``(n_blocks, n_cells)``, one after the other."""
         reference = self.reference
-        scores = block_scores(reference.bins, block, reference.shape)
+        scores = block_scores(reference.bins, blocks, reference.shape)
         cells = score_cell(scores, block_rows=reference.block_rows)
-        ties = self._cutter.ties()
-        self._features.update(cells[self._watched], ties[self._watched], now_s=now_s)
-        self._predictions.update(cells[self._scored], ties[self._scored], now_s=now_s)
-        events = self._events.count(block)
-        rows = np.full(len(events), reference.block_rows, dtype=np.int64)
-        self._quality.update_counts(events, rows, now_s=now_s)
-        for name in ("quality", "feature", "prediction"):
-            self.channels[name].latch(now_s)
-        self._window = [*self._window[-(WINDOW_BLOCKS - 1) :], block]
+        events = self._events.count(blocks)
+        rows = np.full(events.shape[1], reference.block_rows, dtype=np.int64)
+        first = self._cutter.n_blocks - len(blocks) + 1
+        for k, block in enumerate(blocks):
+            ties = self._cutter.ties(first + k)
+            self._features.update(cells[k, self._watched], ties[self._watched], now_s=now_s)
+            self._predictions.update(cells[k, self._scored], ties[self._scored], now_s=now_s)
+            self._quality.update_counts(events[k], rows, now_s=now_s)
+            for name in ("quality", "feature", "prediction"):
+                self.channels[name].latch(now_s)
+            kept = block.copy()  # without the others that were cut with it
+            self._window = [*self._window[-(WINDOW_BLOCKS - 1) :], kept]
+            if between is not None:
+                between()
 
     def labels(self, outcomes: list[Outcome], *, now_s: float) -> None:
         """Take joined labels.

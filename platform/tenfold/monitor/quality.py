@@ -77,10 +77,10 @@ class EventCells:
         self._starts = np.cumsum(sizes) - sizes
 
     def count(self, counts: Counts) -> Counts:
-        """Events of every stream, ``(n_streams,)``."""
+        """Events of every stream, ``(n_streams,)``; of many blocks ``(n_blocks, n_streams)``."""
         if not len(self._starts):
-            return np.zeros(0, dtype=np.int64)
-        return np.add.reduceat(counts[self._cells], self._starts)
+            return np.zeros((*counts.shape[:-1], 0), dtype=np.int64)
+        return np.add.reduceat(counts[..., self._cells], self._starts, axis=-1)
 
 
 def quality_counts(streams: tuple[QualityStream, ...], counts: Counts) -> Counts:

@@ -18,6 +18,10 @@ BINS = FrozenBins(
 )
 
 
+def blocks_of(cutter: BlockCutter, counts: np.ndarray) -> list[np.ndarray]:
+    return [block for blocks in cutter.add(counts) for block in blocks]
+
+
 def rows_of(n: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     return np.column_stack([generator.uniform(-1, 1, n), generator.integers(-1, 2, n)])
@@ -31,7 +35,7 @@ def test_blocks_are_exact_and_no_row_is_lost(sizes: list[int], block_rows: int) 
     for index, size in enumerate(sizes):
         counts = BINS.count(rows_of(size, index))
         total += counts
-        for block in cutter.add(counts):
+        for block in blocks_of(cutter, counts):
             assert [part.sum() for part in BINS.split(block)] == [block_rows] * 2
             assert (block >= 0).all()
             cut += block
@@ -44,20 +48,16 @@ def test_blocks_are_exact_and_no_row_is_lost(sizes: list[int], block_rows: int) 
 def test_a_restart_cuts_as_the_first_run_did(n_rows: int, block_rows: int) -> None:
     parts = [BINS.count(rows_of(n_rows, seed)) for seed in range(9)]
     whole = BlockCutter(BINS, block_rows=block_rows, seed=3)
-    expected = [block.tolist() for part in parts for block in whole.add(part)]
+    expected = [block.tolist() for part in parts for block in blocks_of(whole, part)]
     first = BlockCutter(BINS, block_rows=block_rows, seed=3)
-    found = [block.tolist() for part in parts[:4] for block in first.add(part)]
+    found = [block.tolist() for part in parts[:4] for block in blocks_of(first, part)]
     second = BlockCutter(BINS, block_rows=block_rows, seed=3)
     second.restore(json.loads(json.dumps(first.state())))
-    found += [block.tolist() for part in parts[4:] for block in second.add(part)]
+    found += [block.tolist() for part in parts[4:] for block in blocks_of(second, part)]
     assert found == expected
     assert len(found) == 9 * n_rows // block_rows
-    assert (second.ties() == whole.ties()).all()
-
-
-def test_who_keeps_a_block_keeps_no_more() -> None:
-    blocks = list(BlockCutter(BINS, block_rows=5, seed=3).add(BINS.count(rows_of(500, 0))))
-    assert all(block.base is None for block in blocks)
+    assert second.n_blocks == whole.n_blocks == len(found)
+    assert (second.ties(len(found)) == whole.ties(len(found))).all()
 
 
 @pytest.mark.parametrize(("n_rows", "place"), [(2000, 0), (2000, 7), (2000, 19), (7150, 70)])
@@ -66,7 +66,7 @@ def test_a_random_split_is_fair(n_rows: int, place: int) -> None:
     counts = bins.count(np.linspace(-1, 1, n_rows)[:, None])
     drawn = []
     for seed in range(300):
-        blocks = list(BlockCutter(bins, block_rows=100, seed=seed).add(counts))
+        blocks = blocks_of(BlockCutter(bins, block_rows=100, seed=seed), counts)
         drawn.append([blocks[place][1], blocks[place - 1][1]])
     low, before = np.array(drawn).T
     assert low.mean() == pytest.approx(50.0, abs=1.0)
@@ -79,7 +79,8 @@ def test_columns_are_split_each_for_itself() -> None:
     rows = np.column_stack([np.linspace(-1, 1, 2000), np.arange(2000) >= 1000])
     drawn = []
     for seed in range(300):
-        (_, _, third, *_) = BlockCutter(BINS, block_rows=100, seed=seed).add(BINS.count(rows))
+        cutter = BlockCutter(BINS, block_rows=100, seed=seed)
+        (_, _, third, *_) = blocks_of(cutter, BINS.count(rows))
         number, category = BINS.split(third)
         drawn.append([number[1], category[0]])
     assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 0.15
@@ -87,11 +88,7 @@ def test_columns_are_split_each_for_itself() -> None:
 
 def test_ties_are_uniform_and_differ_from_block_to_block() -> None:
     cutter = BlockCutter(BINS, block_rows=1, seed=3)
-    drawn = []
-    for _ in range(500):
-        list(cutter.add(BINS.count(rows_of(1, 0))))
-        drawn.append(cutter.ties())
-    ties = np.concatenate(drawn)
+    ties = np.concatenate([cutter.ties(number) for number in range(1, 501)])
     assert ((ties > 0.0) & (ties <= 1.0)).all() and len(set(ties)) == len(ties)
     assert np.mean(ties) == pytest.approx(0.5, abs=0.03)
 
@@ -104,6 +101,10 @@ def test_scores_are_distances_to_the_shape() -> None:
     assert block_scores(BINS, moved, shape).tolist() == pytest.approx([0.3, 0.4])
     missing = np.array([0, 0, 0, 0, 10, 0, 0, 0, 0, 10])
     assert block_scores(BINS, missing, shape).tolist() == pytest.approx([1.0, 1.0])
+    together = block_scores(BINS, np.array([same, moved, missing]), shape)
+    assert together.tolist() == [
+        block_scores(BINS, each, shape).tolist() for each in (same, moved, missing)
+    ]
 
 
 def test_a_column_without_rows_is_at_no_distance() -> None:

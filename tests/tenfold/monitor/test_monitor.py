@@ -56,6 +56,15 @@ def test_the_work_can_be_put_down_after_each_block(
     assert len(pauses) == monitor.snapshot()["blocks"] > 0
 
 
+def test_a_block_that_is_kept_keeps_none_of_those_cut_with_it(
+    monitor: Monitor, message_of: MakeMessage
+) -> None:
+    for message in traffic(message_of, n=40):
+        monitor.observe(message)
+    assert monitor._window
+    assert all(block.base is None for block in monitor._window)
+
+
 def test_a_message_counts_once_whatever_its_order(
     reference: Reference, settings: MonitorSettings, message_of: MakeMessage
 ) -> None:
