@@ -2,7 +2,7 @@
 
 ``make bench-serving``; ten minutes and, the first time, the installs; needs ``wrk`` (Debian
 package). The model is the reference one: 200 trees of depth 6 on 20 numbers (`serving.reference`);
-ours also with the categories of adult.csv.
+ours and a hand-written FastAPI also with the categories of adult.csv.
 
 - In process: requests of 1,000 rows through each door beside the scorer (`serving.doors`), and what
   split, ids and recorder cost (`serving.record`).
@@ -42,7 +42,7 @@ from serving.doors import measure_doors
 from serving.load import paced, wrk
 from serving.ours import Ours, tenfold_up
 from serving.overload import measure_overload
-from serving.peers import PEERS, peer_running
+from serving.peers import ADULT, PEERS, peer_running
 from serving.processes import Target, await_answer, free_port, server
 from serving.record import measure_record
 from serving.reference import N_NUMBERS, PROJECT, adult_table, make_adult, make_reference, rows_of
@@ -81,8 +81,10 @@ def measure_servers(
             many[target.name].append(turn)
             one[target.name].append(wrk(target, work, connections=1, seconds=options.seconds))
     rps = {name: statistics.median(t["rps"] for t in turns) for name, turns in many.items()}
+    peers = {peer.name: OURS if peer.of == PROJECT else f"{OURS}_{peer.of}" for peer in PEERS}
     rows = []
     for name, turns in many.items():
+        beside = rps[peers.get(name, OURS)]  # ours with the same model
         values = {
             "rps": rps[name],
             "rps_min": min(t["rps"] for t in turns),
@@ -94,12 +96,12 @@ def measure_servers(
         for key, value in values.items():
             form.add(f"{name}.{key}", value)
         rows.append(
-            [name, f"{rps[name]:,.0f}", f"{rps[OURS] / rps[name]:.2f}",
+            [name, f"{rps[name]:,.0f}", f"{beside / rps[name]:.2f}",
              *(f"{values[key]:.2f}" for key in ("p99_ms_c16", "p50_ms_c1", "p99_ms_c1"))]
         )  # fmt: skip
     for name in rps:
-        if name in {peer.name for peer in PEERS}:
-            form.add(f"rps_vs_{name}", rps[OURS] / rps[name])
+        if name in peers:
+            form.add(f"rps_vs_{name}", rps[peers[name]] / rps[name])
     form.add("p50_ms_c1", statistics.median(t["p50_ms"] for t in one[OURS]))
     for kind, found in costs.items():
         form.add(f"{OURS}.{kind}_us", statistics.median(found))
@@ -177,24 +179,23 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
     measure_doors(form, bench, work / "live")
     measure_record(form, bench)
     artifacts, columns = {PROJECT: bench}, {PROJECT: "y"}
-    row = rows_of(np.random.default_rng(2).normal(size=(1, N_NUMBERS)))[0]
-    bodies = {PROJECT: orjson.dumps({"rows": [row]})}
+    asked = {PROJECT: rows_of(np.random.default_rng(2).normal(size=(1, N_NUMBERS)))[0]}
     file = options.data / "adult.csv"
     if file.exists():
         schema, table = adult_table(file, work / "adult-home")
-        artifacts["adult"] = make_adult(work / "adult-1", schema, table)
-        columns["adult"] = "salary"
+        artifacts[ADULT] = make_adult(work / "adult-1", schema, table)
+        columns[ADULT] = "salary"
         first = table.slice(0, 1).drop_columns(["salary"])
         names = {column.name for column in schema.features}
-        shown = {k: v for k, v in first.to_pylist()[0].items() if k in names}
-        bodies["adult"] = orjson.dumps({"rows": [shown]})
+        asked[ADULT] = {k: v for k, v in first.to_pylist()[0].items() if k in names}
+    bodies = {project: orjson.dumps({"rows": [row]}) for project, row in asked.items()}
     with ExitStack() as stack:
         ours = stack.enter_context(tenfold_up(artifacts, columns, work=work))
         form.add("startup_s", sum(ours.startup_s.values()))
         form.table("Seconds until it answers", list(ours.startup_s), [_seconds(ours.startup_s)])
         targets = [Target(OURS, ours.url(PROJECT), bodies[PROJECT])]
-        if "adult" in artifacts:
-            targets.append(Target(f"{OURS}_adult", ours.url("adult"), bodies["adult"]))
+        if ADULT in artifacts:
+            targets.append(Target(f"{OURS}_{ADULT}", ours.url(ADULT), bodies[ADULT]))
         port, log = free_port(), work / "uvicorn.log"
         command = [sys.executable, "-m", "serving.reference", str(bench), str(port)]
         child = stack.enter_context(server(command, log=log, folder=HERE))
@@ -205,10 +206,11 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
         targets.append(alone)
         others = stack.enter_context(ExitStack())
         for peer in PEERS:
-            if peer.name in options.peers:
+            if peer.name in options.peers and peer.of in artifacts:
                 running = peer_running(
-                    peer, bench, row, environments=options.environments, work=work
-                )
+                    peer, artifacts[peer.of], asked[peer.of],
+                    environments=options.environments, work=work,
+                )  # fmt: skip
                 keeper = stack if peer.name in (_ALIKE, _BARE) else others
                 targets.append(keeper.enter_context(running))
                 form.add(f"{peer.name}.installs", " ".join(peer.installs))

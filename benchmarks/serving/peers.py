@@ -16,11 +16,13 @@ from typing import Any
 from _environments import environment
 from serving.processes import Target, await_answer, free_port, server
 from serving.reference import PROJECT
+from tenfold.artifact import PREPROCESS_FILE
 
-__all__ = ["PEERS", "Peer", "peer_running"]
+__all__ = ["ADULT", "PEERS", "Peer", "peer_running"]
 
 HERE = Path(__file__).parent
-Row = dict[str, float]
+ADULT = "adult"
+Row = dict[str, Any]
 
 _WEB = (
     "fastapi==0.165.0", "uvicorn[standard]==0.54.0", "xgboost-cpu==3.2.0", "numpy==2.4.6",
@@ -37,6 +39,7 @@ class Peer:
         home: its environment; several may share one.
         installs: what that holds.
         model: the artifact's file that it serves.
+        of: the project whose artifact that is.
         command: from its Python, the model, a port and a folder of its own.
         path: of the request.
         body: the row in its form.
@@ -51,12 +54,22 @@ class Peer:
     path: str = "/predict"
     body: Callable[[Row], Any] = lambda row: row
     env: Callable[[Path, Path], dict[str, str]] = lambda model, folder: {}
+    of: str = PROJECT
 
 
 def _script(name: str, *more: str) -> Callable[[Path, Path, int, Path], list[str]]:
     return lambda python, model, port, folder: [
         str(python), str(HERE / name), str(model), str(port), *(str(folder) for _ in more)
     ]  # fmt: skip
+
+
+def _with_columns(python: Path, model: Path, port: int, folder: Path) -> list[str]:
+    """Told the columns of the model's matrix, and of a category the words behind its codes."""
+    value = json.loads((model.parent / PREPROCESS_FILE).read_bytes())
+    domains = {column["name"]: column["domain"] for column in value["schema"]["columns"]}
+    columns = folder / "columns.json"
+    columns.write_text(json.dumps([[name, domains[name]] for name in value["feature_names"]]))
+    return [str(python), str(HERE / "peer_fastapi.py"), str(model), str(port), str(columns)]
 
 
 def _bentoml(python: Path, model: Path, port: int, folder: Path) -> list[str]:
@@ -89,6 +102,8 @@ def _v2(row: Row) -> Any:
 PEERS = (
     Peer("fastapi", "web", _WEB, "model.ubj", _script("peer_fastapi.py")),
     Peer("fastapi_onnx", "web", _WEB, "model.onnx", _script("peer_fastapi.py")),
+    Peer("fastapi_adult", "web", _WEB, "model.ubj", _with_columns, of=ADULT),
+    Peer("fastapi_onnx_adult", "web", _WEB, "model.onnx", _with_columns, of=ADULT),
     Peer("bare_asgi", "web", _WEB, "model.onnx", _script("peer_asgi.py"), path="/"),
     Peer(
         "ray_serve", "ray-serve", ("ray[serve]==2.60.0", "xgboost-cpu==3.2.0", "numpy==2.4.6"),
