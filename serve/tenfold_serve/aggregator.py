@@ -79,7 +79,7 @@ class Aggregator:
         """Join newly committed log rows; durable when this returns if labels were among them."""
         hub = self._hub(project)
         self._watch_all(hub, predictions)
-        statuses = hub.feed(predictions, labels, now_s=time.time())
+        statuses = hub.feed(predictions, labels, now_s=time.time(), between=self._breathe)
         if labels:
             self._save(hub)
         return statuses
@@ -202,6 +202,7 @@ class Aggregator:
         with self._forgiving(hub.project):
             for version in hub.versions():
                 self._put(_monitor_key(hub.project, version), hub.monitor_state(version))
+                self._breathe()
             self._put(f"hub/{hub.project}", hub.state())
 
     @contextmanager

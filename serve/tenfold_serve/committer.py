@@ -133,7 +133,7 @@ class Committer:
         rows = _read(kind, fresh, self._breathe)
         if rows is not None and rows.num_rows:
             numbers = {segment.app: segment.number for segment in fresh}
-            table.append(rows, numbers, breathe=self._breathe)
+            table.append(rows, numbers, known=known, breathe=self._breathe)
         if len(fresh) < len(found):  # committed by a run that ended before it had synced them
             table.sync()
         for segment in found:
@@ -166,6 +166,7 @@ def _read(kind: str, found: Sequence[Segment], breathe: Callable[[], object]) ->
         try:
             if kind == "labels":
                 tables.append(_read_labels(segment.path))
+                breathe()
             else:
                 tables.append(_read_predictions(segment.path, breathe))
         except (ValueError, KeyError, TypeError):  # Arrow's own errors are among them

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from tenfold.errors import StoreError
-from tenfold_serve.log_end import entry_path, versions
+from tenfold_serve.log_end import entry_path, newest_checkpoint, versions
 from tenfold_serve.log_table import LogTable
 from tenfold_serve.process import only_when_idle
 
@@ -146,7 +146,9 @@ class Compactor:
         log = folder / "_delta_log"
         version = self._versions.get(folder, -1)
         if version < 0 or not entry_path(log, version).exists():
-            version = max(versions(log), default=-1)
+            version = newest_checkpoint(log) or -1
+            if not entry_path(log, version).exists():
+                version = max(versions(log), default=-1)
         while entry_path(log, version + 1).exists():
             version += 1
         self._versions[folder] = version

@@ -191,17 +191,28 @@ class Hub:
         labels: Iterable[Label],
         *,
         now_s: float,
+        between: Callable[[], object] | None = None,
     ) -> dict[str, int]:
         """Join newly committed log rows and let the monitors see the outcomes.
 
         A label that is none for the model that answered (a word for a number) judges nobody and is
         counted, see ``misfit_labels`` of `snapshot`.
 
+        Args:
+            predictions: rows of the log.
+            labels: that came.
+            now_s: seconds since 1970.
+            between: called between pieces of the work.
+
         Returns:
             How many labels got which status.
         """
+        pause = between or _go_on
         joined = self._index(predictions)
-        joined += [self._joiner.label(label) for label in labels]
+        pause()
+        for label in labels:
+            joined.append(self._joiner.label(label))
+            pause()
         outcomes: dict[int, list[Outcome]] = {}
         statuses: dict[int, Counter[tuple[str, str]]] = {}
         for item in joined:
@@ -217,6 +228,7 @@ class Hub:
                     monitor.labels([outcome], now_s=now_s)
                 except DataError:  # it was checked by another version's schema
                     self._misfits += 1
+                pause()
             if version in statuses:
                 monitor.count_labels(dict(statuses[version]))
         return dict(Counter(item.status.value for item in joined))
@@ -327,6 +339,10 @@ class Hub:
         return self._joiner.predicted(
             Predictions(logged.ids, versions, logged.values, scores, at_s)
         )
+
+
+def _go_on() -> None:
+    """No pause."""
 
 
 def _outcome(item: Joined) -> Outcome | None:

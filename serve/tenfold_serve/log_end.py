@@ -4,13 +4,14 @@ An append needs little of a table: its columns, the number of its newest entry, 
 writer has come. delta-rs (1.6.6) keeps every file in mind and walks them in each commit: one of
 2,400 rows of 28 columns takes 22 ms of CPU in a new table and 95 after 500 commits that nobody
 joined, and the process grows by 93 MB meanwhile; opened for each commit, 35 to 76. What is here
-takes 12.5 ms throughout and grows by none (``make bench-log``), most of it for the rows themselves.
+takes 12.5 ms throughout and grows by none (``make bench-log``), most of it for the rows themselves;
+only a writer that was not heard of before has the whole table looked at, once.
 Joining, checkpoints and removal are delta-rs's, in a process that ends
 (`tenfold_serve.compaction`).
 
 By Delta's protocol (github.com/delta-io/delta, PROTOCOL.md): an entry is a file of JSON lines
 whose name is its number; who puts number n first has committed it. A blind append conflicts with
-nothing but another change of the columns or the protocol.
+nothing but a change of the columns or the protocol, and with a transaction of the same writer.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tenfold.canonical import json_or_none
+
 __all__ = [
     "LogEnd",
     "actions",
     "add_action",
     "append_entry",
     "entry_path",
+    "newest_checkpoint",
     "put_entry",
     "read_end",
     "versions",
@@ -66,9 +70,10 @@ class LogEnd:
         plain: whether an append has nothing to heed but these: no partitions, no features.
 
     Attributes:
+        plain: as above.
         version: as above, and of what was followed since.
-        numbers: by writer, the number of its newest transaction; None: it has none. Whoever asks
-            for another one's puts it here.
+        numbers: by writer, the number of its newest transaction, of those that were asked for
+            (`learn`) or seen since; None: it has none.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class LogEnd:
     ) -> None:
         self._log = log
         self._columns = columns
-        self._plain = plain
+        self.plain = plain
         self.version = version
         self.numbers: dict[str, int | None] = {}
         self._mark = _mark(entry_path(log, version))
@@ -100,14 +105,15 @@ class LogEnd:
         """
         from deltalake import Schema
 
-        if not self._plain:
+        if not self.plain or any(map(_has_no_kind, schema.types)):
             return False
         fields = Schema.from_arrow(schema).fields
         return all(self._columns.get(field.name) == field.type for field in fields)
 
     def follow(self) -> bool:
         """Take in the entries that others put behind; whether the table is still as it was: its
-        columns, properties and protocol. Where it is not, this end is of no use any more.
+        columns, properties and protocol, and no entry was removed before it was read. Where it is
+        not, this end is of no use any more.
 
         Raises:
             OSError: an entry cannot be read.
@@ -120,15 +126,16 @@ class LogEnd:
                     return False
                 number = action.get("txn")
                 if number is not None:
-                    self._advance(str(number["appId"]), int(number["version"]))
+                    self.learn(str(number["appId"]), int(number["version"]))
             self.version += 1
             moved = True
         if moved:
             self._mark = _mark(entry_path(self._log, self.version))
-        return True
+        return (newest_checkpoint(self._log) or -1) <= self.version
 
-    def _advance(self, app: str, number: int) -> None:
-        self.numbers[app] = max(number, self.numbers.get(app) or 0)
+    def learn(self, app: str, number: int | None) -> None:
+        """Keep the number of a writer's newest transaction, None if it has none."""
+        self.numbers[app] = number
 
 
 def read_end(folder: Path) -> LogEnd | None:
@@ -168,6 +175,17 @@ def entry_path(log: Path, version: int) -> Path:
     return log / f"{version:0{_DIGITS}d}.json"
 
 
+def newest_checkpoint(log: Path) -> int | None:
+    """The version of a table's newest checkpoint; None where there is none, or it cannot be told.
+
+    >>> newest_checkpoint(Path("/nowhere")) is None
+    True
+    """
+    told = json_or_none(log / "_last_checkpoint")
+    version = (told or {}).get("version")
+    return version if isinstance(version, int) else None
+
+
 def versions(log: Path) -> list[int]:
     """The numbers of the entries that are there, ascending; those before may have been removed.
 
@@ -199,7 +217,7 @@ def write_rows(path: Path, rows: pa.Table, *, breathe: Callable[[], object]) -> 
         breathe: called after each part, at most 50 times.
 
     Raises:
-        OSError: the disk refuses; nothing is left behind.
+        Exception: the disk refuses, or Arrow; nothing is left behind.
     """
     n_parts = min(_PARTS, -(-rows.num_rows // _PART_ROWS))
     part = -(-rows.num_rows // n_parts)
@@ -219,7 +237,7 @@ def write_rows(path: Path, rows: pa.Table, *, breathe: Callable[[], object]) -> 
             writer.close()
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except BaseException:
         path.unlink(missing_ok=True)
         raise
 
@@ -285,7 +303,8 @@ def put_entry(log: Path, version: int, lines: bytes) -> None:
 
     Raises:
         FileExistsError: somebody has.
-        OSError: the disk refuses; nothing is left behind.
+        OSError: the disk refuses; it was not put.
+        RuntimeError: the disk refuses, and it cannot be told whether it was put.
     """
     hidden = log / f"_{uuid.uuid4().hex}.json.tmp"
     try:
@@ -293,10 +312,22 @@ def put_entry(log: Path, version: int, lines: bytes) -> None:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
-        os.link(hidden, entry_path(log, version))  # never over one that is there
+        try:
+            os.link(hidden, entry_path(log, version))  # never over one that is there
+        except OSError:  # a server's answer may get lost, and its second one says that it is there
+            if not _is_linked(hidden):
+                raise
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it has no number: nobody reads it
             hidden.unlink()
+
+
+def _is_linked(hidden: Path) -> bool:
+    """Whether a file has another name, too."""
+    try:
+        return hidden.stat().st_nlink > 1
+    except OSError as error:
+        raise RuntimeError(f"whether {hidden} has its number cannot be told: {error}") from error
 
 
 def _mark(entry: Path) -> _Mark | None:
@@ -309,7 +340,14 @@ def _mark(entry: Path) -> _Mark | None:
 
 
 def _told(value: datetime | int) -> str | int:
-    return value if isinstance(value, int) else value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(value, int):
+        return value
+    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _has_no_kind(type_: pa.DataType) -> bool:
+    """Whether Delta has no such type: pyarrow would write another than delta-rs."""
+    return bool(pa.types.is_unsigned_integer(type_) or pa.types.is_dictionary(type_))
 
 
 def _repeated(rows: pa.Table) -> list[str]:

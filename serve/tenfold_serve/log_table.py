@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenfold.canonical import fsync_folder, json_or_none
+from tenfold.canonical import fsync_folder
 from tenfold.errors import StoreError
 from tenfold_serve.log_end import (
     LogEnd,
@@ -31,8 +33,10 @@ from tenfold_serve.log_end import (
     add_action,
     append_entry,
     entry_path,
+    newest_checkpoint,
     put_entry,
     read_end,
+    versions,
     write_rows,
 )
 from tenfold_serve.process import Breaths
@@ -40,12 +44,17 @@ from tenfold_serve.process import Breaths
 __all__ = ["LogTable"]
 
 
+log = logging.getLogger("tenfold.serve")
+
 _LOCK: Final = "_compaction.lock"
 """Delta passes over names that begin with an underscore."""
 _KEPT: Final = "interval 1 days"
 """Joined files, for who still reads them, and entries older than a checkpoint. By delta's own seven
 and thirty days a table with a commit a second had 600,000 of the ones in each checkpoint, and 2.6
 million of the others in one folder."""
+_LEFT_S: Final = 86_400.0
+"""An entry without a number that is older was left by a commit that was killed."""
+_FEW: Final = 1_000
 _PROPERTIES: Final = {
     "delta.deletedFileRetentionDuration": _KEPT,
     "delta.logRetentionDuration": _KEPT,
@@ -64,9 +73,13 @@ class LogTable:
         self._log = folder / "_delta_log"
         self._known: LogEnd | None = None
         self._durable: int | None = None  # the newest version that this object made so
+        self._checkpoint: int | None = None  # the newest that is durable
+        self._told_slow = False
 
     def known_numbers(self, apps: Collection[str]) -> dict[str, int]:
         """The newest committed segment of each writer that ever committed one.
+
+        The whole table is read for a writer that was not asked for before.
 
         Raises:
             StoreError: the table cannot be read.
@@ -79,7 +92,7 @@ class LogTable:
             table = self._open()
             try:
                 for app in unknown:
-                    end.numbers[app] = table.transaction_version(app)
+                    end.learn(app, table.transaction_version(app))
             except Exception as error:  # delta-rs raises bare exceptions too
                 raise StoreError(f"{self._folder} cannot be read: {error}") from error
         found = {app: end.numbers[app] for app in apps}
@@ -90,6 +103,7 @@ class LogTable:
         rows: pa.Table,
         newest: Mapping[str, int],
         *,
+        known: Mapping[str, int] | None = None,
         breathe: Callable[[], object] | None = None,
     ) -> None:
         """Commit rows, and that their writers' segments up to these numbers are in; durable.
@@ -97,17 +111,22 @@ class LogTable:
         Args:
             rows: none is a commit, too.
             newest: by writer, the number of its newest segment.
+            known: of `known_numbers`, what the rows were chosen by; what the table has now by
+                default.
             breathe: called between the parts of the work, so that others have the core.
 
         Raises:
-            StoreError: the table cannot be written; the commit is then repeated, or found by
-                `known_numbers`.
+            StoreError: the table cannot be written, or another one has committed segments of these
+                writers since; the commit is then repeated, or found by `known_numbers`.
         """
         end = self._end()
         before = -1 if end is None else end.version
         before = min(before, self._known_durable())  # what others committed is beneath ours
+        if known is None:
+            known = self.known_numbers(newest)
         try:
-            if not self._appended(rows, newest, breathe or Breaths()):
+            if not self._appended(rows, newest, known, breathe or Breaths()):
+                self._require_alone(newest, known)
                 self._append_by_delta(rows, newest)
         except StoreError:
             raise
@@ -119,36 +138,63 @@ class LogTable:
         self._make_durable(after=before)
 
     def _appended(
-        self, rows: pa.Table, newest: Mapping[str, int], breathe: Callable[[], object]
+        self,
+        rows: pa.Table,
+        newest: Mapping[str, int],
+        known: Mapping[str, int],
+        breathe: Callable[[], object],
     ) -> bool:
         """Whether the rows could be put behind the log's end as they are."""
-        known = self.known_numbers(newest)
-        end = self._end()
-        if end is None or not end.takes(rows.schema):
+        if self._end_for(rows) is None:
             return False
-        added = []
         path = self._folder / f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"
-        if rows.num_rows:
-            write_rows(path, rows, breathe=breathe)
-            added.append(add_action(path, rows))
-        entry = append_entry(added, newest)
+        may_be_named = False
         try:
-            while end is not None and end.takes(rows.schema):
+            added = []
+            if rows.num_rows:
+                write_rows(path, rows, breathe=breathe)
+                added.append(add_action(path, rows))
+                fsync_folder(self._folder)  # its name is there before an entry can say it
+            entry = append_entry(added, newest)
+            while (end := self._end_for(rows)) is not None:
+                self._require_alone(newest, known)
+                may_be_named = True
                 try:
                     put_entry(self._log, end.version + 1, entry)
-                    return True
                 except FileExistsError:  # a compaction was first
-                    if self.known_numbers(newest) != known:
-                        raise StoreError(
-                            f"{self._folder} has one committer, and another one has committed "
-                            f"segments of {', '.join(newest)}; end it"
-                        ) from None
-                    end = self._end()
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        path.unlink(missing_ok=True)
+                    may_be_named = False
+                    continue
+                except OSError:
+                    may_be_named = False
+                    raise
+                return True
+        finally:
+            if not may_be_named:
+                path.unlink(missing_ok=True)
         return False
+
+    def _end_for(self, rows: pa.Table) -> LogEnd | None:
+        """The log's end, where these can be put behind it as they are."""
+        end = self._end()
+        if end is None:
+            return None
+        if not end.plain and not self._told_slow:
+            self._told_slow = True
+            log.warning(
+                "%s is in partitions or has features of Delta's that its writers must heed: "
+                "commits take longer, and longer the more files it has",
+                self._folder,
+            )
+        return end if end.takes(rows.schema) else None
+
+    def _require_alone(self, newest: Mapping[str, int], known: Mapping[str, int]) -> None:
+        """Raises StoreError where the table has other numbers of these writers."""
+        found = self.known_numbers(newest)
+        if found != {app: known[app] for app in newest if app in known}:
+            raise StoreError(
+                f"{self._folder} has one committer, and another one has committed segments of "
+                f"{', '.join(newest)}; end it"
+            )
 
     def _append_by_delta(self, rows: pa.Table, newest: Mapping[str, int]) -> None:
         from deltalake import CommitProperties, Transaction, write_deltalake
@@ -176,7 +222,8 @@ class LogTable:
 
         Args:
             target_bytes: files no larger than this are joined, into such as are not larger.
-            thorough: also remove what compactions left that were killed; looks at every file.
+            thorough: also remove what commits and compactions left that were killed; looks at every
+                file.
 
         Raises:
             StoreError: the table cannot be read or written, or is being compacted.
@@ -187,15 +234,15 @@ class LogTable:
             table = self._open()
             if table is None:
                 return
-            after = table.version()
             try:
-                table.optimize.compact(target_size=target_bytes, max_concurrent_tasks=1)
-                self.sync(after=after)
-                table.vacuum(dry_run=False, full=thorough)
-                self.sync(after=after)
-                table.create_checkpoint()
-                self.sync(after=after)
-                table.cleanup_metadata()
+                try:
+                    self._join(table, target_bytes, thorough=thorough)
+                finally:  # else a file that cannot be read would let the log grow for ever
+                    table.update_incremental()
+                    self.sync()
+                    table.create_checkpoint()
+                    self.sync()
+                    table.cleanup_metadata()
             except StoreError:
                 raise
             except Exception as error:  # as above
@@ -203,6 +250,27 @@ class LogTable:
                     f"{self._folder} could not be compacted: {error}; nothing is lost, the next "
                     "round tries again"
                 ) from error
+
+    def _join(self, table: Any, target_bytes: int, *, thorough: bool) -> None:
+        from deltalake import ColumnProperties, WriterProperties
+
+        told = table.metadata().configuration
+        lacking = {name: value for name, value in _PROPERTIES.items() if name not in told}
+        if lacking:
+            table.alter.set_table_properties(lacking)
+        # A dictionary of numbers' texts is as large as they are.
+        plain = ColumnProperties(dictionary_enabled=False)
+        table.optimize.compact(
+            target_size=target_bytes,
+            max_concurrent_tasks=1,
+            writer_properties=WriterProperties(compression="ZSTD", default_column_properties=plain),
+        )
+        self.sync()
+        table.vacuum(dry_run=False, full=thorough)
+        if thorough:
+            for path in self._log.glob("_*.json.tmp"):
+                if time.time() - path.stat().st_mtime > _LEFT_S:
+                    path.unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -227,36 +295,42 @@ class LogTable:
         finally:
             os.close(lock)
 
-    def sync(self, *, after: int = -1) -> None:
-        """Make the commits later than a version durable; all of them by default.
+    def sync(self) -> None:
+        """Make durable what is not known to be.
 
         Raises:
             StoreError: the disk refuses; the commits stand and a power cut may still take them.
         """
         if self._end() is not None:
-            self._make_durable(after=after)
+            self._make_durable(after=self._known_durable())
 
     def _make_durable(self, *, after: int) -> None:
         end = self._end()
         newest = -1 if end is None else end.version
+        numbers = list(range(after + 1, newest + 1))
+        if len(numbers) > _FEW:  # most of them were removed long ago
+            numbers = [number for number in versions(self._log) if after < number <= newest]
         try:
-            for version in range(after + 1, newest + 1):
-                self._sync_version(version)
-            _fsync(self._log / "_last_checkpoint")
+            for number in numbers:
+                self._sync_version(number)
+            checkpoint = newest_checkpoint(self._log)
+            if checkpoint is not None and checkpoint != self._checkpoint:
+                for path in self._log.glob(f"{checkpoint:020d}.checkpoint*.parquet"):
+                    _fsync(path)
+                _fsync(self._log / "_last_checkpoint")  # names them
             for folder in (self._log, self._folder, *self._folder.parents[:2]):
                 fsync_folder(folder)
         except (OSError, ValueError) as error:
             raise StoreError(f"{self._folder} could not be made durable: {error}") from error
-        self._durable = newest
+        self._durable, self._checkpoint = newest, checkpoint
 
     def _known_durable(self) -> int:
         """A version up to which all is durable. Of a table that was not committed to yet that is
-        one before its newest checkpoint: what was made since by somebody who was killed may not be.
+        one before its newest checkpoint: who makes one syncs all that is beneath it first. What was
+        made since by somebody who was killed may not be.
         """
         if self._durable is None:
-            told = json_or_none(self._log / "_last_checkpoint") or {}
-            version = told.get("version")
-            self._durable = version - 1 if isinstance(version, int) else -1
+            self._durable = (newest_checkpoint(self._log) or 0) - 1
         return self._durable
 
     def newest(self, columns: Sequence[str], n_rows: int, *, order: str) -> pa.Table | None:
@@ -302,7 +376,6 @@ class LogTable:
                 if added is not None:
                     _fsync(self._folder / unquote(added["path"]))
         _fsync(entry)
-        _fsync(self._log / f"{version:020d}.checkpoint.parquet")
 
     def _end(self) -> LogEnd | None:
         """The end of the log as it is now, None if there is no table.
@@ -312,8 +385,8 @@ class LogTable:
         """
         end, self._known = self._known, None
         try:
-            if end is not None and not end.stands:  # there is another table in its place
-                end = self._durable = None
+            if end is None or not end.stands:  # there may be another table in its place
+                end = self._durable = self._checkpoint = None
             if end is None or not end.follow():
                 end = read_end(self._folder)
         except Exception as error:  # as above

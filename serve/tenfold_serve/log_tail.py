@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenfold_serve.log_end import actions, entry_path, versions
+from tenfold_serve.log_end import actions, entry_path, newest_checkpoint, versions
 
 __all__ = ["LogTail", "Tail"]
 
@@ -59,12 +59,11 @@ class LogTail:
     def __init__(self, folder: Path, *, after: int | None = None) -> None:
         self._folder = folder
         self._log = folder / "_delta_log"
-        numbers = versions(self._log)
         if after is None:
-            self._at = numbers[-1] if numbers else -1
+            self._at = max(versions(self._log), default=-1)
         else:
-            later = [number for number in numbers if number > after]
-            self._at = later[0] - 1 if later else after  # the log before may be cleaned up
+            self._at = after
+            self._skip_removed()
 
     @property
     def at(self) -> int:
@@ -82,6 +81,8 @@ class LogTail:
         A file that cannot be read any more counts as not read.
         """
         files: list[_File] = []
+        if (newest_checkpoint(self._log) or -1) > self._at:
+            self._skip_removed()
         while self.moved:
             self._at += 1
             files += self._added(entry_path(self._log, self._at))
@@ -95,6 +96,20 @@ class LogTail:
         parts = [part for part in reversed(parts) if part.num_rows]
         rows = pa.concat_tables(parts, promote_options="permissive") if parts else None
         return Tail(rows, sum(file.n_rows for file in files))
+
+    def _skip_removed(self) -> None:
+        """Go on behind entries that were removed before they were read: after a day. How many rows
+        they brought nobody can tell any more."""
+        if self.moved:
+            return
+        later = [number for number in versions(self._log) if number > self._at]
+        if later:
+            log.warning(
+                "%s: the rows of %d commits are not counted: they were removed before they were "
+                "read, which is a day after they were made",
+                self._folder, later[0] - 1 - self._at,
+            )  # fmt: skip
+            self._at = later[0] - 1
 
     def _added(self, entry: Path) -> list[_File]:
         found = []

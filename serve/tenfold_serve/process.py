@@ -83,8 +83,9 @@ class Breaths:
 
     Args:
         share: of the time that pauses may take; who has more to do than that leaves goes on.
-        work_s: seconds of CPU between two pauses.
-        pause_s: seconds of one.
+        work_s: seconds of this thread's CPU between two pauses.
+        pause_s: seconds of one; whoever gets the core back later has paused for longer.
+        burst_s: seconds of pauses that may come together after a rest.
         clock: seconds; for tests.
         cpu_s: seconds of CPU of this thread; for tests.
         sleep: for tests.
@@ -96,6 +97,7 @@ class Breaths:
         share: float = 0.3,
         work_s: float = 0.003,
         pause_s: float = 0.02,
+        burst_s: float = 0.3,
         clock: Callable[[], float] = time.monotonic,
         cpu_s: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], object] = time.sleep,
@@ -103,11 +105,12 @@ class Breaths:
         self._share = share
         self._work_s = work_s
         self._pause_s = pause_s
+        self._burst_s = burst_s
         self._clock = clock
         self._cpu_s = cpu_s
         self._sleep = sleep
         self._worked_s = cpu_s()
-        self._credit_s = share
+        self._credit_s = burst_s
         self._seen_s = clock()
 
     def __call__(self) -> None:
@@ -115,11 +118,11 @@ class Breaths:
         if self._cpu_s() - self._worked_s < self._work_s:
             return
         now = self._clock()
-        self._credit_s = min(self._share, self._credit_s + self._share * (now - self._seen_s))
-        self._seen_s = now
+        earned = self._credit_s + self._share * (now - self._seen_s)
+        self._credit_s, self._seen_s = min(self._burst_s, earned), now
         if self._credit_s >= self._pause_s:
-            self._credit_s -= self._pause_s
             self._sleep(self._pause_s)
+            self._credit_s -= self._clock() - now
         self._worked_s = self._cpu_s()
 
 

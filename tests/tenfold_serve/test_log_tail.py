@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -103,3 +105,16 @@ def test_a_log_that_was_cleaned_up_goes_on_with_what_is_there(tmp_path: Path) ->
     append(tmp_path / "t", 1, 1, 1)
     (tmp_path / "t" / "_delta_log" / f"{0:020d}.json").unlink()
     assert numbers(LogTail(tmp_path / "t", after=-1).take(10).rows) == [1, 2]
+
+
+def test_entries_that_were_removed_while_it_slept_are_told_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    append(tmp_path / "t", 1, 1)
+    tail = LogTail(tmp_path / "t", after=-1)
+    assert tail.take(10).n_new == 2
+    append(tmp_path / "t", 1, 1, 1)
+    DeltaTable(str(tmp_path / "t")).create_checkpoint()
+    (tmp_path / "t" / "_delta_log" / f"{2:020d}.json").unlink()
+    assert numbers(tail.take(10).rows) == [3, 4]
+    assert "the rows of 1 commits are not counted" in caplog.text
