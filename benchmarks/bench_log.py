@@ -163,7 +163,13 @@ def main() -> None:
             form.add(f"{who}.{key}_ratio", found[who][key] / found["tenfold"][key])
     form.table(
         f"CPU of a commit of {_ROWS} rows, ms",
-        ["who", "of commits 26 to 50", f"after {_COMMITS}", f"after {_JOINED} joined", "grown by, MB"],
+        [
+            "who",
+            "of commits 26 to 50",
+            f"after {_COMMITS}",
+            f"after {_JOINED} joined",
+            "grown by, MB",
+        ],
         [[who, *(f"{value:.1f}" for value in found[who].values())] for who in WHO],
     )
     form.finish(libraries=["deltalake", "pyarrow"])
