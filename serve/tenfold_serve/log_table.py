@@ -315,9 +315,8 @@ class LogTable:
                 self._sync_version(number)
             checkpoint = newest_checkpoint(self._log)
             if checkpoint is not None and checkpoint != self._checkpoint:
-                for path in self._log.glob(f"{checkpoint:020d}.checkpoint*.parquet"):
-                    _fsync(path)
-                _fsync(self._log / "_last_checkpoint")  # names them
+                _fsync(self._log / f"{checkpoint:020d}.checkpoint.parquet")
+                _fsync(self._log / "_last_checkpoint")  # names it
             for folder in (self._log, self._folder, *self._folder.parents[:2]):
                 fsync_folder(folder)
         except (OSError, ValueError) as error:
