@@ -104,8 +104,11 @@ def test_on_few_rows_the_even_blend_leads_within_twice_the_free_microseconds(
 def test_a_dear_answer_gives_way_to_one_within_twice_the_error(searched: Searched) -> None:
     dear = searched.choose(prefer=Preference(within=1.0, free_micros=0.0, dear_micros=0.0))
     wide = searched.choose(prefer=Preference(within=2.0, free_micros=0.0, dear_micros=float("inf")))
-    assert dear.pick is not None and wide.pick is not None
-    assert dear.pick.mix == wide.pick.mix
+    for chosen in (dear, wide):  # each by its own clock: two may be about as fast
+        assert chosen.pick is not None
+        assert chosen.pick.behind <= 2.0
+        faster = [p for p in chosen.front if p.micros < chosen.pick.micros and p.seeds == 1]
+        assert all(p.behind > 2.0 or p.mix == chosen.pick.mix for p in faster)
     assert PREFERENCES["balanced"].dear_micros == 500.0
     assert all(PREFERENCES[name].dear_micros == float("inf") for name in ("accuracy", "latency"))
 
