@@ -97,6 +97,7 @@ def test_no_canary_is_told_anywhere(tmp_path: Path, places: tuple[str, str]) -> 
             return table is not None and table["color"].to_pylist().count(VALUE) == 3
 
         eventually(kept, within_s=20)
+        eventually(lambda: "tenfold_decisions_total" in client.get("/metrics").text, within_s=20)
         text = client.get("/metrics").text
         secret = split_key(key)[1]
         for where, data in [*told(up, environ), ("/metrics", text.encode())]:
