@@ -146,7 +146,7 @@ class Compactor:
         log = folder / "_delta_log"
         version = self._versions.get(folder, -1)
         if version < 0 or not entry_path(log, version).exists():
-            version = newest_checkpoint(log) or -1
+            version = newest_checkpoint(log)
             if not entry_path(log, version).exists():
                 version = max(versions(log), default=-1)
         while entry_path(log, version + 1).exists():

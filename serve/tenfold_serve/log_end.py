@@ -131,7 +131,7 @@ class LogEnd:
             moved = True
         if moved:
             self._mark = _mark(entry_path(self._log, self.version))
-        return (newest_checkpoint(self._log) or -1) <= self.version
+        return newest_checkpoint(self._log) <= self.version
 
     def learn(self, app: str, number: int | None) -> None:
         """Keep the number of a writer's newest transaction, None if it has none."""
@@ -175,15 +175,15 @@ def entry_path(log: Path, version: int) -> Path:
     return log / f"{version:0{_DIGITS}d}.json"
 
 
-def newest_checkpoint(log: Path) -> int | None:
-    """The version of a table's newest checkpoint; None where there is none, or it cannot be told.
+def newest_checkpoint(log: Path) -> int:
+    """The version of a table's newest checkpoint; -1 where there is none, or it cannot be told.
 
-    >>> newest_checkpoint(Path("/nowhere")) is None
-    True
+    >>> newest_checkpoint(Path("/nowhere"))
+    -1
     """
     told = json_or_none(log / "_last_checkpoint")
     version = (told or {}).get("version")
-    return version if isinstance(version, int) else None
+    return version if isinstance(version, int) else -1
 
 
 def versions(log: Path) -> list[int]:

@@ -314,7 +314,7 @@ class LogTable:
             for number in numbers:
                 self._sync_version(number)
             checkpoint = newest_checkpoint(self._log)
-            if checkpoint is not None and checkpoint != self._checkpoint:
+            if checkpoint >= 0 and checkpoint != self._checkpoint:
                 _fsync(self._log / f"{checkpoint:020d}.checkpoint.parquet")
                 _fsync(self._log / "_last_checkpoint")  # names it
             for folder in (self._log, self._folder, *self._folder.parents[:2]):
@@ -329,7 +329,7 @@ class LogTable:
         made since by somebody who was killed may not be.
         """
         if self._durable is None:
-            self._durable = (newest_checkpoint(self._log) or 0) - 1
+            self._durable = max(newest_checkpoint(self._log), 0) - 1
         return self._durable
 
     def newest(self, columns: Sequence[str], n_rows: int, *, order: str) -> pa.Table | None:

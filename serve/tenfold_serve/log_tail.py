@@ -81,7 +81,7 @@ class LogTail:
         A file that cannot be read any more counts as not read.
         """
         files: list[_File] = []
-        if (newest_checkpoint(self._log) or -1) > self._at:
+        if newest_checkpoint(self._log) > self._at:
             self._skip_removed()
         while self.moved:
             self._at += 1
