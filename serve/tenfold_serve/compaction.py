@@ -10,7 +10,7 @@ no larger than 1 MiB, every 1,600 what is no larger than 16, every 25,600 what i
 twenty days, at one of 300 kB three times (simulated, packed as delta does). To join all that is
 small with all that was joined before, up to delta's own 100 MB, is what ``optimize`` does by
 default: every hundred commits of one row each it would write up to 100 MB again, and keep what it
-replaced for days.
+replaced for a day. Each round ends with a checkpoint, which commits do not make.
 
 It has a process of its own since it takes seconds of a core (1,600 MB in a thousand files: 19 s,
 0.5 GB of memory). In the supervisor's thread a promotion waited as long; in another one of the
@@ -191,7 +191,7 @@ class Compactor:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Join the files of one table, durable.
+    """Join the files of one table and make a checkpoint, durable.
 
     Raises:
         SystemExit: it could not be done, and why.

@@ -10,6 +10,7 @@ what it falls behind by is skipped and counted. Every round it takes rows within
 them, and appends to the shadow table, in one commit, the answers, the place in the predictions
 table and the totals. So a kill at any moment neither repeats nor forgets a row. One that starts
 again goes on with what comes next, and counts what it missed: a row that kills it does so once.
+What it missed longer than a day ago may be gone from the log, which is told and not counted.
 
 Beside the prediction id stand both models' answers; labels that come later make the paired
 comparison (`tenfold_serve.shadow_scores`). What it knows it writes into a file that the supervisor
