@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,14 +162,12 @@ def labels_table(records: Iterable[dict[str, Any]]) -> pa.Table:
 
 
 def _read(kind: str, found: Sequence[Segment], breathe: Callable[[], object]) -> pa.Table | None:
+    read = _read_labels if kind == "labels" else partial(_read_predictions, breathe=breathe)
     tables = []
     for segment in found:
+        breathe()
         try:
-            if kind == "labels":
-                tables.append(_read_labels(segment.path))
-                breathe()
-            else:
-                tables.append(_read_predictions(segment.path, breathe))
+            tables.append(read(segment.path))
         except (ValueError, KeyError, TypeError):  # Arrow's own errors are among them
             log.exception("%s cannot be read", segment.path.name)
             _keep_damaged(segment.path)
@@ -192,13 +191,11 @@ def _read_labels(path: Path) -> pa.Table:
     return rows
 
 
-def _read_predictions(path: Path, breathe: Callable[[], object]) -> pa.Table:
+def _read_predictions(path: Path, *, breathe: Callable[[], object]) -> pa.Table:
     with pa.OSFile(str(path), "rb") as file:
         rows = pa.ipc.open_file(file).read_all()
-    if not rows.num_rows:
-        return features_as_text(rows)
     parts = []
-    for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
+    for start in range(0, max(1, rows.num_rows), _ROWS_AT_ONCE):
         parts.append(features_as_text(rows.slice(start, _ROWS_AT_ONCE)))
         breathe()
     return pa.concat_tables(parts)

@@ -150,7 +150,7 @@ class Hub:
             states[old] = self._monitors.pop(old).state()
         return states
 
-    def take(self, report: Report, *, between: Callable[[], object] | None = None) -> bool:
+    def take(self, report: Report, *, between: Callable[[], object] = lambda: None) -> bool:
         """Count a replica's report; False if it was heard before.
 
         Args:
@@ -191,7 +191,7 @@ class Hub:
         labels: Iterable[Label],
         *,
         now_s: float,
-        between: Callable[[], object] | None = None,
+        between: Callable[[], object] = lambda: None,
     ) -> dict[str, int]:
         """Join newly committed log rows and let the monitors see the outcomes.
 
@@ -207,12 +207,11 @@ class Hub:
         Returns:
             How many labels got which status.
         """
-        pause = between or _go_on
         joined = self._index(predictions)
-        pause()
+        between()
         for label in labels:
             joined.append(self._joiner.label(label))
-            pause()
+            between()
         outcomes: dict[int, list[Outcome]] = {}
         statuses: dict[int, Counter[tuple[str, str]]] = {}
         for item in joined:
@@ -228,7 +227,7 @@ class Hub:
                     monitor.labels([outcome], now_s=now_s)
                 except DataError:  # it was checked by another version's schema
                     self._misfits += 1
-                pause()
+                between()
             if version in statuses:
                 monitor.count_labels(dict(statuses[version]))
         return dict(Counter(item.status.value for item in joined))
@@ -339,10 +338,6 @@ class Hub:
         return self._joiner.predicted(
             Predictions(logged.ids, versions, logged.values, scores, at_s)
         )
-
-
-def _go_on() -> None:
-    """No pause."""
 
 
 def _outcome(item: Joined) -> Outcome | None:

@@ -142,7 +142,7 @@ class Monitor:
         return {name: Channel(name, tuple(streams[name]), mixtures[name]) for name in CHANNELS}
 
     def observe(
-        self, message: CountsMessage, *, between: Callable[[], object] | None = None
+        self, message: CountsMessage, *, between: Callable[[], object] = lambda: None
     ) -> bool:
         """Take a replica's counts.
 
@@ -186,9 +186,7 @@ class Monitor:
                 f"{self.settings.version}"
             )
 
-    def _take_blocks(
-        self, blocks: Counts, *, now_s: float, between: Callable[[], object] | None
-    ) -> None:
+    def _take_blocks(self, blocks: Counts, *, now_s: float, between: Callable[[], object]) -> None:
         """Take blocks that were cut at once, ``(n_blocks, n_cells)``, one after the other."""
         reference = self.reference
         scores = block_scores(reference.bins, blocks, reference.shape)
@@ -205,8 +203,7 @@ class Monitor:
                 self.channels[name].latch(now_s)
             kept = block.copy()  # without the others that were cut with it
             self._window = [*self._window[-(WINDOW_BLOCKS - 1) :], kept]
-            if between is not None:
-                between()
+            between()
 
     def labels(self, outcomes: list[Outcome], *, now_s: float) -> None:
         """Take joined labels.
