@@ -14,6 +14,9 @@ RUN if [ "$GPU" = 1 ]; then \
       /opt/tenfold/bin/pip uninstall --yes onnxruntime \
    && /opt/tenfold/bin/pip install --no-cache-dir 'onnxruntime-gpu[cuda,cudnn]>=1.31'; fi
 
+# What stands in HAProxy's place and changes the configuration that Ray writes, as on a laptop.
+RUN /opt/tenfold/bin/python -m tenfold_serve.haproxy /opt/tenfold/bin/tenfold-haproxy
+
 FROM python:3.11-slim-bookworm
 # KubeRay probes the workers of a RayService with wget, which the slim image lacks.
 RUN apt-get update \
@@ -33,6 +36,7 @@ ENV PATH=/opt/tenfold/bin:$PATH \
     RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S=60 \
     RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S=60 \
     RAY_SERVE_HAPROXY_TCP_NODELAY=0 \
+    RAY_SERVE_HAPROXY_BINARY_PATH=/opt/tenfold/bin/tenfold-haproxy \
     PYTHONUNBUFFERED=1
 USER 10001
 WORKDIR /home/tenfold

@@ -31,13 +31,14 @@ from tenfold_serve.endpoint import Endpoint, EndpointLimits
 from tenfold_serve.exposure import keys_required, listens_on
 from tenfold_serve.flight import Flight, flights_folder
 from tenfold_serve.grpc_server import GrpcPort
+from tenfold_serve.haproxy import MAX_ONGOING
 from tenfold_serve.http import Receive, Scope, Send
 from tenfold_serve.ids import IdMaker, load_secret
 from tenfold_serve.label_log import LabelLog
 from tenfold_serve.lineups import DEPLOYMENT
 from tenfold_serve.logs import log_as_json
 from tenfold_serve.process import set_aside_what_stays
-from tenfold_serve.ray_rim import MAX_ONGOING, import_serve
+from tenfold_serve.ray_rim import import_serve
 from tenfold_serve.recorder import Recorder
 from tenfold_serve.scaling import BUSY, BusyMeter
 from tenfold_serve.seats import seat_from
@@ -52,7 +53,7 @@ __all__ = ["build", "grpc_port_from", "limits_from"]
 _AGGREGATOR_TIMEOUT_S: Final = 5.0
 _MAX_QUEUED: Final = 512
 """Requests that wait in a replica that is asked without HAProxy; with more it answers 429. HAProxy
-lets no more than `MAX_ONGOING` through and answers 429 itself (`tenfold_serve.ray_rim`)."""
+lets no more than `MAX_ONGOING` through and answers 429 itself (`tenfold_serve.haproxy`)."""
 
 log = logging.getLogger("tenfold.serve")
 

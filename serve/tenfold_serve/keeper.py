@@ -47,12 +47,11 @@ from tenfold_serve.exposure import (
     require_keys,
 )
 from tenfold_serve.grpc_server import grpc_ports
+from tenfold_serve.haproxy import MAX_ONGOING, haproxy_binary
 from tenfold_serve.mlflow_pages import MlflowPages, mlflow_pages, require_database
 from tenfold_serve.process import give_way, set_aside_what_stays, tables_on_one_core
 from tenfold_serve.ray_rim import (
-    MAX_ONGOING,
     ServeHost,
-    haproxy_binary,
     let_ray_give_way,
     private_folder,
     require_free_port,

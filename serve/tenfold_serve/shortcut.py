@@ -7,7 +7,7 @@ what is for the project to its `Endpoint` and leaves everything else, such as th
 HAProxy, to Serve.
 
 What the wrapper did for us, and who does it now: requests are bounded by HAProxy
-(`tenfold_serve.ray_rim`) and here, where another proxy stands before; ids are made and echoed by
+(`tenfold_serve.haproxy`) and here, where another proxy stands before; ids are made and echoed by
 the endpoint; when a replica goes, uvicorn finishes what it began before its server ends, within the
 same time.
 

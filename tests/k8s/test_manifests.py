@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tenfold.project import Replicas, load_project
+from tenfold_serve.haproxy import KEPT_S
 from tenfold_serve.ray_rim import SERVE_FLAGS
 from tenfold_serve.scaling import scaling_config
 
@@ -125,12 +126,21 @@ def test_serve_has_the_flags_that_a_laptop_has(
     """Image, head and workers alike: timeouts and draining are decided where HAProxy runs."""
     image = (k8s_folder.parent / "Dockerfile").read_text()
     found = [dict(re.findall(r"(RAY_SERVE_\w+)=(\S+)", image))]
+    assert found[0].pop("RAY_SERVE_HAPROXY_BINARY_PATH").startswith("/opt/tenfold/bin/")
     for kind, spec in (one for manifests in (built, built_on_gpus) for one in _specs(manifests)):
         for container in (c for pod in _pods(spec) for c in pod["spec"]["containers"]):
             if kind == "RayService":
                 env = {one["name"]: one.get("value") for one in container["env"]}
                 found.append({k: v for k, v in env.items() if k.startswith("RAY_SERVE_")})
     assert found == [dict(SERVE_FLAGS)] * len(found) and len(found) >= 4
+
+
+def test_haproxy_closes_its_connections_to_replicas_before_they_do(
+    built: list[Manifest], built_on_gpus: list[Manifest]
+) -> None:
+    for manifests in (built, built_on_gpus):
+        config = yaml.safe_load(_one(manifests, "RayService")["spec"]["serveConfigV2"])
+        assert config["http_options"]["keep_alive_timeout_s"] > KEPT_S
 
 
 def test_no_secret_value_is_committed(built: list[Manifest]) -> None:
