@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -73,6 +75,20 @@ class Served:
                 if reply.status_code == 200:
                     found.add(str(reply.json()["replica"]))
         return found
+
+    def in_flight(self) -> int:
+        """Requests that HAProxy has sent to the replicas, and those that wait in it for one."""
+        (place,) = Path(self.record()["folder"]).glob("*/a.sock")
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(5)
+            asked.connect(str(place))
+            asked.sendall(b"show stat\n")
+            parts = list(iter(lambda: asked.recv(65536), b""))
+        stat = csv.DictReader(b"".join(parts).decode().removeprefix("# ").splitlines())
+        return sum(
+            int(line["scur"] or 0) + int(line["qcur"] or 0)
+            for line in stat if line["pxname"] == "http-mixed" and line["svname"] == "BACKEND"
+        )  # fmt: skip
 
     def logged_rows(self) -> int:
         table = read_log(log_tables(self.settings.live, "mixed")[0])
@@ -147,6 +163,7 @@ class Clients:
     n_clients: int = 4
     timeout_s: float = 20.0
     pause_s: float = 0.0
+    key: str = ""
     journals: list[list[Told]] = field(default_factory=list)
 
     @contextmanager
@@ -171,6 +188,8 @@ class Clients:
     def _ask(self, body: bytes, journal: list[Told], stop: threading.Event) -> None:
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
         headers = {"content-type": "application/json"}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
         while not stop.is_set():
             began = time.monotonic()
             try:

@@ -207,9 +207,19 @@ def test_a_flood_of_malformed_requests_hurts_no_good_one(up: Served) -> None:
 
 
 def test_a_thousand_callers_that_vanish_in_the_middle_leave_nothing(up: Served) -> None:
-    """F27: in the head, in the body, and right after it."""
+    """F27: in the head, in the body, and right after it. A thousand more fill all places of the
+    replica and its queue first, so that the count of those in flight is one that moves."""
     calm(up)
     before = handles(up)
+    long = orjson.dumps({"rows": ROWS * 10})
+    with ExitStack() as stack:
+        for _ in range(1000):
+            client = stack.enter_context(connect(up))
+            client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(long) + long)
+        most = max(up.in_flight() for _ in range(20))
+    print(f"{most} in flight")
+    assert most > 1
+    eventually(lambda: up.in_flight() == 0, within_s=20)
     body = b"Content-Length: %d\r\n\r\n" % len(GOOD)
     for number in range(1000):
         with connect(up) as client:
