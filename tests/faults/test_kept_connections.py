@@ -54,7 +54,7 @@ def test_a_key_is_rotated_under_load_and_nobody_fails_within_the_overlap(up: Ser
     with old.asking():
         old.wait_for(lambda: len(old.all) > 200, within_s=30)
         rotated = time.monotonic()
-        _, text = keys.rotate("mixed", first.name, overlap_s=OVERLAP_S)
+        _, text = keys.rotate("mixed", first.id, overlap_s=OVERLAP_S)
         new = Clients(up.port, ROWS[:2], key=text)
         eventually(lambda: asked_with(up, text) == 200, within_s=ENDS_S)
         with new.asking():
