@@ -1,11 +1,13 @@
 """Our endpoint beside what people put there instead, and our doors beside the bare scorer.
 
-``make bench-serving``; ten minutes and, the first time, the installs; needs ``wrk`` (Debian
+``make bench-serving``; twelve minutes and, the first time, the installs; needs ``wrk`` (Debian
 package). The model is the reference one: 200 trees of depth 6 on 20 numbers (`serving.reference`);
 ours and a hand-written FastAPI also with the categories of adult.csv.
 
 - In process: requests of 1,000 rows through each door beside the scorer (`serving.doors`), and what
   split, ids and recorder cost (`serving.record`).
+- ``tenfold predict`` over a million rows, from file to file, beside the engine and the booster
+  alone (`serving.batch`).
 - Over HTTP, one row a request: ours as ``tenfold up`` starts it, with validation, ids, split and
   recorder, and on a bare uvicorn; the peers of `serving.peers`, each in an environment of its own.
   All run at once, on the same cores as the client; turns of a few seconds go round, 16 connections
@@ -38,6 +40,7 @@ import numpy as np
 import orjson
 
 from _form import Form
+from serving.batch import measure_batch
 from serving.doors import measure_doors
 from serving.load import paced, wrk
 from serving.ours import Ours, tenfold_up
@@ -120,17 +123,15 @@ def measure_half(
     a server that is as busy as ours, and one at our pace that is hardly busy.
 
     A machine that is one of many on its host is paused at times. After a pause a server works off
-    who came meanwhile, which takes longer the busier it is, however quick it is. Ours has nearly
-    twice the turns: the median of few moves with such minutes.
+    who came meanwhile, which takes longer the busier it is, however quick it is. Twice the turns
+    less one, since the median of few moves with such minutes.
     """
     asked = {target.name: target for target in targets if target.name in (OURS, _ALIKE, _BARE)}
     rates = {name: rps[name if name == _ALIKE else OURS] / 2 for name in asked}
     half: dict[str, list[dict[str, Any]]] = {name: [] for name in asked}
     form.add("idle_cores_half", _settled())
-    for turn in range(2 * rounds - 1):
+    for _ in range(2 * rounds - 1):
         for name, target in asked.items():
-            if turn >= rounds and name != OURS:
-                continue
             half[name].append(paced(target, rate=rates[name], seconds=_PACED_S))
     keys = ("p50_ms", "p99_ms", "max_ms", "late_ms")
     rows = []
@@ -181,6 +182,8 @@ def measure(form: Form, work: Path, options: argparse.Namespace) -> None:
     other = make_reference(work / "bench-2", seed=1)
     measure_doors(form, bench, work / "live")
     measure_record(form, bench)
+    (work / "batch").mkdir()
+    measure_batch(form, bench, work / "batch")
     artifacts, columns = {PROJECT: bench}, {PROJECT: "y"}
     asked = {PROJECT: rows_of(np.random.default_rng(2).normal(size=(1, N_NUMBERS)))[0]}
     file = options.data / "adult.csv"

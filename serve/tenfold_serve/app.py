@@ -52,8 +52,8 @@ __all__ = ["build", "grpc_port_from", "limits_from"]
 
 _AGGREGATOR_TIMEOUT_S: Final = 5.0
 _MAX_QUEUED: Final = 512
-"""Requests that wait in a replica that is asked without HAProxy; with more it answers 429. HAProxy
-lets no more than `MAX_ONGOING` through and answers 429 itself (`tenfold_serve.haproxy`)."""
+"""Requests that wait in a replica; with more it answers 429. One HAProxy lets no more than
+`MAX_ONGOING` through and answers 429 itself: this is for Serve's own proxy, and for several."""
 
 log = logging.getLogger("tenfold.serve")
 

@@ -3,8 +3,8 @@
 A server on libuv (1.45 and later) takes one new connection a turn of its loop and answers all that
 the others sent between two: of a burst that needs twenty new ones the last request waited 0.2 s,
 while later ones on kept connections had 0.01. HAProxy keeps those it has (`tenfold_serve.haproxy`);
-here they are opened, all that a replica may have, when nobody asks: after the start, after HAProxy
-or a replica was started anew, and where clients that hung up took theirs along.
+here the keeper opens them, all that a replica may have, when nobody asks: after the start, after
+HAProxy or a replica was started anew, and where clients that hung up took theirs along.
 
 HAProxy opens one for every request that it sends on while all others wait for answers, so that many
 requests are held open: with more of a body than HAProxy waits for, and less than it was told of.

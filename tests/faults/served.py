@@ -85,10 +85,11 @@ class Served:
             asked.sendall(b"show stat\n")
             parts = list(iter(lambda: asked.recv(65536), b""))
         stat = csv.DictReader(b"".join(parts).decode().removeprefix("# ").splitlines())
-        return sum(
-            int(line["scur"] or 0) + int(line["qcur"] or 0)
-            for line in stat if line["pxname"] == "http-mixed" and line["svname"] == "BACKEND"
-        )  # fmt: skip
+        return sum(  # those that wait are in it
+            int(line["scur"])
+            for line in stat
+            if line["pxname"] == "http-mixed" and line["svname"] == "BACKEND"
+        )
 
     def logged_rows(self) -> int:
         table = read_log(log_tables(self.settings.live, "mixed")[0])

@@ -13,7 +13,7 @@ import yaml
 
 from tenfold.project import Replicas, load_project
 from tenfold_serve.haproxy import KEPT_S
-from tenfold_serve.ray_rim import SERVE_FLAGS
+from tenfold_serve.ray_rim import SERVE_FLAGS, import_serve
 from tenfold_serve.scaling import scaling_config
 
 Manifest = dict[str, Any]
@@ -132,15 +132,20 @@ def test_serve_has_the_flags_that_a_laptop_has(
             if kind == "RayService":
                 env = {one["name"]: one.get("value") for one in container["env"]}
                 found.append({k: v for k, v in env.items() if k.startswith("RAY_SERVE_")})
+                assert env["RAY_worker_niceness"] == "0"
     assert found == [dict(SERVE_FLAGS)] * len(found) and len(found) >= 4
 
 
 def test_haproxy_closes_its_connections_to_replicas_before_they_do(
     built: list[Manifest], built_on_gpus: list[Manifest]
 ) -> None:
+    import_serve()  # without its warnings
+    from ray.serve.schema import ServeDeploySchema
+
     for manifests in (built, built_on_gpus):
         config = yaml.safe_load(_one(manifests, "RayService")["spec"]["serveConfigV2"])
-        assert config["http_options"]["keep_alive_timeout_s"] > KEPT_S
+        options = ServeDeploySchema.model_validate(config).http_options
+        assert options.keep_alive_timeout_s == 2 * KEPT_S
 
 
 def test_no_secret_value_is_committed(built: list[Manifest]) -> None:
