@@ -12,10 +12,29 @@ from tenfold.canonical import canonical_json, sha256_hex
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MAX_DOMAIN", "Column", "Form", "Kind", "Role", "Schema"]
+__all__ = [
+    "MAX_DOMAIN",
+    "MISSING_MARKERS",
+    "SHEET_ERRORS",
+    "Column",
+    "Form",
+    "Kind",
+    "Role",
+    "Schema",
+]
 
 MAX_DOMAIN = 10_000
 """Most categories that a domain holds, the most frequent first to be kept; the rest is unseen."""
+SHEET_ERRORS: tuple[str, ...] = (
+    *("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"),
+)
+"""What a spreadsheet shows where a formula failed."""
+MISSING_MARKERS: tuple[str, ...] = (
+    *("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A"),
+    *SHEET_ERRORS,
+)
+"""What exports of databases, spreadsheets, pandas and R write for "not there": texts that mean
+"missing" unless the project names others; compared after trimming."""
 
 
 class Kind(StrEnum):
@@ -86,6 +105,8 @@ class Column:
         form: how its texts are written in files.
         grams: what a text is counted by: ``words`` (and pairs of them) or ``chars`` (runs of three
             and four characters); without meaning for other kinds.
+        missing: texts that mean a missing value, compared after trimming; in a file, a request and
+            the log alike. Only categories, texts and identifiers have texts in a request.
     """
 
     name: str
@@ -98,11 +119,13 @@ class Column:
     evidence: str = ""
     form: Form = Form()
     grams: str = "words"
+    missing: tuple[str, ...] = MISSING_MARKERS
 
     def to_dict(self) -> dict[str, Any]:
         """The column as JSON values.
 
-        A plain form and words are left out, so that schemas from before keep their digest.
+        A plain form, words and the usual markers are left out, so that schemas from before keep
+        their digest.
         """
         form = self.form.to_dict()
         return {
@@ -116,6 +139,7 @@ class Column:
             "evidence": self.evidence,
             **({"form": form} if form else {}),
             **({"grams": self.grams} if self.grams != "words" else {}),
+            **({"missing": list(self.missing)} if self.missing != MISSING_MARKERS else {}),
         }
 
     @classmethod
@@ -133,6 +157,7 @@ class Column:
             evidence=value["evidence"],
             form=Form(**value.get("form", {})),
             grams=value.get("grams", "words"),
+            missing=tuple(value.get("missing", MISSING_MARKERS)),
         )
 
 

@@ -6,7 +6,8 @@ import csv
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,5 +219,26 @@ def test_nothing_outlives_a_killed_keeper(walk: Walk, urls: dict[str, str]) -> N
     assert members(session) == []
     assert httpx.get(f"{again['urls']['bike']}/readyz").status_code == 200
     second = SessionRecord.from_dict(json.loads((walk.home / "keeper" / "keeper.json").read_text()))
+    ports = listening(members(second))
+    assert int(port) in ports
     assert tenfold_json("down", home=walk.home)["was_running"] is True
     assert members(second) == []
+    for one in ports:
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", one)) != 0, f"port {one} still answers"
+
+
+def listening(pids: Iterable[int]) -> set[int]:
+    """Ports of TCP on which these processes listen."""
+    own = set()
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                own.add(str(handle.readlink()))
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in own:
+                found.add(int(local.rpartition(":")[2], 16))
+    return found

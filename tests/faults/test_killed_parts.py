@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tenfold.live import log_tables, read_log
 from tests.faults.served import ROWS, Clients, Served, Told, kill, quantile_ms, served
 from tests.tenfold_serve.support import make_artifact
 from tests.tenfold_serve.test_keeper_e2e import eventually
@@ -21,6 +24,8 @@ from tests.tenfold_serve.test_keeper_e2e import eventually
 pytestmark = pytest.mark.slow
 
 ASKED = ROWS[:3]
+CALM_MS = 10.0
+"""A floor under a quantile that another is compared with: below it they are the scheduler's."""
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +51,11 @@ def wrong(journal: Sequence[Told], right: list[list[float]]) -> list[Told]:
 
 
 def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
-    """F1: the other answers meanwhile, and there are two again in ten seconds."""
+    """F1: the other answers meanwhile, there are two again in ten seconds, and every label that was
+    taken is in the log."""
     right, clients = right_scores(two), Clients(two.port, ASKED, n_clients=8)
-    with clients.asking():
+    with clients.asking(), labelling(two) as taken:
+        eventually(lambda: len(taken) > 20, within_s=10)
         victim = two.replicas()[0]
         killed = time.monotonic()
         kill(victim)
@@ -59,8 +66,44 @@ def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
     assert len(failures) <= 8, failures
     assert {one.status for one in failures} <= {0, 502}  # 0: a kept connection, closed unanswered
     assert all(one.sent_s - 0.5 < killed < one.until_s + 0.5 for one in failures), failures
-    print(f"{len(failures)} failed, two again after {within:.1f} s")
+    print(f"{len(failures)} failed, {len(taken)} labels, two again after {within:.1f} s")
     assert within <= 10
+    eventually(lambda: taken <= labels_of(two), within_s=30)
+
+
+@contextmanager
+def labelling(up: Served) -> Iterator[set[str]]:
+    """Give one label after the other; the ids of those that were taken."""
+    reply = httpx.post(f"{up.url}/predict", json={"rows": ROWS * 10}, timeout=20)
+    ids = iter([item["id"] for item in reply.json()["predictions"]])
+    taken: set[str] = set()
+    stop = threading.Event()
+
+    def give() -> None:
+        while not stop.is_set():
+            one = next(ids)
+            with suppress(httpx.HTTPError):
+                said = httpx.post(
+                    f"{up.url}/feedback", json={"labels": [{"id": one, "label": "yes"}]}
+                )
+                if said.status_code == 202:
+                    assert said.json()["accepted"] == 1
+                    taken.add(one)
+            stop.wait(0.02)
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        stop.set()
+        thread.join()
+
+
+def labels_of(up: Served) -> set[str]:
+    """Ids of the labels in the log."""
+    table = read_log(log_tables(up.settings.live, "mixed")[1])
+    return set() if table is None else set(table.column("id").to_pylist())
 
 
 def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
@@ -90,7 +133,9 @@ def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
     assert len(failures) <= 8, failures
     assert max(one.seconds for one in clients.all) < gone + 5
     answered = [one for one in clients.all if one.status == 200]
-    assert quantile_ms(answered, 0.99) <= 3 * max(quantile_ms(before.all, 0.99), 30)
+    p99, calm = quantile_ms(answered, 0.99), quantile_ms(before.all, 0.99)
+    print(f"99th percentile of the others {p99:.1f} ms, before {calm:.1f} ms")
+    assert p99 <= 3 * max(calm, CALM_MS)
     evicted = max((one.until_s for one in sharp.failures()), default=stopped) - stopped
     print(f"{len(failures)} failed, asked no more after {evicted:.1f} s, gone after {gone:.1f} s")
     assert wrong(sharp.all, right) == []
@@ -124,9 +169,9 @@ def test_without_its_controller_no_answer_fails_and_control_comes_back(
 def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(two: Served) -> None:
     """F3: refused connections and 503 with Retry-After until then; a 404 would be final.
 
-    Back within eight seconds; of three times the middle one counts.
+    Back within eight seconds, three times.
     """
-    assert sorted(_killed_and_back(two) for _ in range(3))[1] <= 8
+    assert max(_killed_and_back(two) for _ in range(3)) <= 8
 
 
 def _killed_and_back(two: Served) -> float:

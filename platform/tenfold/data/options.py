@@ -94,4 +94,5 @@ def hints_of(project: Project) -> Hints:
             )
             for name, rule in data.columns.items()
         },
+        missing=tuple(sorted(set(project.prepare.missing_markers))),
     )

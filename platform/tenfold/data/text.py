@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tenfold.data.stamps import typed_micros
 from tenfold.errors import DataError
+from tenfold.schema import MISSING_MARKERS
 
 __all__ = [
     "DEFAULT_MARKERS",
-    "SHEET_ERRORS",
     "Coded",
     "Noted",
     "as_mask",
@@ -30,15 +30,7 @@ __all__ = [
     "whole",
 ]
 
-SHEET_ERRORS: tuple[str, ...] = (
-    *("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"),
-)
-"""What a spreadsheet shows where a formula failed."""
-DEFAULT_MARKERS: tuple[str, ...] = (
-    *("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A"),
-    *SHEET_ERRORS,
-)
-"""Texts that mean "missing" unless the project names others; compared after trimming."""
+DEFAULT_MARKERS = MISSING_MARKERS
 
 
 @dataclass(frozen=True, slots=True)

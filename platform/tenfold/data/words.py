@@ -6,8 +6,7 @@ from collections import Counter
 
 from tenfold.data.numerals import PERCENT, read_extent
 from tenfold.data.scan import ColumnScan
-from tenfold.data.text import SHEET_ERRORS
-from tenfold.schema import Form
+from tenfold.schema import SHEET_ERRORS, Form
 
 __all__ = ["date_words", "listing", "missing_words", "number_words"]
 

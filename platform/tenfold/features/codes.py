@@ -6,7 +6,7 @@ One column of codes per feature of the schema, in its order:
 - a category as its place in the column's domain, -1 for one that is not in it; without a domain (a
   column whose texts are too many, or unknown) as a hash of the text from 0 to 2**32 - 1,
 - a text as its number of words,
-- NaN for a missing value, whatever the kind.
+- NaN for a missing value, whatever the kind; of texts also for those that mean one (`NA`, `?`).
 
 Behind them stand `N_TEXT_SLOTS` columns of counts for each text, see `tenfold.profile.texts`; all 0
 for a missing one.
@@ -23,7 +23,7 @@ Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-cor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -31,9 +31,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.errors import DataError, RequestError
-from tenfold.features.readers import READERS, UNSEEN, Refused, listed, shown
+from tenfold.features.readers import READERS, UNSEEN, Refused, grams_counter, listed, shown
 from tenfold.profile.columns import places_among, plain, without_null_texts
-from tenfold.profile.texts import N_TEXT_SLOTS, gram_counts
+from tenfold.profile.texts import N_TEXT_SLOTS
 from tenfold.schema import Column, Kind, Role, Schema
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def encode_columns(schema: Schema, table: pa.Table) -> EncodedColumns:
         )
     return EncodedColumns(
         [_encode_column(c, table.column(c.name)) for c in schema.features],
-        [_count_texts(table.column(c.name), c.grams) for c, _ in text_places(schema)],
+        [_count_texts(table.column(c.name), grams_counter(c)) for c, _ in text_places(schema)],
     )
 
 
@@ -233,7 +233,7 @@ def _encode_categories(column: Column, values: pa.ChunkedArray) -> Codes:
     return np.asarray(codes, dtype=np.float64)
 
 
-def _count_texts(values: pa.ChunkedArray, grams: str) -> Codes:
+def _count_texts(values: pa.ChunkedArray, count: Callable[[str | None], list[float]]) -> Codes:
     """Hits per place (n_rows, N_TEXT_SLOTS); every distinct text is cut once."""
     import pyarrow as pa
 
@@ -243,7 +243,7 @@ def _count_texts(values: pa.ChunkedArray, grams: str) -> Codes:
     texts = encoded.dictionary.to_pylist()
     table = np.zeros((len(texts) + 1, N_TEXT_SLOTS))  # the last for a missing text
     for index, text in enumerate(texts):
-        table[index] = gram_counts(text, grams)
+        table[index] = count(text)
     places = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     return np.asarray(table[places], dtype=np.float64)
 
@@ -271,7 +271,7 @@ class RowEncoder:
         self._readers = tuple((c.name, READERS[c.kind](c)) for c in schema.features)
         self._n_columns = len(self._readers)
         self._width = code_width(schema)
-        self._texts = tuple((column.name, column.grams) for column, _ in text_places(schema))
+        self._texts = tuple((c.name, grams_counter(c)) for c, _ in text_places(schema))
         self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
 
     def encode(self, row: Mapping[str, object]) -> Codes:
@@ -296,8 +296,8 @@ class RowEncoder:
         try:
             for row in rows:
                 line = [read(row[name]) for name, read in readers]
-                for name, grams in self._texts:  # read above: it is text or None
-                    line += gram_counts(cast("str | None", row[name]), grams)
+                for name, count in self._texts:  # read above: it is text or None
+                    line += count(cast("str | None", row[name]))
                 values.append(line)
                 if len(row) != n_columns and not row.keys() <= self._known:
                     raise Refused

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from tenfold.errors import RequestError
 from tenfold.features.codes import MAX_FAULTS, Codes, code_width, text_places
-from tenfold.features.readers import READERS, Reader, Refused, listed
-from tenfold.profile.texts import N_TEXT_SLOTS, gram_counts
+from tenfold.features.readers import READERS, Reader, Refused, grams_counter, listed
+from tenfold.profile.texts import N_TEXT_SLOTS
 from tenfold.schema import Column, Kind, Role, Schema
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class ColumnEncoder:
         self.schema = schema
         self._readers = {column.name: READERS[column.kind](column) for column in schema.features}
         self._width = code_width(schema)
-        self._texts = text_places(schema)
+        self._texts = tuple((c.name, grams_counter(c), at) for c, at in text_places(schema))
         self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
 
     def encode(self, columns: Columns) -> Codes:
@@ -136,10 +136,9 @@ class ColumnEncoder:
             faults += [(row, place, reason) for row, reason in found]
         if faults:
             raise self._refused(sorted(faults)[:MAX_FAULTS], len(faults))
-        for column, place in self._texts:
-            codes[:, place : place + N_TEXT_SLOTS] = _count(
-                columns.texts(column.name), column.grams
-            )
+        for name, count, place in self._texts:
+            for row, text in enumerate(columns.texts(name)):
+                codes[row, place : place + N_TEXT_SLOTS] = count(text)
         return codes
 
     def _refused(self, faults: Sequence[tuple[int, int, str]], n_faults: int) -> RequestError:
@@ -291,15 +290,6 @@ def _from_times(values: pa.ChunkedArray, faults: Faults) -> Codes:
     codes = micros.astype(np.float64) / 1e6
     codes[missing] = np.nan
     return codes
-
-
-def _count(texts: Sequence[str | None], grams: str) -> Codes:
-    """Hits per place, ``(n_rows, N_TEXT_SLOTS)``; none for a missing text."""
-    counts = np.zeros((len(texts), N_TEXT_SLOTS))
-    for row, text in enumerate(texts):
-        if text is not None:
-            counts[row] = gram_counts(text, grams)
-    return counts
 
 
 def _python(value: object) -> object:

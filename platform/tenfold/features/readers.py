@@ -13,10 +13,19 @@ from typing import Any
 import numpy as np
 
 from tenfold.features.hashing import text_hash
-from tenfold.profile.texts import text_words
+from tenfold.profile.texts import gram_counts, text_words
 from tenfold.schema import Column, Kind
 
-__all__ = ["READERS", "UNSEEN", "Reader", "Refused", "category_reader", "listed", "shown"]
+__all__ = [
+    "READERS",
+    "UNSEEN",
+    "Reader",
+    "Refused",
+    "category_reader",
+    "grams_counter",
+    "listed",
+    "shown",
+]
 
 UNSEEN = -1.0
 """Code of a category that is not in the column's domain."""
@@ -114,8 +123,9 @@ def category_reader(column: Column) -> Reader:
     """Text to its place in the domain, or to its hash where there is none; built once per
     column."""
     if column.domain is None:
-        return _read_hash
-    codes = {text: float(index) for index, text in enumerate(column.domain or ())}
+        return _text_reader(column, text_hash)
+    codes = dict.fromkeys(column.missing, math.nan)
+    codes |= {text: float(index) for index, text in enumerate(column.domain)}
 
     def read(value: Any) -> float:
         if value.__class__ is str:
@@ -130,23 +140,32 @@ def category_reader(column: Column) -> Reader:
     return read
 
 
-def _read_hash(value: Any) -> float:
-    if value.__class__ is str:
-        return text_hash(value.strip())
-    if value is None:
-        return math.nan
-    raise Refused(f"{shown(value)} is not text; send text or null")
+def _text_reader(column: Column, code: Callable[[str], float]) -> Reader:
+    missing = frozenset(column.missing)
 
-
-def _text_reader(column: Column) -> Reader:
     def read(value: Any) -> float:
         if value.__class__ is str:
-            return float(len(text_words(value)))
+            text = value.strip()
+            return math.nan if text in missing else code(text)
         if value is None:
             return math.nan
         raise Refused(f"{shown(value)} is not text; send text or null")
 
     return read
+
+
+def _words_reader(column: Column) -> Reader:
+    return _text_reader(column, lambda text: float(len(text_words(text))))
+
+
+def grams_counter(column: Column) -> Callable[[str | None], list[float]]:
+    """A text to its hits per place, none for one that is missing; built once per column."""
+    missing, grams = frozenset(column.missing), column.grams
+
+    def count(text: str | None) -> list[float]:
+        return gram_counts(None if text is None or text.strip() in missing else text, grams)
+
+    return count
 
 
 READERS: dict[Kind, Callable[[Column], Reader]] = {
@@ -155,7 +174,7 @@ READERS: dict[Kind, Callable[[Column], Reader]] = {
     Kind.BOOLEAN: _boolean_reader,
     Kind.DATETIME: _datetime_reader,
     Kind.CATEGORY: category_reader,
-    Kind.TEXT: _text_reader,
+    Kind.TEXT: _words_reader,
     Kind.IDENTIFIER: category_reader,
     Kind.CONSTANT: category_reader,
 }

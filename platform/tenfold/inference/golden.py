@@ -3,7 +3,8 @@
 They hold rows of the snapshot, rows with every known category, and rows that training never had:
 every column missing, a category from another world, values far outside. Whoever loads the model
 replays them first, as a table and as JSON rows, so a load that answers anything else never goes
-live.
+live. What intervals and sets are made of is in the file once more, as its metadata: a hundred bins
+and levels, of which no sixty rows meet each.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tenfold.artifact import CONFORMAL_FILE
 from tenfold.errors import ArtifactError
 from tenfold.schema import Column, Kind, Schema
 
@@ -37,6 +39,7 @@ TOLERANCE = 1e-6
 
 UNSEEN_TEXT = "\N{REPLACEMENT CHARACTER}unseen"
 _VALUE, _SCORE = "__value", "__score_"
+_LIMITS = b"limits"
 _FAR = 1e6
 """Made-up extremes lie this many times the known range outside it."""
 
@@ -79,7 +82,11 @@ def golden_inputs(schema: Schema, table: pa.Table) -> pa.Table:
 
 
 def build_golden(
-    schema: Schema, table: pa.Table, *, predict: Callable[[pa.Table], Prediction]
+    schema: Schema,
+    table: pa.Table,
+    *,
+    predict: Callable[[pa.Table], Prediction],
+    limits: bytes | None = None,
 ) -> bytes:
     """The bytes of ``golden.arrow``.
 
@@ -87,6 +94,7 @@ def build_golden(
         schema: of the model.
         table: cleaned rows to choose from, e.g. a block of the snapshot.
         predict: the answers, by the engine that the manifest names: `Predictor.predict_table`.
+        limits: bytes of ``conformal.json``, where the artifact has one.
 
     Raises:
         ArtifactError: the table has no row, or a score is not finite.
@@ -107,6 +115,8 @@ def build_golden(
     for index in range(answer.scores.shape[1]):
         inputs = inputs.append_column(f"{_SCORE}{index}", pa.array(answer.scores[:, index]))
     inputs = inputs.append_column(_VALUE, pa.array(answer.values))
+    if limits is not None:
+        inputs = inputs.replace_schema_metadata({_LIMITS: limits})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, inputs.schema) as writer:
         writer.write_table(inputs.combine_chunks())
@@ -125,8 +135,8 @@ def check_golden(predictor: Predictor, data: bytes) -> int:
         The number of rows.
 
     Raises:
-        ArtifactError: the file is damaged, an answer differs, or a JSON row gets other bits than
-            the same row in the table.
+        ArtifactError: the file is damaged, an answer differs, a JSON row gets other bits than the
+            same row in the table, or the limits of intervals are others.
     """
     import pyarrow as pa
 
@@ -137,6 +147,12 @@ def check_golden(predictor: Predictor, data: bytes) -> int:
         values = table.column(_VALUE).to_pylist()
     except (pa.ArrowInvalid, KeyError, OSError) as error:
         raise ArtifactError(f"golden.arrow is broken ({error}); publish it again") from error
+    limits = (table.schema.metadata or {}).get(_LIMITS)  # none in what was made before
+    if limits is not None and limits != predictor.files.get(CONFORMAL_FILE):
+        raise ArtifactError(
+            f"{CONFORMAL_FILE} must be what the golden rows were packed with, and is not; "
+            "publish the model again"
+        )
     scores = np.column_stack([column.to_numpy() for column in expected])
     answer = predictor.predict_table(table)
     if not np.isfinite(answer.scores).all():  # whatever the file expects

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenfold.artifact import (
+    CONFORMAL_FILE,
     GOLDEN_FILE,
     PREPROCESS_FILE,
     Manifest,
@@ -58,5 +59,10 @@ def pack_artifact(
         StoreError: the disk is full or failing; nothing half-written stays behind.
     """
     predictor = draft_predictor(files, manifest)
-    golden = build_golden(predictor.schema, table, predict=predictor.predict_table)
+    golden = build_golden(
+        predictor.schema,
+        table,
+        predict=predictor.predict_table,
+        limits=files.get(CONFORMAL_FILE),
+    )
     return write_artifact(folder, files={**files, GOLDEN_FILE: golden}, manifest=manifest)

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenfold.project.inputs import DEFAULT_MISSING_MARKERS
+from tenfold.schema import MISSING_MARKERS
 
 if TYPE_CHECKING:
     from tenfold.data.scan import ColumnScan, TableScan
@@ -66,7 +66,7 @@ def look_at(
     format: str = "auto",  # noqa: A002
     name: str = "",
     encoding: str = "utf-8",
-    markers: Collection[str] = DEFAULT_MISSING_MARKERS,
+    markers: Collection[str] = MISSING_MARKERS,
     trim: bool = True,
 ) -> Look:
     """Look at a table without reading all of it.

@@ -9,10 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from tenfold.project.fields import ColumnName, Duration, Flag, Real, Section, Text
 from tenfold.project.sources import Source
-from tenfold.schema import Kind, Role
+from tenfold.schema import MISSING_MARKERS, Kind, Role
 
 __all__ = [
-    "DEFAULT_MISSING_MARKERS",
     "ColumnRule",
     "Data",
     "Join",
@@ -20,12 +19,6 @@ __all__ = [
     "Prepare",
     "TimeOrder",
 ]
-
-DEFAULT_MISSING_MARKERS = (
-    *("", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A"),
-    *("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!"),
-)
-"""What exports of databases, spreadsheets, pandas and R write for "not there"."""
 
 MAX_TEST_FRACTION = 0.5
 """Above one half, more rows would judge than teach."""
@@ -199,7 +192,7 @@ class Data(Section):
 class Prepare(Section):
     """Cleaning and splitting."""
 
-    missing_markers: tuple[Annotated[str, Field(strict=True)], ...] = DEFAULT_MISSING_MARKERS
+    missing_markers: tuple[Annotated[str, Field(strict=True)], ...] = MISSING_MARKERS
     """Cells that mean "missing", compared after trimming."""
 
     trim: Flag = True

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tenfold.errors import DataError, RequestError
 from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import MAX_FAULTS, UNSEEN
+from tenfold.features.columnpath import ColumnEncoder, Columns
 from tenfold.profile import Profile
-from tenfold.schema import Column, Form, Kind, Role, Schema
+from tenfold.schema import MISSING_MARKERS, Column, Form, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.testing.preprocessing import same_bits
 
@@ -221,3 +222,29 @@ def test_a_percentage_is_asked_for_as_its_fraction() -> None:
     assert str(caught.value) == (
         "row 0, column 'rate': '12%' is text; send the fraction as a number (0.12 for 12 %) or null"
     )
+
+
+@pytest.mark.parametrize("missing", [MISSING_MARKERS, ("none of it",), ()])
+def test_words_for_missing_are_missing_in_rows_columns_and_tables(missing: tuple[str, ...]) -> None:
+    """But for one that is a category: the project then did not take it for missing."""
+    schema = Schema(
+        (
+            Column("c", Kind.CATEGORY, domain=("-", "a"), missing=missing),
+            Column("h", Kind.CATEGORY, domain=None, missing=missing),
+            Column("t", Kind.TEXT, missing=missing),
+        )
+    )
+    texts = ["a", "-", "NA", " NA ", "", "none of it", "other"]
+    rows = [{"c": text, "h": text, "t": text} for text in texts]
+    codes = RowEncoder(schema).encode_rows(rows)
+    columns = {name: pa.chunked_array([texts]) for name in schema.names}
+    assert same_bits(codes, encode_table(schema, pa.table(columns)))
+    assert same_bits(codes, ColumnEncoder(schema).encode(Columns(columns, len(texts))))
+    assert same_bits(codes, ColumnEncoder(schema).encode(Columns.of(dict.fromkeys("cht", texts))))
+    gone = [text.strip() in missing for text in texts]
+    assert [math.isnan(code) for code in codes[:, 2]] == gone
+    assert not codes[gone, 3:].any() and codes[0, 3:].any()
+    assert [math.isnan(code) for code in codes[:, 1]] == gone
+    assert codes[:2, 0].tolist() == [1.0, 0.0]
+    assert [math.isnan(code) for code in codes[2:, 0]] == gone[2:]
+    assert codes[6, 0] == UNSEEN

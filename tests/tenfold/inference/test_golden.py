@@ -125,3 +125,18 @@ def test_every_known_category_of_every_column_is_there() -> None:
     many = tuple(f"c{k}" for k in range(10 * MAX_CATEGORY_ROWS))
     found = golden_inputs(with_domains(color=many), mixed_table(10))
     assert found.num_rows < 2 * MAX_CATEGORY_ROWS
+
+
+def test_the_limits_of_intervals_are_in_it_once_more() -> None:
+    golden = build_golden(
+        mixed_schema(), mixed_table(70), predict=PREDICTOR.predict_table, limits=b"{}"
+    )
+    with pytest.raises(ArtifactError, match=r"conformal\.json must be what the golden rows"):
+        check_golden(PREDICTOR, golden)
+    kept = Predictor(
+        PREDICTOR.manifest,
+        preprocessor=PREDICTOR.preprocessor,
+        engine=PREDICTOR._engine,
+        files={"conformal.json": b"{}"},
+    )
+    assert check_golden(kept, golden) >= N_GOLDEN_ROWS

@@ -6,13 +6,13 @@ import pytest
 from tenfold.data.scan import ColumnScan, scan_table
 from tenfold.errors import DataError
 from tenfold.intake.target import positive_class, question_of
-from tenfold.project.inputs import DEFAULT_MISSING_MARKERS
 from tenfold.project.measures import Task
+from tenfold.schema import MISSING_MARKERS
 
 
 def scan(values: list[str]) -> ColumnScan:
     table = pa.table({"y": values})
-    return scan_table(table, markers=DEFAULT_MISSING_MARKERS, trim=True).columns[0]
+    return scan_table(table, markers=MISSING_MARKERS, trim=True).columns[0]
 
 
 @pytest.mark.parametrize(

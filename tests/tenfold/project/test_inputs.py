@@ -5,14 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tenfold.project.inputs import DEFAULT_MISSING_MARKERS, ColumnRule, Data, Prepare
+from tenfold.project.inputs import ColumnRule, Data, Prepare
 from tenfold.schema import Role
-
-
-def test_the_reader_knows_the_same_markers() -> None:
-    from tenfold.data.text import DEFAULT_MARKERS
-
-    assert DEFAULT_MARKERS == DEFAULT_MISSING_MARKERS
 
 
 def test_roles_that_have_no_place_of_their_own() -> None:

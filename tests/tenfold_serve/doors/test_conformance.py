@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tenfold.data import clean_table
 from tenfold.project import load_project
 from tenfold.registry import Registry
-from tenfold.schema import Column, Kind, Schema
+from tenfold.schema import MISSING_MARKERS, Column, Kind, Schema
 from tenfold.settings import Settings
 from tenfold.testing.mixed import json_rows, wide_schema, wide_table
 from tenfold_jobs.predict import run_predict
@@ -31,13 +31,12 @@ from tests.tenfold_serve.support import Reply, Rig, board_with, make_artifact
 pytestmark = pytest.mark.parametrize("door_rig", ["wide"], indirect=True)
 SCHEMA = wide_schema()
 
-_MARKERS = {"", "?", "NA", "NULL", "null", "NaN", "nan", "-", "N/A"}
-
 
 def _text() -> st.SearchStrategy[str]:
-    """A text that is no word for "missing" in a file (a request has null for that)."""
-    words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
-    return words.filter(lambda text: text.strip() not in _MARKERS and not text.startswith("#"))
+    """A text, or a word for "missing", as it is or between blanks."""
+    words = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
+    markers = st.sampled_from(MISSING_MARKERS)
+    return words | markers | markers.map(lambda text: f" {text} ")
 
 
 def _cell(column: Column) -> st.SearchStrategy[Any]:

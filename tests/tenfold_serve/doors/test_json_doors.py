@@ -68,6 +68,11 @@ def test_hostile_json_is_refused_fast(body: bytes, words: str) -> None:
     assert best < 0.05
 
 
+def test_hostile_json_is_a_400_at_the_door(door_rig: Rig) -> None:
+    for body in (b"[" * 60_000, b'{"rows": [{"a": 1e400}]}', b'{"a": 1, "a": 2}', b'"\xff"'):
+        assert door_rig.ask("POST", "/predict", body).status == 400
+
+
 def test_columns_are_answered_by_the_column(door_rig: Rig) -> None:
     sent = rows(3)
     columns = {name: [row[name] for row in sent] for name in sent[0]}

@@ -1,0 +1,138 @@
+"""Rollouts under load: each step acts soon after its probe, and no bad model ever answers.
+
+Read from the clients' own journals. Two minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tenfold.artifact import write_artifact
+from tenfold.inference import Predictor
+from tenfold.traffic import Canary, Shadow, write_canary, write_shadow
+from tests.faults.served import ROWS, Clients, Served, served
+from tests.tenfold_serve.support import make_artifact
+from tests.tenfold_serve.test_keeper_e2e import eventually
+from tests.tenfold_serve.test_poison import POISONS
+
+pytestmark = pytest.mark.slow
+
+ACTS_S = 2.0
+"""Within which a step acts after its probe, or after it was asked for where nothing is probed."""
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("rollouts")) as found:
+        yield found
+
+
+def published(up: Served, folder: Path, seed: int) -> int:
+    make_artifact(folder, seed=seed)
+    return up.registry.publish("mixed", folder).version
+
+
+def arms(up: Served) -> set[tuple[str, int]]:
+    """Who answers thirty callers."""
+    found = set()
+    for key in range(30):
+        headers = {"x-tenfold-key": f"k{key}"}
+        reply = httpx.post(f"{up.url}/predict", json={"rows": ROWS[:1]}, headers=headers).json()
+        found.add((str(reply["arm"]), int(reply["version"])))
+    return found
+
+
+def acted_s(up: Served, ask: Callable[[], object], done: Callable[[], object]) -> float:
+    """Seconds from the moment at which the step's models had passed their probes."""
+    rows = up.registry.state.journal
+    n_before = len(rows.tail("mixed", 100, kind="swap"))
+    ask()
+    eventually(done, within_s=30)
+    until = time.time()
+    eventually(lambda: len(rows.tail("mixed", 100, kind="swap")) > n_before, within_s=1)
+    (row,) = rows.tail("mixed", 1, kind="swap")
+    return until - datetime.fromisoformat(row.at).timestamp()
+
+
+def test_each_step_acts_within_two_seconds_of_its_probe(up: Served, tmp_path: Path) -> None:
+    registry, state = up.registry, up.registry.state
+    second = published(up, tmp_path / "second", 1)
+    took: dict[str, float] = {}
+    clients = Clients(up.port, ROWS[:2])
+
+    def challenge() -> None:
+        registry.set_alias("mixed", "challenger", second)
+        write_canary(state, "mixed", Canary(second, 50))
+
+    with clients.asking():
+        took["promote"] = acted_s(
+            up,
+            lambda: registry.promote("mixed", second, expected=1),
+            lambda: arms(up) == {("champion", second)},
+        )
+        took["rollback"] = acted_s(
+            up, lambda: registry.rollback("mixed"), lambda: arms(up) == {("champion", 1)}
+        )
+        took["canary"] = acted_s(
+            up, challenge, lambda: arms(up) == {("champion", 1), ("challenger", second)}
+        )
+        took["canary off"] = acted_s(
+            up,
+            lambda: write_canary(state, "mixed", Canary(second, 0)),
+            lambda: arms(up) == {("champion", 1)},
+        )
+        began = time.monotonic()
+        write_shadow(state, "mixed", Shadow(second, time.time_ns() // 1_000_000))
+        eventually(lambda: shadow(up).get("state") == "scoring", within_s=30)
+        took["shadow, its start included"] = time.monotonic() - began
+        write_shadow(state, "mixed", None)
+    registry.set_alias("mixed", "challenger", None)
+    print({name: round(seconds, 2) for name, seconds in took.items()})
+    assert clients.failures() == []
+    assert max(s for name, s in took.items() if not name.startswith("shadow")) <= ACTS_S, took
+
+
+def shadow(up: Served) -> dict[str, Any]:
+    said = json.loads((up.settings.keeper / "status.json").read_bytes())
+    return said["mixed"].get("shadow") or {}
+
+
+@pytest.mark.parametrize("poison", [*POISONS, "a changed file"])
+def test_a_bad_model_never_answers(up: Served, tmp_path: Path, poison: str) -> None:
+    """F11: promoted under load, and told of; those who ask get what they got before."""
+    registry = up.registry
+    first = registry.alias("mixed", "champion")
+    assert first is not None
+    right = Predictor.load(registry.require("mixed", first).path).predict_rows(ROWS[:2]).scores
+    if poison in POISONS:
+        make, said = POISONS[poison]
+        files, draft = make(tmp_path)
+        write_artifact(tmp_path / "bad", files=files, manifest=draft)  # every digest is right
+        bad = registry.publish("mixed", tmp_path / "bad").version
+    else:
+        bad, said = published(up, tmp_path / "bad", 2), "digest"
+        model = registry.require("mixed", bad).path / "model.onnx"
+        changed = bytearray(model.read_bytes())
+        changed[len(changed) // 2] ^= 1
+        model.chmod(0o600)
+        model.write_bytes(changed)
+    clients = Clients(up.port, ROWS[:2])
+    with clients.asking():
+        registry.promote("mixed", bad, expected=first)
+        told = f'tenfold_version_refused{{project="mixed",reason="probe",version="{bad}"}} 1.0'
+        eventually(lambda: told in httpx.get(f"{up.url}/metrics").text, within_s=40)
+        (row,) = registry.state.journal.tail("mixed", 1, kind="swap_refused")
+        assert said in row.body["reason"] and row.body["version"] == bad
+        so_far = len(clients.all)
+        clients.wait_for(lambda: len(clients.all) > so_far + 300, within_s=30)
+        registry.rollback("mixed")
+    assert clients.failures() == []
+    assert all(one.scores == right.tolist() for one in clients.all)
