@@ -130,13 +130,13 @@ def run_retrain(
     champion = registry.require(project.name, CHAMPION)
     predictor = Predictor.load(champion.path)
     with progress.step("labeled live rows"):
-        live = _live(project, settings, predictor.schema, registry)
+        live = _live(project, settings, predictor.manifest.schema, registry)
     newest = Snapshot.latest(settings, project)
     with place_retrain(
         project,
         settings,
         n_rows=min(newest.n_rows, MAX_BASE_ROWS) + live.table.num_rows,
-        n_columns=len(predictor.schema.features),
+        n_columns=len(predictor.manifest.schema.features),
         champion=champion.path,
         progress=progress,
     ) as where:
@@ -145,7 +145,7 @@ def run_retrain(
         with progress.step("snapshot"):
             snapshot = snapshot_from_table(
                 pa.concat_tables([learned, live.judges]),
-                predictor.schema,
+                predictor.manifest.schema,
                 project=project,
                 settings=settings,
                 sealed_after=learned.num_rows,
@@ -255,7 +255,8 @@ def _choose(
     where: Where,
     progress: Progress,
 ) -> tuple[Window, dict[str, float]]:
-    schema, manifest = predictor.schema, predictor.manifest
+    manifest = predictor.manifest
+    schema = manifest.schema
     rules = project.prepare
     base, _ = clean_table(
         _thinned(snapshot), schema, markers=rules.missing_markers, trim=rules.trim

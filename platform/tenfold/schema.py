@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ __all__ = [
     "Column",
     "Form",
     "Kind",
+    "Missing",
     "Role",
     "Schema",
 ]
@@ -90,6 +91,28 @@ _PLAIN = {"unit": "", "decimal": "point", "dates": "undecided"}
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """How the texts of a request are told from those that mean a missing value: as in the files
+    that the model was trained from.
+
+    Attributes:
+        markers: those that mean it.
+        trim: whether blanks around a text count for nothing.
+
+    >>> Missing().read(" a "), Missing().read(" NA "), Missing(trim=False).read(" NA ")
+    ('a', None, ' NA ')
+    """
+
+    markers: frozenset[str] = frozenset(MISSING_MARKERS)
+    trim: bool = True
+
+    def read(self, text: str) -> str | None:
+        """The text, trimmed if it should be; None where it means a missing value."""
+        read = text.strip() if self.trim else text
+        return None if read in self.markers else read
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column.
 
@@ -105,8 +128,9 @@ class Column:
         form: how its texts are written in files.
         grams: what a text is counted by: ``words`` (and pairs of them) or ``chars`` (runs of three
             and four characters); without meaning for other kinds.
-        missing: texts that mean a missing value, compared after trimming; in a file, a request and
-            the log alike. Only categories, texts and identifiers have texts in a request.
+        missing: how its texts are told from those that mean a missing value; None where they were
+            told apart before, as in a cleaned table. What the data says it is not: no part of the
+            digest.
     """
 
     name: str
@@ -119,13 +143,12 @@ class Column:
     evidence: str = ""
     form: Form = Form()
     grams: str = "words"
-    missing: tuple[str, ...] = MISSING_MARKERS
+    missing: Missing | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The column as JSON values.
 
-        A plain form, words and the usual markers are left out, so that schemas from before keep
-        their digest.
+        A plain form and words are left out, so that schemas from before keep their digest.
         """
         form = self.form.to_dict()
         return {
@@ -139,7 +162,6 @@ class Column:
             "evidence": self.evidence,
             **({"form": form} if form else {}),
             **({"grams": self.grams} if self.grams != "words" else {}),
-            **({"missing": list(self.missing)} if self.missing != MISSING_MARKERS else {}),
         }
 
     @classmethod
@@ -157,7 +179,6 @@ class Column:
             evidence=value["evidence"],
             form=Form(**value.get("form", {})),
             grams=value.get("grams", "words"),
-            missing=tuple(value.get("missing", MISSING_MARKERS)),
         )
 
 
@@ -211,6 +232,10 @@ class Schema:
         What an endpoint recorded of a percentage is its fraction, whatever the first file had.
         """
         return Schema(tuple(replace(column, form=Form()) for column in self.columns))
+
+    def of_requests(self, missing: Missing) -> Schema:
+        """The same columns, to read texts as they come."""
+        return Schema(tuple(replace(column, missing=missing) for column in self.columns))
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as JSON values."""

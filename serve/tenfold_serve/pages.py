@@ -36,7 +36,8 @@ td.word {{ overflow-wrap: break-word; max-width: 20rem }}
 <pre id="answer" hidden></pre>
 <h3>Columns</h3>
 <table><tr><th>Column</th><th>Type</th><th></th></tr>{rows}</table>
-<p>A missing value is <code>null</code>; a column left out is an error.</p>
+<p>A missing value is <code>null</code>, or in a column of texts a word that meant it in the table;
+a column left out is an error.</p>
 {feedback}
 <h2>The other doors</h2>
 <p>They take the same rows under the same laws and give the same numbers.</p>

@@ -230,11 +230,10 @@ def test_nothing_outlives_a_killed_keeper(walk: Walk, urls: dict[str, str]) -> N
 
 def listening(pids: Iterable[int]) -> set[int]:
     """Ports of TCP on which these processes listen."""
-    own = set()
+    own: set[str] = set()
     for pid in pids:
-        for handle in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                own.add(str(handle.readlink()))
+        with suppress(OSError):  # one that has ended meanwhile
+            own |= {str(handle.readlink()) for handle in Path(f"/proc/{pid}/fd").iterdir()}
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:

@@ -75,13 +75,14 @@ def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
 def labelling(up: Served) -> Iterator[set[str]]:
     """Give one label after the other; the ids of those that were taken."""
     reply = httpx.post(f"{up.url}/predict", json={"rows": ROWS * 10}, timeout=20)
-    ids = iter([item["id"] for item in reply.json()["predictions"]])
+    ids = [item["id"] for item in reply.json()["predictions"]]
     taken: set[str] = set()
     stop = threading.Event()
 
     def give() -> None:
-        while not stop.is_set():
-            one = next(ids)
+        for one in ids:
+            if stop.is_set():
+                return
             with suppress(httpx.HTTPError):
                 said = httpx.post(
                     f"{up.url}/feedback", json={"labels": [{"id": one, "label": "yes"}]}

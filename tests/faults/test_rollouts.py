@@ -26,7 +26,10 @@ from tests.tenfold_serve.test_poison import POISONS
 pytestmark = pytest.mark.slow
 
 ACTS_S = 2.0
-"""Within which a step acts after its probe, or after it was asked for where nothing is probed."""
+"""Within which a step acts after the probe of its models: one that has answered passes again."""
+
+SHADOW_S = 10.0
+"""For its process to start and load its model; four on two cores."""
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +106,8 @@ def test_each_step_acts_within_two_seconds_of_its_probe(up: Served, tmp_path: Pa
     registry.set_alias("mixed", "challenger", None)
     print({name: round(seconds, 2) for name, seconds in took.items()})
     assert clients.failures() == []
-    assert max(s for name, s in took.items() if not name.startswith("shadow")) <= ACTS_S, took
+    assert took.pop("shadow, its start included") <= SHADOW_S
+    assert max(took.values()) <= ACTS_S, took
 
 
 def shadow(up: Served) -> dict[str, Any]:
@@ -133,12 +137,14 @@ def test_a_bad_model_never_answers(up: Served, tmp_path: Path, poison: str) -> N
     clients = Clients(up.port, ROWS[:2])
     with clients.asking():
         registry.promote("mixed", bad, expected=first)
-        told = f'tenfold_version_refused{{project="mixed",reason="probe",version="{bad}"}} 1.0'
-        eventually(lambda: told in httpx.get(f"{up.url}/metrics").text, within_s=40)
-        (row,) = registry.state.journal.tail("mixed", 1, kind="swap_refused")
-        assert said in row.body["reason"] and row.body["version"] == bad
-        so_far = len(clients.all)
-        clients.wait_for(lambda: len(clients.all) > so_far + 300, within_s=30)
-        registry.rollback("mixed")
+        try:
+            told = f'tenfold_version_refused{{project="mixed",reason="probe",version="{bad}"}} 1.0'
+            eventually(lambda: told in httpx.get(f"{up.url}/metrics").text, within_s=40)
+            (row,) = registry.state.journal.tail("mixed", 1, kind="swap_refused")
+            assert said in row.body["reason"] and row.body["version"] == bad
+            so_far = len(clients.all)
+            clients.wait_for(lambda: len(clients.all) > so_far + 300, within_s=30)
+        finally:
+            registry.rollback("mixed")
     assert clients.failures() == []
     assert all(one.scores == right.tolist() for one in clients.all)

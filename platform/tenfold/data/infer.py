@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -73,7 +73,6 @@ class Hints:
         group: name of the column whose rows stay together.
         key: names of the columns that name a row.
         declared: by column name.
-        missing: texts that mean missing, compared after trimming.
     """
 
     target: str | None = None
@@ -82,20 +81,21 @@ class Hints:
     group: str | None = None
     key: tuple[str, ...] = ()
     declared: Mapping[str, Declared] = field(default_factory=dict)
-    missing: Collection[str] = DEFAULT_MARKERS
 
 
 def infer_schema(
     tables: pa.Table | Iterable[pa.Table],
     hints: Hints | None = None,
     *,
+    markers: Collection[str] = DEFAULT_MARKERS,
     trim: bool = True,
 ) -> Schema:
     """The schema of a table, or of the batches of one (see `read_batches`, `read_sample`).
 
     Args:
         tables: raw tables, text or typed, all with the same columns.
-        hints: target, roles, declared kinds and texts that mean missing.
+        hints: target, roles and declared kinds.
+        markers: texts that mean missing, after trimming.
         trim: whether blanks around a text count for nothing.
 
     Raises:
@@ -110,11 +110,10 @@ def infer_schema(
     """
     if isinstance(tables, pa.Table):
         tables = [tables]
-    hints = hints or Hints()
-    scans = [scan_table(table, markers=hints.missing, trim=trim) for table in tables]
+    scans = [scan_table(table, markers=markers, trim=trim) for table in tables]
     if not scans:
         raise DataError("the table has no rows; give one with a header and at least one row")
-    return decide_schema(TableScan.merge_all(scans), hints)
+    return decide_schema(TableScan.merge_all(scans), hints or Hints())
 
 
 def decide_schema(scan: TableScan, hints: Hints) -> Schema:
@@ -127,10 +126,7 @@ def decide_schema(scan: TableScan, hints: Hints) -> Schema:
         raise DataError("the table has no rows; give one with a header and at least one row")
     _check_names(scan.names, hints)
     pairs = zip(scan.names, scan.columns, strict=True)
-    columns = (_decide(name, column, hints) for name, column in pairs)
-    usual = set(hints.missing) == set(DEFAULT_MARKERS)
-    missing = DEFAULT_MARKERS if usual else tuple(sorted(set(hints.missing)))
-    return Schema(tuple(replace(column, missing=missing) for column in columns))
+    return Schema(tuple(_decide(name, column, hints) for name, column in pairs))
 
 
 def _check_names(names: tuple[str, ...], hints: Hints) -> None:

@@ -94,5 +94,4 @@ def hints_of(project: Project) -> Hints:
             )
             for name, rule in data.columns.items()
         },
-        missing=tuple(sorted(set(project.prepare.missing_markers))),
     )

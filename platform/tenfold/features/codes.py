@@ -6,7 +6,7 @@ One column of codes per feature of the schema, in its order:
 - a category as its place in the column's domain, -1 for one that is not in it; without a domain (a
   column whose texts are too many, or unknown) as a hash of the text from 0 to 2**32 - 1,
 - a text as its number of words,
-- NaN for a missing value, whatever the kind; of texts also for those that mean one (`NA`, `?`).
+- NaN for a missing value, whatever the kind; in a request also for a text that means one.
 
 Behind them stand `N_TEXT_SLOTS` columns of counts for each text, see `tenfold.profile.texts`; all 0
 for a missing one.

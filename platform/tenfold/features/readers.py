@@ -123,16 +123,20 @@ def category_reader(column: Column) -> Reader:
     """Text to its place in the domain, or to its hash where there is none; built once per
     column."""
     if column.domain is None:
-        return _text_reader(column, text_hash)
-    codes = dict.fromkeys(column.missing, math.nan)
-    codes |= {text: float(index) for index, text in enumerate(column.domain)}
+        return _text_reader(column, _hash_of)
+    codes = {text: float(index) for index, text in enumerate(column.domain)}
+    missing = column.missing
 
     def read(value: Any) -> float:
         if value.__class__ is str:
             code = codes.get(value)
+            if code is not None:
+                return code  # also a category that looks like a marker: it was none in training
+            if missing is not None and missing.read(value) is None:
+                return math.nan
             # Domains are trimmed when the project says so; a client's blanks are then not a new
             # category. A domain that kept its blanks is hit before this line.
-            return code if code is not None else codes.get(value.strip(), UNSEEN)
+            return codes.get(value.strip(), UNSEEN)
         if value is None:
             return math.nan
         raise Refused(f"{shown(value)} is not text; send text or null")
@@ -141,17 +145,21 @@ def category_reader(column: Column) -> Reader:
 
 
 def _text_reader(column: Column, code: Callable[[str], float]) -> Reader:
-    missing = frozenset(column.missing)
+    missing = column.missing
 
     def read(value: Any) -> float:
         if value.__class__ is str:
-            text = value.strip()
-            return math.nan if text in missing else code(text)
+            text = value if missing is None else missing.read(value)
+            return math.nan if text is None else code(text)
         if value is None:
             return math.nan
         raise Refused(f"{shown(value)} is not text; send text or null")
 
     return read
+
+
+def _hash_of(text: str) -> float:
+    return text_hash(text.strip())
 
 
 def _words_reader(column: Column) -> Reader:
@@ -160,10 +168,12 @@ def _words_reader(column: Column) -> Reader:
 
 def grams_counter(column: Column) -> Callable[[str | None], list[float]]:
     """A text to its hits per place, none for one that is missing; built once per column."""
-    missing, grams = frozenset(column.missing), column.grams
+    missing, grams = column.missing, column.grams
 
     def count(text: str | None) -> list[float]:
-        return gram_counts(None if text is None or text.strip() in missing else text, grams)
+        if text is not None and missing is not None:
+            text = missing.read(text)
+        return gram_counts(text, grams)
 
     return count
 

@@ -26,7 +26,8 @@ _WORDS: dict[Kind, str] = {
     Kind.BOOLEAN: "true or false",
     Kind.DATETIME: "a time as ISO 8601 text; without a zone it is UTC",
     Kind.TEXT: "a text in words of any language",
-    Kind.CATEGORY: "one of the known categories; any other text is answered as unseen",
+    Kind.CATEGORY: "one of the known categories; a text that meant missing in the table (NA) is "
+    "missing, any other is answered as unseen",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from tenfold.features.joined import read_preprocessor
 from tenfold.features.preprocessor import Prepares
 from tenfold.inference.engines import HOST, Engine, Scores, Target, load_engine
 from tenfold.inference.golden import check_golden
-from tenfold.schema import Column, Schema
+from tenfold.schema import MISSING_MARKERS, Column, Missing, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,10 +142,13 @@ class Predictor:
             folder=artifact.path,
         )
 
-    @property
+    @cached_property
     def schema(self) -> Schema:
-        """Of the table that the model was made for."""
-        return self.manifest.schema
+        """Of the table that the model was made for; texts that meant missing there mean it in a
+        request."""
+        prepare: Mapping[str, Any] = self.manifest.project.get("prepare", {})
+        markers = frozenset(prepare.get("missing_markers", MISSING_MARKERS))
+        return self.manifest.schema.of_requests(Missing(markers, bool(prepare.get("trim", True))))
 
     @property
     def classes(self) -> tuple[str, ...]:

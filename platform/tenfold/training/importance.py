@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from tenfold.training.board import Tried
@@ -42,7 +43,10 @@ def importances(question: Question, tried: Sequence[Tried]) -> dict[str, list[tu
         values = {trial.value for trial in study.trials}
         if len(study.trials) < MIN_SCORED or len(values) < 2:
             continue
-        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+        with warnings.catch_warnings():
+            # Of a parameter that few trials have, its share may be inaccurate. So are all of them.
+            warnings.filterwarnings("ignore", message="Some regimes for parameter")
+            shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
         named = [
             (name.removeprefix(f"{family}."), float(share))
             for name, share in shares.items()

@@ -10,7 +10,7 @@ import pytest
 from tenfold.data.files import read_batches, read_sample
 from tenfold.data.infer import Declared, Hints, infer_schema
 from tenfold.errors import DataError
-from tenfold.schema import MISSING_MARKERS, Column, Kind, Role, Schema
+from tenfold.schema import Column, Kind, Role, Schema
 
 
 def _one(values: list[str], hints: Hints | None = None, *, name: str = "a") -> Schema:
@@ -182,13 +182,3 @@ def test_a_declared_text_is_a_feature_counted_as_said(grams: str) -> None:
     assert (part.kind, part.role, part.grams) == (Kind.TEXT, Role.FEATURE, grams)
     assert Column.from_dict(part.to_dict()) == part
     assert ("grams" in part.to_dict()) == (grams == "chars")
-
-
-def test_words_for_missing_are_kept_with_the_columns_where_they_are_not_the_usual_ones() -> None:
-    table = pa.table({"c": ["a", "NA", "none", "a"] * 9, "y": ["u", "v"] * 18})
-    usual = infer_schema(table, Hints(target="y", classes=True)).column("c")
-    assert (usual.domain, usual.missing) == (("a", "none"), MISSING_MARKERS)
-    assert "missing" not in usual.to_dict()
-    own = infer_schema(table, Hints(target="y", classes=True, missing=["none"])).column("c")
-    assert (own.domain, own.missing) == (("NA", "a"), ("none",))
-    assert Column.from_dict(own.to_dict()) == own

@@ -16,7 +16,7 @@ from tenfold.features import RowEncoder, encode_table
 from tenfold.features.codes import MAX_FAULTS, UNSEEN
 from tenfold.features.columnpath import ColumnEncoder, Columns
 from tenfold.profile import Profile
-from tenfold.schema import MISSING_MARKERS, Column, Form, Kind, Role, Schema
+from tenfold.schema import MISSING_MARKERS, Column, Form, Kind, Missing, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.testing.preprocessing import same_bits
 
@@ -224,27 +224,44 @@ def test_a_percentage_is_asked_for_as_its_fraction() -> None:
     )
 
 
-@pytest.mark.parametrize("missing", [MISSING_MARKERS, ("none of it",), ()])
-def test_words_for_missing_are_missing_in_rows_columns_and_tables(missing: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("trim", [True, False])
+@pytest.mark.parametrize("markers", [MISSING_MARKERS, ("none of it",), ()])
+def test_words_for_missing_are_missing_in_rows_columns_and_tables(
+    markers: tuple[str, ...], trim: bool
+) -> None:
     """But for one that is a category: the project then did not take it for missing."""
     schema = Schema(
         (
-            Column("c", Kind.CATEGORY, domain=("-", "a"), missing=missing),
-            Column("h", Kind.CATEGORY, domain=None, missing=missing),
-            Column("t", Kind.TEXT, missing=missing),
+            Column("c", Kind.CATEGORY, domain=("-", "a")),
+            Column("h", Kind.CATEGORY, domain=None),
+            Column("t", Kind.TEXT),
         )
-    )
+    ).of_requests(Missing(frozenset(markers), trim))
     texts = ["a", "-", "NA", " NA ", "", "none of it", "other"]
-    rows = [{"c": text, "h": text, "t": text} for text in texts]
-    codes = RowEncoder(schema).encode_rows(rows)
+    codes = RowEncoder(schema).encode_rows([{"c": text, "h": text, "t": text} for text in texts])
     columns = {name: pa.chunked_array([texts]) for name in schema.names}
     assert same_bits(codes, encode_table(schema, pa.table(columns)))
     assert same_bits(codes, ColumnEncoder(schema).encode(Columns(columns, len(texts))))
     assert same_bits(codes, ColumnEncoder(schema).encode(Columns.of(dict.fromkeys("cht", texts))))
-    gone = [text.strip() in missing for text in texts]
+    gone = [(text.strip() if trim else text) in markers for text in texts]
     assert [math.isnan(code) for code in codes[:, 2]] == gone
-    assert not codes[gone, 3:].any() and codes[0, 3:].any()
     assert [math.isnan(code) for code in codes[:, 1]] == gone
+    assert not codes[gone, 3:].any() and codes[0, 3:].any()
     assert codes[:2, 0].tolist() == [1.0, 0.0]
     assert [math.isnan(code) for code in codes[2:, 0]] == gone[2:]
     assert codes[6, 0] == UNSEEN
+
+
+@pytest.mark.parametrize("grams", ["words", "chars"])
+def test_blanks_before_a_long_text_count_for_nothing(grams: str) -> None:
+    schema = Schema((Column("t", Kind.TEXT, grams=grams),)).of_requests(Missing())
+    bare = "hello world, " * 400
+    rows = RowEncoder(schema).encode_rows([{"t": " " * 30_000 + bare}, {"t": bare}])
+    assert same_bits(rows[0], rows[1])
+
+
+def test_a_cleaned_table_is_read_as_it_is() -> None:
+    """Which words mean missing was decided when it was cleaned."""
+    schema = Schema((Column("c", Kind.CATEGORY, domain=("a",)), Column("t", Kind.TEXT)))
+    codes = encode_table(schema, pa.table({"c": ["NA"], "t": ["NA"]}))
+    assert codes[0, :2].tolist() == [UNSEEN, 1.0] and codes[0, 2:].any()

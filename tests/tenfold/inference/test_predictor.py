@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tenfold.errors import ArtifactError
 from tenfold.inference import Predictor
 from tenfold.inference.pack import draft_predictor
+from tenfold.schema import MISSING_MARKERS
 from tenfold.testing.artifacts import small_artifact, small_files
-from tenfold.testing.mixed import CITIES, COLORS, mixed_table
+from tenfold.testing.mixed import CITIES, COLORS, json_rows, mixed_schema, mixed_table
 from tenfold.testing.predicting import PredictorConformance
 from tenfold.testing.preprocessing import same_bits
 
@@ -196,3 +197,19 @@ def test_nothing_is_unpickled_while_a_model_loads(tmp_path: Path, kind: tuple[st
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.split("\n")[1:2] == ["the trap works"], done.stderr
     assert int(done.stdout.split()[0]) >= 64
+
+
+@pytest.mark.parametrize("markers", [None, ["none"], []])
+def test_texts_mean_missing_as_in_the_table_that_it_was_trained_from(
+    markers: list[str] | None,
+) -> None:
+    files, draft = small_files("boosting")
+    prepare = {} if markers is None else {"prepare": {"missing_markers": markers}}
+    predictor = draft_predictor(files, replace(draft, project={"name": "mixed", **prepare}))
+    row = json_rows(mixed_schema(), mixed_table(1))[0]
+    place = [column.name for column in predictor.columns].index("color")
+    for text in ("NA", " none "):
+        code = predictor.encoder.encode(row | {"color": text})[place]
+        means = MISSING_MARKERS if markers is None else markers
+        assert np.isnan(code) == (text.strip() in means)
+    assert predictor.schema.digest() == draft.schema.digest()

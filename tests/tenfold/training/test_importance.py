@@ -38,3 +38,11 @@ def test_the_parameter_that_decides_comes_first() -> None:
 
 def test_few_trials_tell_nothing() -> None:
     assert importances(question_of(Task.BINARY), searched(MIN_SCORED - 1)) == {}
+
+
+def test_a_parameter_that_one_trial_has_is_no_warning() -> None:
+    """Warnings are errors here. Leaves are asked for in one way of growing trees only."""
+    deep, leafy = [], []
+    for one in searched(60):
+        (leafy if "max_leaves" in one.config.params else deep).append(one)
+    assert importances(question_of(Task.BINARY), [*deep[:MIN_SCORED], leafy[0]])

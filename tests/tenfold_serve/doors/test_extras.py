@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from tenfold.artifact import read_artifact, write_artifact
+from tenfold.artifact import read_artifact
 from tenfold.features import encode_table
 from tenfold.inference import pack_artifact
 from tenfold.registry import Registry
@@ -291,11 +291,17 @@ def plain_rig(folder: Path, *, family: str, damage: bytes | None = None) -> Rig:
     """A model as it was published before there were limits; its booster damaged on request."""
     make_artifact(folder / "with", family=family)
     files = dict(read_artifact(folder / "with").files)
-    del files["conformal.json"]
+    for name in ("conformal.json", "golden.arrow", "manifest.json"):
+        files.pop(name, None)
     _, draft = small_files(family)
     if damage is not None:
         files["model.ubj"] = damage
-    write_artifact(folder / "plain", files=files, manifest=replace(draft, project=PROJECT))
+    pack_artifact(
+        folder / "plain",
+        files=files,
+        manifest=replace(draft, project=PROJECT),
+        table=mixed_table(100),
+    )
     registry = Registry(Settings.from_env({"TENFOLD_HOME": str(folder / "home")}))
     return Rig(folder / "live", board_with(registry.publish("mixed", folder / "plain")))
 

@@ -69,8 +69,14 @@ def test_hostile_json_is_refused_fast(body: bytes, words: str) -> None:
 
 
 def test_hostile_json_is_a_400_at_the_door(door_rig: Rig) -> None:
-    for body in (b"[" * 60_000, b'{"rows": [{"a": 1e400}]}', b'{"a": 1, "a": 2}', b'"\xff"'):
-        assert door_rig.ask("POST", "/predict", body).status == 400
+    for body, words in (
+        (b"[" * 60_000, "depth"),
+        (b'{"rows": [{"a": 1e400}]}', "infinity"),
+        (b'{"a": 1, "a": 2}', "each key once"),
+        (b'"\xff"', "UTF-8"),
+    ):
+        reply = door_rig.ask("POST", "/predict", body)
+        assert reply.status == 400 and words in reply.json()["error"]["message"], reply
 
 
 def test_columns_are_answered_by_the_column(door_rig: Rig) -> None:
