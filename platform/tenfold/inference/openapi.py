@@ -26,8 +26,7 @@ _WORDS: dict[Kind, str] = {
     Kind.BOOLEAN: "true or false",
     Kind.DATETIME: "a time as ISO 8601 text; without a zone it is UTC",
     Kind.TEXT: "a text in words of any language",
-    Kind.CATEGORY: "one of the known categories; a text that meant missing in the table (NA) is "
-    "missing, any other is answered as unseen",
+    Kind.CATEGORY: "one of the known categories; any other text is answered as unseen",
 }
 
 
@@ -43,7 +42,8 @@ def request_columns(schema: Schema) -> list[dict[str, Any]]:
 
 def _column(column: Column) -> dict[str, Any]:
     kind = _TYPES.get(column.kind, {"type": "string"})
-    description = [_WORDS.get(column.kind, "text"), "null if missing"]
+    missing = "null if missing" if column.kind in _TYPES else "null or a word such as NA if missing"
+    description = [_WORDS.get(column.kind, "text"), missing]
     if column.form.unit:
         share = column.form.unit == "%"
         description.insert(1, "a share: 0.12 for 12 %" if share else f"in {column.form.unit}")
