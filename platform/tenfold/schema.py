@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -166,8 +167,15 @@ class Column:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Column:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: a limit is not finite, which JSON reads from ``1e999``.
+        """
         domain = value["domain"]
+        for limit in (value["minimum"], value["maximum"]):
+            if limit is not None and not math.isfinite(limit):
+                raise ValueError(f"the limits of {value['name']!r} must be finite; one is {limit}")
         return cls(
             name=value["name"],
             kind=Kind(value["kind"]),

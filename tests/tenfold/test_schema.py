@@ -37,3 +37,11 @@ def test_look_ups() -> None:
 def test_arrow_types_are_those_of_a_cleaned_table() -> None:
     types = [field.type for field in SCHEMA.arrow_schema()]
     assert types == [pa.int64(), pa.string(), pa.timestamp("us", tz="UTC"), pa.string()]
+
+
+@pytest.mark.parametrize("name", ["minimum", "maximum"])
+def test_a_limit_that_is_not_finite_is_refused(name: str) -> None:
+    value = SCHEMA.to_dict()
+    value["columns"][0][name] = float("inf")
+    with pytest.raises(ValueError, match="the limits of 'age' must be finite"):
+        Schema.from_dict(value)

@@ -210,11 +210,11 @@ class Manifest:
                     "files": {check_name(k): read_entry(v) for k, v in value["files"].items()},
                 }
             )
+            fault = _fault(manifest)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"manifest.json is broken ({error!r}); publish the model again"
             ) from error
-        fault = _fault(manifest)
         if fault is not None:
             raise ArtifactError(f"manifest.json: {fault}; publish the model again")
         return manifest
