@@ -211,6 +211,7 @@ class Manifest:
                 }
             )
             fault = _fault(manifest)
+            manifest.to_bytes()  # JSON reads infinity from 1e999 anywhere, and writes none
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"manifest.json is broken ({error!r}); publish the model again"

@@ -141,3 +141,11 @@ def test_a_broken_file_entry_is_refused(entry: object) -> None:
 def test_what_is_no_manifest_is_refused(value: object) -> None:
     with pytest.raises(ArtifactError, match="format_version"):
         Manifest.from_dict(value)
+
+
+def test_a_number_that_is_not_finite_is_refused_wherever_it_is() -> None:
+    """JSON reads one from 1e999, and writes none."""
+    text = DRAFT.sealed(FILES).to_bytes().decode()
+    assert '"value":0.9,' in text or '"value":0.9}' in text
+    with pytest.raises(ArtifactError, match=r"manifest\.json is broken"):
+        Manifest.from_dict(json.loads(text.replace('"value":0.9', '"value":1e999')))
