@@ -8,7 +8,7 @@ The monitor's reference is left out: it changes no answer. Flips under the old d
 Golden rows alone told 391 of 400 flips in ``model.onnx``: a leaf that none of them meets changes no
 golden answer. The graph is therefore built again from the native files and compared
 (`tenfold.models.rebuilt`; 400 flips of it alone in `tests/tenfold/models/test_rebuilt.py`).
-Five minutes on two quiet cores.
+A minute and a half on two quiet cores.
 """
 
 from __future__ import annotations
