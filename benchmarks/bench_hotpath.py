@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from _form import Form
 from _recorder import forget
-from tenfold.features.codes import RowEncoder
+from tenfold.features import RowEncoder
 from tenfold.monitor import FrozenBins
 from tenfold.profile import Profile
 from tenfold.schema import Schema

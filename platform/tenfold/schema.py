@@ -68,8 +68,8 @@ class Role(StrEnum):
 class Form:
     """How the texts of a column are written: decided once, from the whole column, and kept.
 
-    It speaks of text in files only: a request carries numbers in the unit that the model was
-    taught (a percentage as its fraction) and times as ISO 8601.
+    It speaks of text, in files and in requests: a number that comes as one is in the unit that the
+    model was taught (a percentage as its fraction).
 
     Attributes:
         unit: ``""`` for bare numbers, ``"%"`` (read as a hundredth), or a currency's sign or code.

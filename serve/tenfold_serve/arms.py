@@ -28,7 +28,8 @@ import numpy.typing as npt
 from tenfold.artifact import GOLDEN_FILE, REFERENCE_FILE, read_artifact
 from tenfold.cluster.seats import ON_CPU_SEAT, Seat
 from tenfold.errors import ArtifactError, TenfoldError
-from tenfold.features.codes import RowEncoder, code_width
+from tenfold.features import RowEncoder
+from tenfold.features.codes import code_width
 from tenfold.features.columnpath import ColumnEncoder
 from tenfold.inference import Predictor, check_golden
 from tenfold.monitor.reference import Reference
@@ -75,7 +76,7 @@ class Arm:
     @cached_property
     def column_encoder(self) -> ColumnEncoder:
         """Columns to codes, by the same laws."""
-        return ColumnEncoder(self.predictor.schema)
+        return self.encoder.columns
 
     @cached_property
     def schema(self) -> Schema:

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tenfold.data import clean_table
-from tenfold.features.codes import RowEncoder
+from tenfold.features import RowEncoder
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.answers import Entry

@@ -12,50 +12,47 @@ Behind them stand `N_TEXT_SLOTS` columns of counts for each text, see `tenfold.p
 for a missing one.
 
 Preprocessing, scoring and the drift monitor all start from these codes, so they agree on what a row
-is. `encode_table` is for training and batch scoring and takes cleaned tables; `RowEncoder` is for
-the endpoint, is strict about JSON types and says which column of which row is wrong and why. For
-equal values both give the same bits: categories go through one function, and the arithmetic on
-times is the same two roundings.
+is. `encode_table` is for training and batch scoring and takes cleaned tables; `RowEncoder` and
+`ColumnEncoder` are for the endpoint, are strict about types and say which column of which row is
+wrong and why. For equal values all give the same bits: categories go through one function, texts
+that hold numbers or times through the one that cleans tables (`tenfold.data.convert`), and the
+arithmetic on times is the same two roundings.
 
-Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-core box):
-`RowEncoder.encode` 2.5 us a row, 1.7 us in a request of 200; `encode_table` 0.13 us a row.
+Measured (adult.csv, 14 columns, 8 of them categories, one core of a quiet 2-core box): 0.13 us a
+row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tenfold.errors import DataError, RequestError
-from tenfold.features.readers import READERS, UNSEEN, Refused, grams_counter, listed, shown
+from tenfold.errors import DataError
+from tenfold.features.readers import READERS, UNSEEN, grams_counter, listed
 from tenfold.profile.columns import places_among, plain, without_null_texts
 from tenfold.profile.texts import N_TEXT_SLOTS
-from tenfold.schema import Column, Kind, Role, Schema
+from tenfold.schema import Column, Kind, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "MAX_FAULTS",
     "UNSEEN",
     "Codes",
     "EncodedColumns",
-    "RowEncoder",
     "code_places",
     "code_width",
+    "encode_column",
     "encode_columns",
     "encode_table",
     "text_places",
 ]
 
 Codes = npt.NDArray[np.float64]
-
-MAX_FAULTS = 20
-"""Faults listed in one answer: enough to mend a client, too few to be an amplifier."""
 
 
 def text_places(schema: Schema) -> tuple[tuple[Column, int], ...]:
@@ -162,12 +159,17 @@ def encode_columns(schema: Schema, table: pa.Table) -> EncodedColumns:
             "(an empty column counts as missing values)"
         )
     return EncodedColumns(
-        [_encode_column(c, table.column(c.name)) for c in schema.features],
+        [encode_column(c, table.column(c.name)) for c in schema.features],
         [_count_texts(table.column(c.name), grams_counter(c)) for c, _ in text_places(schema)],
     )
 
 
-def _encode_column(column: Column, values: pa.ChunkedArray) -> Codes:
+def encode_column(column: Column, values: pa.ChunkedArray) -> Codes:
+    """A column's own codes, float64 (n_rows,); see `encode_table`.
+
+    Raises:
+        DataError: its type does not fit its kind.
+    """
     import pyarrow as pa
 
     kind = values.type
@@ -246,95 +248,3 @@ def _count_texts(values: pa.ChunkedArray, count: Callable[[str | None], list[flo
         table[index] = count(text)
     places = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     return np.asarray(table[places], dtype=np.float64)
-
-
-class RowEncoder:
-    """JSON rows to codes, strictly.
-
-    Built once per model, used by any number of threads: it holds no state between calls. An absent
-    key is an error, an explicit null is a missing value, a number in quotes is text. Columns that
-    the schema knows and the model does not use (keys, ignored ones) may be sent and are not read.
-
-    >>> sex = Column("sex", Kind.CATEGORY, domain=("f", "m"))
-    >>> schema = Schema((Column("age", Kind.INTEGER), sex))
-    >>> RowEncoder(schema).encode({"age": 39, "sex": "m"})
-    array([39.,  1.])
-    >>> RowEncoder(schema).encode({"age": "39", "sex": "m"})
-    Traceback (most recent call last):
-        ...
-    tenfold.errors.RequestError: row 0, column 'age': '39' is text; send the number 39
-    """
-
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self.names: tuple[str, ...] = tuple(column.name for column in schema.features)
-        self._readers = tuple((c.name, READERS[c.kind](c)) for c in schema.features)
-        self._n_columns = len(self._readers)
-        self._width = code_width(schema)
-        self._texts = tuple((c.name, grams_counter(c)) for c, _ in text_places(schema))
-        self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
-
-    def encode(self, row: Mapping[str, object]) -> Codes:
-        """The codes of one row, float64 (`code_width`,).
-
-        Raises:
-            RequestError: a column is missing, unknown or of a wrong type; ``items`` has them all.
-        """
-        codes: Codes = self.encode_rows((row,))[0]
-        return codes
-
-    def encode_rows(self, rows: Sequence[Mapping[str, object]]) -> Codes:
-        """The codes of several rows, float64 (n_rows, `code_width`).
-
-        Raises:
-            RequestError: some rows break a law; ``items`` names row, column and reason of the first
-                `MAX_FAULTS` faults.
-        """
-        readers = self._readers
-        n_columns = self._n_columns
-        values: list[list[float]] = []
-        try:
-            for row in rows:
-                line = [read(row[name]) for name, read in readers]
-                for name, count in self._texts:  # read above: it is text or None
-                    line += count(cast("str | None", row[name]))
-                values.append(line)
-                if len(row) != n_columns and not row.keys() <= self._known:
-                    raise Refused
-        except (Refused, KeyError, TypeError, AttributeError, IndexError):
-            raise self._explained(rows) from None
-        return np.array(values, dtype=np.float64).reshape(len(values), self._width)
-
-    def _explained(self, rows: Sequence[Mapping[str, object]]) -> RequestError:
-        """Read again, slowly, and collect what is wrong."""
-        items: list[dict[str, object]] = []
-        for index, row in enumerate(rows):
-            items += [{"row": index, "column": c, "reason": r} for c, r in self._faults(row)]
-            if len(items) >= MAX_FAULTS:
-                break
-        first = items[0]
-        place = "" if first["column"] is None else f", column {first['column']!r}"
-        more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-        return RequestError(
-            f"row {first['row']}{place}: {first['reason']}{more}", items=items[:MAX_FAULTS]
-        )
-
-    def _faults(self, row: object) -> list[tuple[str | None, str]]:
-        if not isinstance(row, Mapping):
-            return [(None, f"{shown(row)} is not an object; send {{column: value}}")]
-        faults: list[tuple[str | None, str]] = []
-        for name, read in self._readers:
-            if name not in row:
-                faults.append((name, "the column is missing; send it, or null for a missing value"))
-                continue
-            try:
-                read(row[name])
-            except Refused as refused:
-                faults.append((name, str(refused)))
-        faults.extend((str(key), self._unknown(key)) for key in row if key not in self._known)
-        return faults
-
-    def _unknown(self, name: object) -> str:
-        if name in self.schema:
-            return "this is what the model predicts; leave it out"
-        return f"the model has no such column; it has {listed(self.names)}"

@@ -9,6 +9,9 @@ hold in place of a cell:
 - an Arrow array of numbers, booleans, times, dates, texts or a dictionary of texts; null is a
   missing value. Every distinct text is read once.
 
+A text in a column of numbers, booleans or times means what it would mean in a file, see
+`tenfold.features.written`.
+
 Measured (1,000 rows of 20 numbers, one core): 0.05 us a cell from a list, 0.002 us from an array.
 """
 
@@ -23,8 +26,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tenfold.errors import RequestError
-from tenfold.features.codes import MAX_FAULTS, Codes, code_width, text_places
-from tenfold.features.readers import READERS, Reader, Refused, grams_counter, listed
+from tenfold.features.codes import Codes, code_width, text_places
+from tenfold.features.readers import (
+    MAX_FAULTS,
+    READERS,
+    Odd,
+    Reader,
+    Refused,
+    grams_counter,
+    listed,
+)
+from tenfold.features.written import Texts, read_texts
 from tenfold.profile.texts import N_TEXT_SLOTS
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -104,10 +116,11 @@ class ColumnEncoder:
     >>> encoder.encode(Columns.of({"sex": ["m", None], "age": np.array([39.0, np.nan])}))
     array([[39.,  1.],
            [nan, nan]])
-    >>> encoder.encode(Columns.of({"sex": ["m"], "age": ["39"]}))
+    >>> encoder.encode(Columns.of({"sex": ["m", "f"], "age": ["1,039", "old"]}))
     Traceback (most recent call last):
         ...
-    tenfold.errors.RequestError: row 0, column 'age': '39' is text; send the number 39
+    tenfold.errors.RequestError: row 1, column 'age': 'old' is not a whole number; send an integer
+    or null
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -129,11 +142,19 @@ class ColumnEncoder:
             raise self._misnamed(cells)
         codes = np.empty((columns.n_rows, self._width), dtype=np.float64)
         faults: list[tuple[int, int, str]] = []
+        texts: dict[int, Texts] = {}
         for place, column in enumerate(self.schema.features):
             read = self._readers[column.name]
-            found: list[tuple[int, str]] = []
+            found = _Found([], Texts(column))
             codes[:, place] = _encode(column, read, cells[column.name], found)
-            faults += [(row, place, reason) for row, reason in found]
+            faults += [(row, place, reason) for row, reason in found.faults]
+            if found.texts.rows:
+                texts[place] = found.texts
+        if texts:
+            answers = read_texts(list(texts.values()))
+            for (place, one), (values, bad) in zip(texts.items(), answers, strict=True):
+                codes[one.rows, place] = values
+                faults += [(row, place, reason) for row, reason in bad]
         if faults:
             raise self._refused(sorted(faults)[:MAX_FAULTS], len(faults))
         for name, count, place in self._texts:
@@ -172,33 +193,47 @@ class ColumnEncoder:
         return RequestError(text, items=items[:MAX_FAULTS])
 
 
-Faults = list[tuple[int, str]]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one look at a column leaves.
+
+    Attributes:
+        faults: rows that are refused, each with the reason.
+        texts: those to be read by all the laws of files.
+    """
+
+    faults: list[tuple[int, str]]
+    texts: Texts
+
+    def look(self, read: Reader, row: int, value: object) -> float:
+        """A value's code; NaN, and kept here, where it has none yet."""
+        try:
+            return read(value)
+        except Odd as odd:
+            self.texts.add(row, str(odd))
+        except Refused as refused:
+            self.faults.append((row, str(refused)))
+        return np.nan
 
 
-def _encode(column: Column, read: Reader, cells: Cells, faults: Faults) -> Codes:
-    """One column's codes; what cannot be read is NaN and told in ``faults``."""
+def _encode(column: Column, read: Reader, cells: Cells, found: _Found) -> Codes:
+    """One column's codes; NaN for what is left in ``found``."""
     if isinstance(cells, np.ndarray):
-        return _from_array(column, read, cells, faults)
+        return _from_array(column, read, cells, found)
     if isinstance(cells, list):
-        return _from_values(read, cells, faults)
-    return _from_arrow(column, read, cells, faults)
+        return _from_values(read, cells, found)
+    return _from_arrow(column, read, cells, found)
 
 
-def _from_values(read: Reader, values: Sequence[object], faults: Faults) -> Codes:
+def _from_values(read: Reader, values: Sequence[object], found: _Found) -> Codes:
     try:
         return np.array([read(value) for value in values], dtype=np.float64)
     except Refused:
-        pass
-    codes = np.full(len(values), np.nan)
-    for row, value in enumerate(values):
-        try:
-            codes[row] = read(value)
-        except Refused as refused:
-            faults.append((row, str(refused)))
-    return codes
+        codes = [found.look(read, row, value) for row, value in enumerate(values)]
+        return np.array(codes, dtype=np.float64)
 
 
-def _from_array(column: Column, read: Reader, values: npt.NDArray[Any], faults: Faults) -> Codes:
+def _from_array(column: Column, read: Reader, values: npt.NDArray[Any], found: _Found) -> Codes:
     kind = values.dtype.kind
     if column.kind is Kind.BOOLEAN and kind == "b":
         return values.astype(np.float64)
@@ -209,20 +244,12 @@ def _from_array(column: Column, read: Reader, values: npt.NDArray[Any], faults: 
             if column.kind is Kind.INTEGER:
                 bad |= (np.floor(codes) != codes) & ~np.isnan(codes)
             for row in np.flatnonzero(bad).tolist():
-                _tell(read, float(codes[row]), row, faults)
+                found.look(read, row, float(codes[row]))
         return codes
-    return _from_values(read, values.tolist(), faults)
+    return _from_values(read, values.tolist(), found)
 
 
-def _tell(read: Reader, value: object, row: int, faults: Faults) -> None:
-    """Let the reader say what is wrong."""
-    try:
-        read(value)
-    except Refused as refused:
-        faults.append((row, str(refused)))
-
-
-def _from_arrow(column: Column, read: Reader, values: pa.ChunkedArray, faults: Faults) -> Codes:
+def _from_arrow(column: Column, read: Reader, values: pa.ChunkedArray, found: _Found) -> Codes:
     import pyarrow as pa
 
     kind = values.type
@@ -230,22 +257,22 @@ def _from_arrow(column: Column, read: Reader, values: pa.ChunkedArray, faults: F
     if types.is_null(kind):
         return np.full(len(values), np.nan)
     if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
-        return _from_texts(read, values, faults)
+        return _from_texts(column, read, values, found)
     if column.kind in (Kind.NUMBER, Kind.INTEGER) and (
         types.is_integer(kind) or types.is_floating(kind)
     ):
         numbers = values.cast(pa.float64(), safe=False).to_numpy()
         exact = np.asarray(numbers, dtype=np.float64)
-        return exact if types.is_integer(kind) else _from_array(column, read, exact, faults)
+        return exact if types.is_integer(kind) else _from_array(column, read, exact, found)
     if column.kind is Kind.BOOLEAN and types.is_boolean(kind):
         flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
         return np.asarray(flags, dtype=np.float64)
     if column.kind is Kind.DATETIME and (types.is_timestamp(kind) or types.is_date(kind)):
-        return _from_times(values, faults)
-    return _from_values(read, values.to_pylist(), faults)
+        return _from_times(values, found)
+    return _from_values(read, values.to_pylist(), found)
 
 
-def _from_texts(read: Reader, values: pa.ChunkedArray, faults: Faults) -> Codes:
+def _from_texts(column: Column, read: Reader, values: pa.ChunkedArray, found: _Found) -> Codes:
     """Read every distinct text once, then look the rows up."""
     import pyarrow as pa
 
@@ -255,17 +282,22 @@ def _from_texts(read: Reader, values: pa.ChunkedArray, faults: Faults) -> Codes:
         values = values.unify_dictionaries()  # each batch may have brought its own
     whole = values.combine_chunks()
     encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    told: Faults = []
     distinct = encoded.dictionary.to_pylist()
-    table = np.append(_from_values(read, distinct, told), np.nan)
+    left = _Found([], Texts(column))
+    table = np.append(_from_values(read, distinct, left), np.nan)
     indices = encoded.indices.cast(pa.int64()).fill_null(len(distinct))
     places = indices.to_numpy(zero_copy_only=False)
-    for place, reason in told:
-        faults += [(int(row), reason) for row in np.flatnonzero(places == place)[:MAX_FAULTS]]
+    if left.faults or left.texts.rows:
+        reasons, odd = dict(left.faults), dict(zip(left.texts.rows, left.texts.texts, strict=True))
+        for row, place in enumerate(places.tolist()):
+            if place in odd:
+                found.texts.add(row, odd[place])
+            elif place in reasons:
+                found.faults.append((row, reasons[place]))
     return np.asarray(table[places], dtype=np.float64)
 
 
-def _from_times(values: pa.ChunkedArray, faults: Faults) -> Codes:
+def _from_times(values: pa.ChunkedArray, found: _Found) -> Codes:
     """Seconds since 1970 UTC, by the row path's two roundings: down to microseconds, then to a
     float."""
     import pyarrow as pa
@@ -285,7 +317,7 @@ def _from_times(values: pa.ChunkedArray, faults: Faults) -> Codes:
     else:
         outside = (numbers < -(-_FIRST_US // unit_us)) | (numbers > _LAST_US // unit_us)
         for row in np.flatnonzero(outside)[:MAX_FAULTS].tolist():
-            faults.append((row, "the time must lie in the years 1 to 9999"))
+            found.faults.append((row, "the time must lie in the years 1 to 9999"))
         micros = np.where(outside, 0, numbers) * unit_us
     codes = micros.astype(np.float64) / 1e6
     codes[missing] = np.nan

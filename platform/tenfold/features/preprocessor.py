@@ -11,12 +11,13 @@ import numpy as np
 
 from tenfold.canonical import canonical_json, sha256_hex
 from tenfold.errors import ArtifactError, DataError
-from tenfold.features.codes import Codes, RowEncoder, code_width, encode_columns
+from tenfold.features.codes import Codes, code_width, encode_columns
 from tenfold.features.construct import Construction
 from tenfold.features.fitting import fit_ops
 from tenfold.features.ops import Op, TargetLookup, op_from_dict
 from tenfold.features.ops.base import Features
 from tenfold.features.recipe import Recipe
+from tenfold.features.rowpath import RowEncoder
 from tenfold.schema import Schema
 
 if TYPE_CHECKING:

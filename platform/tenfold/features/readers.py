@@ -1,11 +1,14 @@
 """How one JSON value becomes one code, per kind: strict, and with a reason when it does not.
 
-Categories of tables go through the same function as those of JSON rows (see `codes`).
+Categories of tables go through the same function as those of JSON rows (see `codes`). A text in a
+column of numbers, booleans or times means what it would mean in a file: the writings that programs
+use are read here, to the same bits, and every other is left to `tenfold.features.written`.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,15 +20,22 @@ from tenfold.profile.texts import gram_counts, text_words
 from tenfold.schema import Column, Kind
 
 __all__ = [
+    "MAX_FAULTS",
     "READERS",
+    "TIME_TEXT",
     "UNSEEN",
+    "Odd",
     "Reader",
     "Refused",
     "category_reader",
     "grams_counter",
     "listed",
+    "number_wanted",
     "shown",
 ]
+
+MAX_FAULTS = 20
+"""Faults listed in one answer: enough to mend a client, too few to be an amplifier."""
 
 UNSEEN = -1.0
 """Code of a category that is not in the column's domain."""
@@ -41,8 +51,30 @@ class Refused(Exception):
     """A value is not of the column's kind; the text is the reason."""
 
 
+class Odd(Refused):
+    """A text that is read, or refused, by all the laws of files, see `tenfold.features.written`;
+    the text of the error is that text."""
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-7]):[0-5][0-9])?)?"
+)
+_NO_TEXT = re.compile(r"(?!)")
+
+
+def _markers(column: Column) -> frozenset[str]:
+    return frozenset() if column.missing is None else column.missing.markers
+
+
 def _number_reader(column: Column) -> Reader:
     whole = column.kind is Kind.INTEGER
+    markers = _markers(column)
+    as_programs_write = _WHOLE if whole else _NUMBER
+    if column.form.unit or column.form.decimal != "point":
+        as_programs_write = _NO_TEXT  # in this column it may mean something else, or nothing
 
     def read(value: Any) -> float:
         kind = value.__class__
@@ -60,28 +92,28 @@ def _number_reader(column: Column) -> Reader:
             return number
         if value is None:
             return math.nan
+        if kind is str:
+            if value in markers:
+                return math.nan
+            if as_programs_write.fullmatch(value):
+                number = float(int(value)) if whole else float(value)
+                if number - number == 0:  # 1e999 is none
+                    return number
+            raise Odd(value)
         if isinstance(value, (np.integer, np.floating)):
             return read(value.item())
-        raise Refused(_not_number(value, whole=whole, unit=column.form.unit))
+        if isinstance(value, bool):
+            raise Refused(f"{shown(value)} is a boolean; send {number_wanted(column)}")
+        raise Refused(f"{shown(value)} is not a number; send {number_wanted(column)} or null")
 
     return read
 
 
-def _not_number(value: object, *, whole: bool, unit: str) -> str:
-    wanted = "an integer" if whole else "a number"
-    if unit == "%":
-        wanted = "the fraction as a number (0.12 for 12 %)"
-    if isinstance(value, bool):
-        return f"{str(value).lower()} is a boolean; send {wanted}"
-    if isinstance(value, str):
-        try:
-            meant = math.isfinite(float(value))
-        except ValueError:
-            meant = False
-        if meant:
-            return f"{shown(value)} is text; send the number {value.strip()[:_SHOWN_CHARACTERS]}"
-        return f"{shown(value)} is text; send {wanted} or null"
-    return f"{shown(value)} is not a number; send {wanted} or null"
+def number_wanted(column: Column) -> str:
+    """What to send for a column of numbers, in words."""
+    if column.form.unit == "%":
+        return "the fraction as a number (0.12 for 12 %)"
+    return "an integer" if column.kind is Kind.INTEGER else "a number"
 
 
 def _boolean_reader(column: Column) -> Reader:
@@ -92,31 +124,44 @@ def _boolean_reader(column: Column) -> Reader:
             return 0.0
         if value is None:
             return math.nan
+        if value.__class__ is str:
+            raise Odd(value)
         raise Refused(f"{shown(value)} is not a boolean; send true, false or null")
 
     return read
 
 
 def _datetime_reader(column: Column) -> Reader:
+    markers = _markers(column)
+    day_numbers = column.form.dates == "excel"
+
     def read(value: Any) -> float:
         if value is None:
             return math.nan
         if isinstance(value, str):
+            if value in markers:
+                return math.nan
+            if not _TIME.fullmatch(value):
+                raise Odd(value)
             try:
                 value = datetime.fromisoformat(value)
             except ValueError:
-                raise Refused(f"{shown(value)} {_NO_TIME}") from None
+                raise Odd(value) from None
         elif isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        elif day_numbers and value.__class__ in (int, float):
+            if value != value:
+                return math.nan
+            raise Odd(repr(value))
         if not isinstance(value, datetime):
-            raise Refused(f"{shown(value)} {_NO_TIME}")
+            raise Refused(f"{shown(value)} is not a time; send {TIME_TEXT} or null")
         moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return float((moment - _EPOCH) // _MICROSECOND) / 1e6
 
     return read
 
 
-_NO_TIME = "is not a time; send ISO 8601 text such as '2031-05-04T13:30:00Z' or null"
+TIME_TEXT = "ISO 8601 text such as '2031-05-04T13:30:00Z'"
 
 
 def category_reader(column: Column) -> Reader:

@@ -13,18 +13,21 @@ __all__ = ["MAX_ENUM", "example_row", "openapi_components", "request_columns"]
 MAX_ENUM = 50
 """Most categories listed one by one on the page; more are told by number and first names."""
 
+# OpenAPI 3.1 is JSON Schema: null is a type. No enum, since unseen texts are answered; no pattern
+# of texts that hold a number or time, since it would be `tenfold.data`'s in another dialect.
+_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 _TYPES: dict[Kind, dict[str, Any]] = {
-    Kind.NUMBER: {"type": "number"},
-    Kind.INTEGER: {"type": "integer"},
-    Kind.BOOLEAN: {"type": "boolean"},
-    Kind.DATETIME: {"type": "string", "format": "date-time"},
+    Kind.NUMBER: {"type": ["number", "string", "null"]},
+    Kind.INTEGER: {"type": ["integer", "string", "null"]},
+    Kind.BOOLEAN: {"type": ["boolean", "string", "null"]},
+    Kind.DATETIME: {"anyOf": [{"type": "string", "format": "date-time"}, _TEXT]},
 }
 
 _WORDS: dict[Kind, str] = {
-    Kind.NUMBER: "a number",
-    Kind.INTEGER: "a whole number",
-    Kind.BOOLEAN: "true or false",
-    Kind.DATETIME: "a time as ISO 8601 text; without a zone it is UTC",
+    Kind.NUMBER: "a number, or text as in the table",
+    Kind.INTEGER: "a whole number, or text as in the table",
+    Kind.BOOLEAN: "true or false, or text as in the table",
+    Kind.DATETIME: "a time as ISO 8601 text, or as in the table; without a zone it is UTC",
     Kind.TEXT: "a text in words of any language",
     Kind.CATEGORY: "one of the known categories; any other text is answered as unseen",
 }
@@ -34,16 +37,14 @@ def request_columns(schema: Schema) -> list[dict[str, Any]]:
     """One JSON Schema per column that a row must have, with its name under ``title``.
 
     >>> request_columns(Schema((Column("age", Kind.INTEGER, minimum=17.0, maximum=90.0),)))[0]
-    {'title': 'age', 'description': 'a whole number; null if missing; 17 to 90 in training',
-    'type': ['integer', 'null'], 'example': 53}
+    {'title': 'age', 'description': 'a whole number, or text as in the table; null or a word such as
+    NA if missing; 17 to 90 in training', 'type': ['integer', 'string', 'null'], 'example': 53}
     """
     return [_column(column) for column in schema.features]
 
 
 def _column(column: Column) -> dict[str, Any]:
-    kind = _TYPES.get(column.kind, {"type": "string"})
-    missing = "null if missing" if column.kind in _TYPES else "null or a word such as NA if missing"
-    description = [_WORDS.get(column.kind, "text"), missing]
+    description = [_WORDS.get(column.kind, "text"), "null or a word such as NA if missing"]
     if column.form.unit:
         share = column.form.unit == "%"
         description.insert(1, "a share: 0.12 for 12 %" if share else f"in {column.form.unit}")
@@ -57,9 +58,7 @@ def _column(column: Column) -> dict[str, Any]:
     return {
         "title": column.name,
         "description": "; ".join(description),
-        # OpenAPI 3.1 is JSON Schema: null is a type. No enum, since unseen texts are answered.
-        **kind,
-        "type": [kind["type"], "null"],
+        **_TYPES.get(column.kind, _TEXT),
         "example": _example(column),
     }
 

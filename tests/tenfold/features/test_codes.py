@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tenfold.errors import DataError, RequestError
 from tenfold.features import RowEncoder, encode_table
-from tenfold.features.codes import MAX_FAULTS, UNSEEN
+from tenfold.features.codes import UNSEEN
 from tenfold.features.columnpath import ColumnEncoder, Columns
+from tenfold.features.readers import MAX_FAULTS
 from tenfold.profile import Profile
 from tenfold.schema import MISSING_MARKERS, Column, Form, Kind, Missing, Role, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
@@ -83,18 +84,18 @@ def test_times(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("x", "39", "'39' is text; send the number 39"),
-        ("x", "abc", "'abc' is text; send a number or null"),
-        ("x", "inf", "'inf' is text; send a number or null"),
+        ("x", "abc", "'abc' is not a number; send a number or null"),
+        ("x", "inf", "'inf' is not a number; send a number or null"),
+        ("x", "1e999", "'1e999' is not a number; send a number or null"),
         ("x", True, "true is a boolean; send a number"),
         ("x", [1], "a list is not a number; send a number or null"),
         ("x", {"a": 1}, "an object is not a number; send a number or null"),
         ("x", math.inf, "inf is not finite; send a number or null"),
         ("x", 10**400, "the number is too large for a 64-bit float"),
         ("n", 39.5, "39.5 is not whole; send an integer"),
-        ("n", "1", "'1' is text; send the number 1"),
+        ("n", "39.5", "'39.5' is not a whole number; send an integer or null"),
         ("b", 1, "1 is not a boolean; send true, false or null"),
-        ("b", "true", "'true' is not a boolean; send true, false or null"),
+        ("b", "maybe", "'maybe' is not a boolean; send true, false or null"),
         ("c", 3, "3 is not text; send text or null"),
         ("c", False, "false is not text; send text or null"),
         ("c", ["a"], "a list is not text; send text or null"),
@@ -102,6 +103,12 @@ def test_times(text: str, seconds: float) -> None:
             "t",
             "yesterday",
             "'yesterday' is not a time; send ISO 8601 text such as '2031-05-04T13:30:00Z' or null",
+        ),
+        (
+            "t",
+            "3/4/2021",
+            "'3/4/2021' may have its day or its month first; "
+            "send ISO 8601 text such as '2031-05-04T13:30:00Z' or null",
         ),
         (
             "t",
@@ -217,10 +224,12 @@ def test_a_table_without_a_column_or_with_a_wrong_type_is_refused() -> None:
 def test_a_percentage_is_asked_for_as_its_fraction() -> None:
     schema = Schema((Column("rate", Kind.NUMBER, form=Form("%")),))
     assert RowEncoder(schema).encode({"rate": 0.12}).tolist() == [0.12]
+    assert RowEncoder(schema).encode({"rate": "12 %"}).tolist() == [0.12]
     with pytest.raises(RequestError) as caught:
-        RowEncoder(schema).encode_rows([{"rate": "12%"}])
+        RowEncoder(schema).encode_rows([{"rate": "12"}])
     assert str(caught.value) == (
-        "row 0, column 'rate': '12%' is text; send the fraction as a number (0.12 for 12 %) or null"
+        "row 0, column 'rate': '12' is not a percentage; "
+        "send the fraction as a number (0.12 for 12 %) or null"
     )
 
 

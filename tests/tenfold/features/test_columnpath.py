@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tenfold.errors import RequestError
 from tenfold.features import RowEncoder
-from tenfold.features.codes import MAX_FAULTS
 from tenfold.features.columnpath import ColumnEncoder, Columns
+from tenfold.features.readers import MAX_FAULTS
 from tenfold.schema import Column, Kind, Role, Schema
 from tenfold.testing.mixed import json_rows, wide_schema, wide_table
 
@@ -141,8 +141,8 @@ def test_faults_come_by_row_and_are_bounded() -> None:
         (Kind.BOOLEAN, np.array([1], "u1"), "1 is not a boolean"),
         (Kind.CATEGORY, np.array([1.0]), "1.0 is not text"),
         (Kind.DATETIME, np.array([1.0]), "1.0 is not a time"),
-        (Kind.NUMBER, pa.array(["1"]), "'1' is text; send the number 1"),
-        (Kind.NUMBER, pa.array(["1"]).dictionary_encode(), "'1' is text; send the number 1"),
+        (Kind.NUMBER, pa.array(["l"]), "'l' is not a number; send a number"),
+        (Kind.NUMBER, pa.array(["l"]).dictionary_encode(), "'l' is not a number; send a number"),
         (Kind.NUMBER, pa.array([date(2031, 1, 1)]), "is not a number"),
     ],
 )

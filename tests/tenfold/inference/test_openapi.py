@@ -43,12 +43,15 @@ def test_what_the_schema_accepts_the_model_answers(family: str) -> None:
     for row in json_rows(predictor.schema, mixed_table(50)):
         check.validate(row)
         predictor.predict_rows([row])
+        texts = {key: value if value is None else str(value) for key, value in row.items()}
+        check.validate(texts)
+        predictor.predict_rows([texts])
         check.validate(row | {"id": "row 3"})
         predictor.predict_rows([row | {"id": "row 3"}])
 
 
 @pytest.mark.parametrize(
-    "change", [{"age": "39"}, {"member": 1}, {"color": 3}, {"nothing": 1}, {"label": "yes"}]
+    "change", [{"age": 3.5}, {"member": 1}, {"color": 3}, {"nothing": 1}, {"label": "yes"}]
 )
 def test_what_the_model_refuses_the_schema_refuses(change: dict[str, object]) -> None:
     predictor = draft_predictor(*small_files("linear"))
@@ -62,11 +65,13 @@ def test_what_the_model_refuses_the_schema_refuses(change: dict[str, object]) ->
 def test_columns_have_their_names_kinds_and_ranges() -> None:
     columns = {column["title"]: column for column in request_columns(mixed_schema())}
     assert list(columns) == [column.name for column in mixed_schema().features]
-    assert columns["age"]["type"] == ["integer", "null"]
+    assert columns["age"]["type"] == ["integer", "string", "null"]
+    assert columns["member"]["type"] == ["boolean", "string", "null"]
+    assert columns["color"]["type"] == ["string", "null"]
+    assert columns["since"]["anyOf"][0] == {"type": "string", "format": "date-time"}
     assert "18 to 90 in training" in columns["age"]["description"]
     assert "known: blue, green, red, violet" in columns["color"]["description"]
     assert f"and {120 - MAX_ENUM} more" in columns["city"]["description"]
-    assert columns["since"]["format"] == "date-time"
 
 
 def test_examples_stay_within_what_a_kind_holds() -> None:
@@ -97,6 +102,7 @@ def test_a_unit_is_told() -> None:
         )
     )
     assert [column["description"] for column in request_columns(schema)] == [
-        "a number; a share: 0.12 for 12 %; null if missing",
-        "a number; in €; null if missing",
+        "a number, or text as in the table; a share: 0.12 for 12 %; "
+        "null or a word such as NA if missing",
+        "a number, or text as in the table; in €; null or a word such as NA if missing",
     ]
