@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -12,7 +14,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +34,7 @@ from tests.tenfold_serve.support import PROJECT, make_artifact
 from tests.tenfold_serve.test_keeper_e2e import command_line, eventually, free_port
 
 ROWS = json_rows(mixed_schema(), mixed_table(100))
+MOST_WAITING = 800
 
 
 @dataclass
@@ -137,11 +141,11 @@ class Told(NamedTuple):
     """One request in a client's journal.
 
     Attributes:
-        sent_s: when it was sent, monotonic.
+        sent_s: when it was sent, or due in an open loop; monotonic.
         seconds: until its answer was whole or its connection broke.
         status: of the answer; 0 where the connection broke, -1 where time ran out.
         scores: of the answer, None where it is none.
-        replica_said: what a refusal said.
+        said: what a refusal said.
     """
 
     sent_s: float
@@ -157,7 +161,13 @@ class Told(NamedTuple):
 
 @dataclass
 class Clients:
-    """Threads that ask one request after the other, each on a connection of its own."""
+    """Threads that ask one request after the other, each on a connection of its own; or, with a
+    rate, requests at a constant pace whatever becomes of those before (an open loop): each counts
+    from when it was due, and `MOST_WAITING` may wait at once.
+
+    Attributes:
+        rate: requests a second; 0 for ``n_clients`` that wait for their answers.
+    """
 
     port: int
     rows: Sequence[Mapping[str, Any]]
@@ -165,49 +175,76 @@ class Clients:
     timeout_s: float = 20.0
     pause_s: float = 0.0
     key: str = ""
+    rate: float = 0.0
     journals: list[list[Told]] = field(default_factory=list)
 
     @contextmanager
     def asking(self) -> Iterator[Clients]:
         stop = threading.Event()
         body = json.dumps({"rows": list(self.rows)}).encode()
-        self.journals = [[] for _ in range(self.n_clients)]
+        self.journals = [[] for _ in range(1 if self.rate else self.n_clients)]
         threads = [
-            threading.Thread(target=self._ask, args=(body, journal, stop))
-            for journal in self.journals
+            threading.Thread(target=self._pace if self.rate else self._ask, args=(body, one, stop))
+            for one in self.journals
         ]
+        gc.disable()  # with all that tests import a full collection stops these clients for 0.1 s
         for thread in threads:
             thread.start()
         try:
             eventually(lambda: all(self.journals), within_s=10)
             yield self
         finally:
+            gc.enable()
             stop.set()
             for thread in threads:
                 thread.join()
 
     def _ask(self, body: bytes, journal: list[Told], stop: threading.Event) -> None:
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
+        with closing(self._line()) as line:
+            while not stop.is_set():
+                journal.append(self._once(line, body, time.monotonic()))
+                if journal[-1].status <= 0:
+                    stop.wait(0.02)
+                stop.wait(self.pause_s)
+
+    def _pace(self, body: bytes, journal: list[Told], stop: threading.Event) -> None:
+        idle: list[http.client.HTTPConnection] = []
+
+        def once(due_s: float) -> None:
+            line = idle.pop() if idle else self._line()
+            journal.append(self._once(line, body, due_s))
+            idle.append(line)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(MOST_WAITING) as pool:
+            for number in itertools.count():
+                due_s = began + number / self.rate
+                if stop.wait(max(0.0, due_s - time.monotonic())):
+                    break
+                pool.submit(once, due_s)
+        assert len(idle) < MOST_WAITING, "the loop was not open"
+        for line in idle:
+            line.close()
+
+    def _line(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
+
+    def _once(self, line: http.client.HTTPConnection, body: bytes, began: float) -> Told:
         headers = {"content-type": "application/json"}
         if self.key:
             headers["authorization"] = f"Bearer {self.key}"
-        while not stop.is_set():
-            began = time.monotonic()
-            try:
-                line.request("POST", "/mixed/predict", body, headers)
-                answer = line.getresponse()
-                text = answer.read()
-                status = answer.status
-            except TimeoutError:
-                status, text = -1, b""
-            except (OSError, http.client.HTTPException):
-                status, text = 0, b""
-            journal.append(told(began, status, text))
-            if status <= 0:
-                line.close()
-                stop.wait(0.02)
-            stop.wait(self.pause_s)
-        line.close()
+        try:
+            line.request("POST", "/mixed/predict", body, headers)
+            answer = line.getresponse()
+            text = answer.read()
+            status = answer.status
+        except TimeoutError:
+            status, text = -1, b""
+        except (OSError, http.client.HTTPException):
+            status, text = 0, b""
+        if status <= 0:
+            line.close()
+        return told(began, status, text)
 
     @property
     def all(self) -> list[Told]:

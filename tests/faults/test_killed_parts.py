@@ -1,11 +1,13 @@
 """Every part that answers is killed or stopped under load; read from the clients' own journals.
 
-Two replicas and then one, as `tenfold up` runs them. Four minutes on two cores.
+Two replicas and then one, as `tenfold up` runs them, each fault at three moments of an open loop:
+requests come at a constant pace, whatever becomes of those before. Ten minutes on two cores.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
@@ -24,6 +26,9 @@ from tests.tenfold_serve.test_keeper_e2e import eventually
 pytestmark = pytest.mark.slow
 
 ASKED = ROWS[:3]
+PACE = 150.0
+"""Requests a second, which one replica answers ten times over."""
+SEEDS = pytest.mark.parametrize("seed", range(3))
 CALM_MS = 10.0
 """A floor under a quantile that another is compared with: below it they are the scheduler's."""
 
@@ -50,13 +55,21 @@ def wrong(journal: Sequence[Told], right: list[list[float]]) -> list[Told]:
     return [one for one in journal if one.status == 200 and one.scores != right]
 
 
-def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served) -> None:
+def some_answers(clients: Clients, seed: int) -> None:
+    """Wait for an arbitrary moment of a few seconds' answers."""
+    some = random.Random(seed).randrange(200, 600)
+    clients.wait_for(lambda: len(clients.all) > some, within_s=30)
+
+
+@SEEDS
+def test_a_killed_replica_costs_at_most_what_was_on_it(two: Served, seed: int) -> None:
     """F1: the other answers meanwhile, there are two again in ten seconds, and every label that was
     taken is in the log."""
-    right, clients = right_scores(two), Clients(two.port, ASKED, n_clients=8)
+    right, clients = right_scores(two), Clients(two.port, ASKED, rate=PACE)
     with clients.asking(), labelling(two) as taken:
+        some_answers(clients, seed)
         eventually(lambda: len(taken) > 20, within_s=10)
-        victim = two.replicas()[0]
+        victim = two.replicas()[seed % 2]
         killed = time.monotonic()
         kill(victim)
         within = eventually(lambda: victim not in two.replicas(), within_s=10)
@@ -107,20 +120,23 @@ def labels_of(up: Served) -> set[str]:
     return set() if table is None else set(table.column("id").to_pylist())
 
 
-def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
-    """F8: those of its requests fail that it had; the others go on as fast as before.
+@SEEDS
+def test_a_replica_that_stands_still_is_replaced(two: Served, seed: int) -> None:
+    """F8: those of its requests fail that it had, which are few, since HAProxy asks whoever has the
+    fewest; the others go on as fast as before.
 
     Patient clients wait for what it has; sharp ones give up at once and ask again, so their last
     failure tells when it was asked no more, which is before its process is gone.
     """
     right = right_scores(two)
-    before = Clients(two.port, ASKED, n_clients=8)
+    before = Clients(two.port, ASKED, rate=PACE)
     with before.asking():
         before.wait_for(lambda: len(before.all) > 2000, within_s=60)
-    clients = Clients(two.port, ASKED, n_clients=8, timeout_s=60)
+    clients = Clients(two.port, ASKED, rate=PACE, timeout_s=60)
     sharp = Clients(two.port, ASKED, n_clients=2, timeout_s=1)
     with clients.asking(), sharp.asking():
-        victim = two.replicas()[0]
+        some_answers(clients, seed)
+        victim = two.replicas()[seed % 2]
         stopped = time.monotonic()
         os.kill(victim, signal.SIGSTOP)
         try:
@@ -131,7 +147,8 @@ def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
         eventually(lambda: len(two.answering()) == 2, within_s=30)
     assert wrong(clients.all, right) == []
     failures = clients.failures()
-    assert len(failures) <= 8, failures
+    assert len(failures) <= 0.01 * PACE * gone, failures
+    assert all(one.sent_s < stopped + gone < one.until_s + 0.5 for one in failures), failures
     assert max(one.seconds for one in clients.all) < gone + 5
     answered = [one for one in clients.all if one.status == 200]
     p99, calm = quantile_ms(answered, 0.99), quantile_ms(before.all, 0.99)
@@ -144,12 +161,15 @@ def test_a_replica_that_stands_still_is_replaced(two: Served) -> None:
     assert gone <= 20  # 15 on quiet cores
 
 
+@SEEDS
 def test_without_its_controller_no_answer_fails_and_control_comes_back(
-    two: Served, tmp_path: Path
+    two: Served, tmp_path: Path, seed: int
 ) -> None:
     """F4."""
-    right, clients = right_scores(two), Clients(two.port, ASKED)
+    right, clients = right_scores(two), Clients(two.port, ASKED, rate=PACE)
+    champion = two.registry.alias("mixed", "champion")
     with clients.asking():
+        some_answers(clients, seed)
         (victim,) = two.pids("ray::ServeController")
         kill(victim)
         eventually(
@@ -161,24 +181,20 @@ def test_without_its_controller_no_answer_fails_and_control_comes_back(
     assert wrong(clients.all, right) == []
     make_artifact(tmp_path / "second", seed=1)
     second = two.registry.publish("mixed", tmp_path / "second").version
-    two.registry.promote("mixed", second, expected=1)
+    two.registry.promote("mixed", second, expected=champion)
     eventually(lambda: two.ask().json()["version"] == second, within_s=30)
     two.registry.rollback("mixed")
-    eventually(lambda: {two.ask().json()["version"] for _ in range(30)} == {1}, within_s=30)
+    eventually(lambda: {two.ask().json()["version"] for _ in range(30)} == {champion}, within_s=30)
 
 
-def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(two: Served) -> None:
-    """F3: refused connections and 503 with Retry-After until then; a 404 would be final.
-
-    Back within eight seconds, three times.
-    """
-    assert max(_killed_and_back(two) for _ in range(3)) <= 8
-
-
-def _killed_and_back(two: Served) -> float:
-    """Seconds until the last failure."""
-    right, clients = right_scores(two), Clients(two.port, ASKED, pause_s=0.005)
+@SEEDS
+def test_a_killed_haproxy_is_back_and_never_says_that_there_is_nothing(
+    two: Served, seed: int
+) -> None:
+    """F3: refused connections and 503 with Retry-After until then; a 404 would be final."""
+    right, clients = right_scores(two), Clients(two.port, ASKED, rate=PACE)
     with clients.asking():
+        some_answers(clients, seed)
         killed = time.monotonic()
         for victim in two.pids("bin/haproxy -db"):
             kill(victim)
@@ -192,14 +208,18 @@ def _killed_and_back(two: Served) -> float:
     assert all("unavailable" in one.said for one in clients.failures() if one.status)
     last = max(one.until_s for one in clients.failures()) - killed
     print(f"back after {back:.1f} s, the last failure after {last:.1f} s")
-    return last
+    assert last <= 8
 
 
-def test_the_only_replica_killed_keeps_nobody_hanging_and_is_soon_back(lone: Served) -> None:
+@SEEDS
+def test_the_only_replica_killed_keeps_nobody_hanging_and_is_soon_back(
+    lone: Served, seed: int
+) -> None:
     """F2, and nobody gets a wrong answer. Killed for twelve seconds as often as it comes: who asks
     is held for ten and then told to come back."""
-    right, clients = right_scores(lone), Clients(lone.port, ASKED, pause_s=0.005, timeout_s=60)
+    right, clients = right_scores(lone), Clients(lone.port, ASKED, rate=PACE / 5, timeout_s=60)
     with clients.asking():
+        clients.wait_for(lambda: len(clients.all) > 30 + 10 * seed, within_s=30)
         began = time.monotonic()
         while time.monotonic() - began < 12:
             for victim in lone.replicas():

@@ -79,7 +79,7 @@ def test_each_step_acts_within_two_seconds_of_its_probe(up: Served, tmp_path: Pa
     registry, state = up.registry, up.registry.state
     second = published(up, tmp_path / "second", 1)
     took: dict[str, float] = {}
-    clients = Clients(up.port, ROWS[:2])
+    clients = Clients(up.port, ROWS[:2], rate=150)
 
     def challenge() -> None:
         registry.set_alias("mixed", "challenger", second)
@@ -134,7 +134,7 @@ def test_a_bad_model_never_answers(up: Served, tmp_path: Path, poison: str) -> N
         changed[len(changed) // 2] ^= 1
         model.chmod(0o600)
         model.write_bytes(changed)
-    clients = Clients(up.port, ROWS[:2])
+    clients = Clients(up.port, ROWS[:2], rate=150)
     with clients.asking():
         registry.promote("mixed", bad, expected=first)
         try:
