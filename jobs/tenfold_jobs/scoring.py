@@ -133,8 +133,14 @@ class _Scored:
 
     @classmethod
     def of(cls, predictor: Predictor, block: RawBlock) -> _Scored:
-        features = Schema(predictor.columns)
-        table, found = clean_table(block.table, features, **_rules(predictor))
+        missing = predictor.missing
+        table, found = clean_table(
+            block.table,
+            Schema(predictor.columns),
+            markers=missing.markers,
+            trim=missing.trim,
+            numbers=block.numbers,
+        )
         bad = np.zeros(table.num_rows, dtype=bool)
         bad[found["position"].to_numpy() - 1] = True
         good = np.flatnonzero(~bad)
@@ -218,16 +224,6 @@ def _cells(predictor: Predictor, codes: Codes, scores: Scores) -> NDArray[np.int
         return np.zeros(0, dtype=np.int64)
     bins = reference.bins
     return bins.count(codes, None if bins.score is None else scores)
-
-
-def _rules(predictor: Predictor) -> dict[str, Any]:
-    """How cells are read: as when the model was made, whatever the project file says today."""
-    prepare: Mapping[str, Any] = predictor.manifest.project.get("prepare", {})
-    return {
-        name: prepare[key]
-        for name, key in (("markers", "missing_markers"), ("trim", "trim"))
-        if key in prepare
-    }
 
 
 def _placed(problems: pa.Table, block: RawBlock) -> pa.Table:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "FALSE_WORDS",
     "MAX_DOMAIN",
     "MISSING_MARKERS",
     "SHEET_ERRORS",
+    "TRUE_WORDS",
     "Column",
     "Form",
     "Kind",
@@ -25,6 +27,10 @@ __all__ = [
     "Schema",
 ]
 
+TRUE_WORDS: tuple[str, ...] = ("true", "yes", "t", "y", "1")
+"""Texts, in any case, that a declared boolean reads as true."""
+FALSE_WORDS: tuple[str, ...] = ("false", "no", "f", "n", "0")
+"""Texts, in any case, that a declared boolean reads as false."""
 MAX_DOMAIN = 10_000
 """Most categories that a domain holds, the most frequent first to be kept; the rest is unseen."""
 SHEET_ERRORS: tuple[str, ...] = (
@@ -126,7 +132,7 @@ class Column:
         minimum: smallest value seen or declared; None where it has no meaning.
         maximum: largest value seen or declared.
         evidence: why this kind, in words, e.g. ``"99.8 % unique strings"``.
-        form: how its texts are written in files.
+        form: how its texts are written, in files and requests.
         grams: what a text is counted by: ``words`` (and pairs of them) or ``chars`` (runs of three
             and four characters); without meaning for other kinds.
         missing: how its texts are told from those that mean a missing value; None where they were

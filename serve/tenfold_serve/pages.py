@@ -36,8 +36,8 @@ td.word {{ overflow-wrap: break-word; max-width: 20rem }}
 <pre id="answer" hidden></pre>
 <h3>Columns</h3>
 <table><tr><th>Column</th><th>Type</th><th></th></tr>{rows}</table>
-<p>A missing value is <code>null</code>, or in a column of texts a word that meant it in the table;
-a column left out is an error.</p>
+<p>A text is read as the same cell of the table would be. A missing value is <code>null</code>, or a
+text that meant it there; a column left out is an error.</p>
 {feedback}
 <h2>The other doors</h2>
 <p>They take the same rows under the same laws and give the same numbers.</p>
@@ -112,5 +112,4 @@ def _shown(value: Any) -> str:
 
 
 def _type(prop: dict[str, Any]) -> str:
-    kind = prop.get("type", "any")
-    return str(kind[0] if isinstance(kind, list) else kind)
+    return str(prop["type"][0])

@@ -5,6 +5,7 @@ import json
 import resource
 import time
 import tracemalloc
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from tenfold.artifact import REFERENCE_FILE
+from tenfold.artifact import PREPROCESS_FILE, REFERENCE_FILE
 from tenfold.data import read_batches
-from tenfold.errors import ArtifactError, DataError, StoreError, UserError
+from tenfold.errors import ArtifactError, DataError, RequestError, StoreError, UserError
 from tenfold.features import encode_table
 from tenfold.inference import Predictor, pack_artifact
 from tenfold.monitor import FrozenBins, build_reference
@@ -26,6 +27,7 @@ from tenfold.profile import Profile
 from tenfold.progress import SILENT, Advance
 from tenfold.project import Project, load_project
 from tenfold.registry import Registry
+from tenfold.schema import Form, Schema
 from tenfold.settings import Settings
 from tenfold.testing.artifacts import small_files
 from tenfold.testing.mixed import mixed_table
@@ -48,8 +50,18 @@ def project(tmp_path: Path) -> Project:
     return load_project(path)
 
 
-def publish(project: Project, settings: Settings, family: str = "boosting") -> Predictor:
+def publish(
+    project: Project,
+    settings: Settings,
+    family: str = "boosting",
+    forms: Mapping[str, Form] | None = None,
+) -> Predictor:
     files, draft = small_files(family)
+    if forms:
+        columns = (replace(c, form=forms.get(c.name, c.form)) for c in draft.schema.columns)
+        draft = replace(draft, schema=Schema(tuple(columns)))
+        made = json.loads(files[PREPROCESS_FILE])
+        files |= {PREPROCESS_FILE: json.dumps(made | {"schema": draft.schema.to_dict()}).encode()}
     codes = encode_table(draft.schema, mixed_table(1000))
     profile = Profile.from_table(mixed_table(1000), draft.schema)
     reference = build_reference(FrozenBins.freeze(draft.schema, profile), codes)
@@ -93,6 +105,58 @@ def test_every_format_gets_the_bits_of_the_table_door(
             assert got["id"].to_pylist() == table["id"].to_pylist()
             scores = np.column_stack([got["probability_no"], got["probability_yes"]])
             assert scores.tobytes() == expected.scores.tobytes()
+
+
+def test_a_file_gets_the_bits_that_the_endpoint_gives_its_rows(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """As texts, as a CSV has them, and as JSON numbers: each by the forms of the model, which
+    reads them all the same at both."""
+    prepare = "prepare: {missing_markers: ['-999', none], trim: false}\n"
+    pacsv.write_csv(mixed_table(50), tmp_path / "rows.csv")
+    (tmp_path / "project.yaml").write_text(PROJECT.format(task="binary", target="label") + prepare)
+    project = load_project(tmp_path / "project.yaml")
+    forms = {
+        "amount": Form("€", "comma"),
+        "age": Form(decimal="comma"),
+        "since": Form(dates="day_first"),
+        "constant": Form("%"),
+    }
+    predictor = publish(project, settings, forms=forms)
+    texts = [
+        {"amount": "1.234,50 €", "age": "1.039", "member": "yes", "since": "3/4/2021"},
+        {"amount": "-999", "age": "39", "member": "F", "since": "4 Mar 2021"},
+        {"amount": "€ -2,5", "age": "none", "member": "0", "since": "none"},
+        {"amount": "7", "age": "-999", "member": "none", "since": "2021-03-04T05:06:07+02:00"},
+    ]
+    more = {"color": "blue", "city": "city 001", "constant": "12 %", "void": "none"}
+    numbers = [
+        {"amount": 1.234, "age": 1039, "member": True, "since": "3/4/2021", "constant": 0.12},
+        {"amount": -2.5, "age": None, "member": None, "since": None, "constant": 1e-7},
+        {"amount": "1.234", "age": 39, "member": False, "since": None, "constant": "3%"},
+    ]
+    sent = [more | row for row in (*texts, *numbers)]
+    plain = predictor.predict_rows(sent)
+    assert len({*plain.scores[:, 0].tolist()}) > 3
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, [*sent[0]])
+        table.writeheader()
+        table.writerows([more | row for row in texts])
+    lines = "\n".join(json.dumps(row) for row in sent)
+    (tmp_path / "in.jsonl").write_text(lines)
+    for name, n_rows in (("in.csv", 4), ("in.jsonl", 7)):
+        output = tmp_path / "out.parquet"
+        record = run_predict(project, settings, input=tmp_path / name, output=output)
+        assert (record.rows, record.bad_cells) == (n_rows, 0), record.problems
+        got = pq.read_table(output)
+        scores = np.column_stack([got["probability_no"], got["probability_yes"]])
+        assert scores.tobytes() == plain.scores[:n_rows].tobytes(), name
+    for bad in ({"age": "1,5"}, {"age": 1.5}, {"amount": "1.23"}, {"constant": "0.12"}):
+        with pytest.raises(RequestError, match=repr(next(iter(bad)))):
+            predictor.predict_rows([sent[0] | bad])
+        (tmp_path / "in.jsonl").write_text(json.dumps(sent[0] | bad))
+        record = run_predict(project, settings, input=tmp_path / "in.jsonl", output=output)
+        assert (record.answered, record.bad_cells) == (0, 1)
 
 
 def test_cells_are_read_as_when_the_model_was_made(

@@ -84,6 +84,7 @@ def clean_table(
     *,
     markers: Collection[str] = DEFAULT_MARKERS,
     trim: bool = True,
+    numbers: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Read a raw table by a schema that exists already; every row stays, in its place.
 
@@ -96,6 +97,7 @@ def clean_table(
         schema: of the model or of the snapshot.
         markers: texts that mean missing.
         trim: strip blanks around every cell.
+        numbers: see `RawBlock`.
 
     Returns:
         The table in the schema's order and Arrow types, and its bad cells (null in the table)
@@ -111,7 +113,7 @@ def clean_table(
     >>> problems.select(["position", "column", "value", "reason"]).to_pylist()[0]
     {'position': 1, 'column': 'age', 'value': 'old', 'reason': 'is not a whole number'}
     """
-    table, faults = _convert_all(raw, schema, Rules(markers, trim))
+    table, faults = _convert_all(raw, schema, Rules(markers, trim), numbers or {})
     problems = [_problems(raw, fault, np.arange(raw.num_rows)) for fault in faults]
     return table, pa.concat_tables([PROBLEMS.empty_table(), *problems])
 
@@ -122,7 +124,7 @@ def clean_block(block: RawBlock, schema: Schema, rules: Rules, *, source: str = 
     A row is bad if a cell of a column that counts (any role but ignored) cannot be read as the
     column's kind or lies outside declared limits, or if its target or its time is missing.
     """
-    table, faults = _convert_all(block.table, schema, rules)
+    table, faults = _convert_all(block.table, schema, rules, block.numbers)
     faults = [fault for fault in faults if schema.column(fault.column).role is not Role.IGNORED]
     bad = np.zeros(table.num_rows, dtype=bool)
     for fault in faults:
@@ -146,7 +148,9 @@ def clean_block(block: RawBlock, schema: Schema, rules: Rules, *, source: str = 
     )
 
 
-def _convert_all(raw: pa.Table, schema: Schema, rules: Rules) -> tuple[pa.Table, list[_Fault]]:
+def _convert_all(
+    raw: pa.Table, schema: Schema, rules: Rules, numbers: Mapping[str, NDArray[np.bool_]]
+) -> tuple[pa.Table, list[_Fault]]:
     places = {name: place for place, name in enumerate(raw.column_names)}
     types = raw.schema.types
     missing = [c.name for c in schema.features if c.name not in places]
@@ -169,6 +173,7 @@ def _convert_all(raw: pa.Table, schema: Schema, rules: Rules) -> tuple[pa.Table,
             markers=rules.markers,
             trim=rules.trim,
             form=column.form,
+            numbers=numbers.get(column.name),
         )
         refused = [*_outside(column, done.array, rules), *_unknown_class(column, done.array)]
         arrays.append(_nulled(done.array, refused))
@@ -218,7 +223,10 @@ def _problems(
 ) -> pa.Table:
     rows = np.flatnonzero(fault.bad)
     if fault.column in raw.column_names and len(rows):
-        values = _shown(whole(raw.column(fault.column).take(pa.array(rows))))
+        column = raw.column(fault.column)
+        if pa.types.is_string_view(column.type):  # of which Arrow takes no rows
+            column = column.cast(pa.string())
+        values = _shown(whole(column.take(pa.array(rows))))
     else:
         values = pa.nulls(len(rows), pa.string())
     n_rows = len(rows)

@@ -15,13 +15,16 @@ from tenfold.data import parse
 from tenfold.data.dates import read_dates, read_serials
 from tenfold.data.numerals import read_integers, read_numbers
 from tenfold.data.stamps import typed_micros
-from tenfold.data.text import DEFAULT_MARKERS, code_text, is_text, to_text, whole
+from tenfold.data.text import DEFAULT_MARKERS, as_mask, code_text, is_text, to_text, whole
 from tenfold.schema import Form, Kind
 
-__all__ = ["ARROW_TYPES", "UNDECIDED", "Converted", "convert"]
+__all__ = ["ARROW_TYPES", "LONGEST", "UNDECIDED", "Converted", "convert"]
 
 PLAIN = Form()
 """Bare numbers with a decimal point, dates that need no order."""
+LONGEST = 200
+"""Bytes of a text that holds a number, a truth value or a time; what is longer holds none, and is
+not looked at: one text of megabytes would take a second."""
 ARROW_TYPES: dict[Kind, pa.DataType] = {
     Kind.NUMBER: pa.float64(),
     Kind.INTEGER: pa.int64(),
@@ -68,14 +71,27 @@ def convert(
     markers: Collection[str] = DEFAULT_MARKERS,
     trim: bool = True,
     form: Form = PLAIN,
+    numbers: NDArray[np.bool_] | None = None,
 ) -> Converted:
     """Read a column as a kind, its texts in their form.
+
+    Args:
+        column: texts, or of a type.
+        kind: what they mean.
+        markers: texts that mean missing.
+        trim: strip blanks around texts.
+        form: how texts are written.
+        numbers: which of the texts are numbers as JSON writes them, whatever the form of the
+            others, (n_rows,); None: none of them.
 
     >>> done = convert(pa.array(["1", " 2 ", "x", "?"]), Kind.INTEGER)
     >>> done.array.to_pylist(), done.bad.tolist(), done.reason
     ([1, 2, None, None], [False, False, True, False], 'is not a whole number')
     """
     array = whole(column)
+    if numbers is not None and kind in (Kind.NUMBER, Kind.INTEGER) and form != PLAIN:
+        own = convert(array, kind, markers=markers, trim=trim, form=form)
+        return _chosen(numbers, convert(array, kind, markers=markers, trim=trim), own)
     reason = _REASONS.get(kind, "is not a text")
     if pa.types.is_null(array.type):
         nothing = pa.nulls(len(array), ARROW_TYPES.get(kind, pa.string()))
@@ -95,10 +111,24 @@ def convert(
     return Converted(_typed(spread, missing | bad, kind), bad, reason, undecided)
 
 
+def _chosen(first: NDArray[np.bool_], one: Converted, other: Converted) -> Converted:
+    """Of two readings of a column the first where it is asked for."""
+    undecided = other.undecided
+    return Converted(
+        pc.if_else(pa.array(first), one.array, other.array),
+        np.where(first, one.bad, other.bad),
+        other.reason,
+        None if undecided is None else undecided & ~first,
+    )
+
+
 def _read_texts(
     values: pa.StringArray, kind: Kind, form: Form
 ) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
     """Values, which are readable, and which only lack a decision; shapes (n_values,)."""
+    long = as_mask(pc.greater(pc.binary_length(values), LONGEST))
+    if long.any():
+        values = pc.if_else(pa.array(long), "", values)  # which is readable as nothing
     if kind is Kind.NUMBER:
         return read_numbers(values, form)
     if kind is Kind.INTEGER:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tenfold.data.align import AlignedShard, Alignment
 from tenfold.data.formats import ENDINGS, Format, format_of
+from tenfold.data.jsonl_file import JsonlShard
 from tenfold.data.source import Shard
 from tenfold.data.spare import LostShard, SparedShard
 from tenfold.data.text import plain_texts
@@ -96,8 +97,13 @@ class FileSource:
         """
         return self._aligned(self._parts())
 
-    def shards(self) -> Sequence[Shard]:
-        """Pieces of all files in order."""
+    def shards(self, *, tell_numbers: bool = False) -> Sequence[Shard]:
+        """Pieces of all files in order.
+
+        Args:
+            tell_numbers: whether their blocks say which texts are numbers of the format's own, see
+                `RawBlock`.
+        """
         tried = self._tried()
         parts = [part for part in tried if isinstance(part, _Part)]
         to = replace(self._aligned(parts), changes=())  # they travel to every worker
@@ -114,6 +120,11 @@ class FileSource:
                     raise
                 pieces.append(LostShard(str(part.path), str(error), schema))
                 continue
+            if tell_numbers:
+                found = [
+                    replace(one, tells_numbers=True) if isinstance(one, JsonlShard) else one
+                    for one in found
+                ]
             fits = to.keeps(part.schema)
             read = found if fits else [AlignedShard(shard, to) for shard in found]
             pieces += [self._spared(shard, part.path, schema) for shard in read]

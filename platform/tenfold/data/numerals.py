@@ -53,11 +53,11 @@ _BLANK = " \u00a0\u202f"
 _UNIT = "|".join(mark.replace("$", r"\$") for mark in CURRENCIES)
 _WRITTEN = (
     rf"^(?P<o1>\()?(?P<s1>[+-])?(?P<pre>{_UNIT})?[{_BLANK}]?(?P<o2>\()?(?P<s2>[+-])?"
-    rf"(?P<body>[0-9.,](?:[0-9.,{_BLANK}]*[0-9.,])?(?:[eE][+-]?\d{{1,4}})?)"
+    rf"(?P<body>[0-9.,](?:[0-9.,{_BLANK}]*[0-9.,])?(?:[eE][+-]?\d+)?)"
     rf"[{_BLANK}]?(?P<post>{_UNIT}|%)?(?P<close>\))?$"
 )
 _BEGINNING = r"^([A-Z]{3})?[^A-Za-z0-9]*[0-9]"  # cheap, and what does not begin so is no number
-_POINT = r"^([1-9]\d{0,2}(,\d{3})+(\.\d*)?|(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?)$"
+_POINT = r"^([1-9]\d{0,2}(,\d{3})+(\.\d*)?|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)$"
 _COMMA = rf"^([1-9]\d{{0,2}}([.{_BLANK}]\d{{3}})+(,\d*)?|\d+(,\d*)?|,\d+)$"
 _POINT_OR_THOUSAND = r"^[1-9]\d{0,2}\.\d{3}$"
 _COMMA_OR_THOUSAND = r"^[+-]?[1-9]\d{0,2},\d{3}$"

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from tenfold.data.dates import parse_datetimes
 from tenfold.data.text import as_mask
+from tenfold.schema import FALSE_WORDS, TRUE_WORDS
 
 __all__ = [
-    "FALSE_WORDS",
-    "TRUE_WORDS",
     "looks_like_code",
     "parse_booleans",
     "parse_datetimes",
@@ -27,12 +26,7 @@ __all__ = [
 
 Mask = NDArray[np.bool_]
 
-TRUE_WORDS: tuple[str, ...] = ("true", "yes", "t", "y", "1")
-"""Texts, in any case, that a declared boolean reads as true."""
-FALSE_WORDS: tuple[str, ...] = ("false", "no", "f", "n", "0")
-"""Texts, in any case, that a declared boolean reads as false."""
-
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?$"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$"
 _INTEGER = r"^[+-]?\d{1,18}$"  # 19 digits may overflow int64
 _WHOLE_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3}){1,5}$"
@@ -55,8 +49,8 @@ def parse_numbers(values: pa.StringArray) -> tuple[NDArray[np.float64], Mask]:
         pass
     thousands = pc.match_substring_regex(values, _THOUSANDS)
     plain = pc.if_else(thousands, pc.replace_substring(values, ",", ""), values)
-    plain = pc.replace_substring_regex(plain, r"^\+", "")
     readable = pc.match_substring_regex(plain, _NUMBER)
+    plain = pc.replace_substring_regex(plain, r"^\+", "")
     numbers = _floats(pc.cast(pc.if_else(readable, plain, "0"), pa.float64()))
     mask = as_mask(readable) & np.isfinite(numbers)
     return np.where(mask, numbers, 0.0), mask

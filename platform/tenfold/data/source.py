@@ -6,7 +6,7 @@ gives the same shards on a laptop and on a hundred nodes, and the snapshot's blo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,6 +45,8 @@ class RawBlock:
         n_records: rows and rejects together.
         rejects: records that are no rows.
         source: the name of its own source, where several are stacked; else empty.
+        numbers: by column, which of its texts are numbers of the format's own, (n_rows,); only
+            where a shard was asked to tell.
     """
 
     table: pa.Table
@@ -52,6 +54,7 @@ class RawBlock:
     n_records: int
     rejects: tuple[Reject, ...] = ()
     source: str = ""
+    numbers: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 class Shard(Protocol):

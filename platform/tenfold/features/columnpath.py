@@ -36,7 +36,7 @@ from tenfold.features.readers import (
     grams_counter,
     listed,
 )
-from tenfold.features.written import Texts, read_texts
+from tenfold.features.written import Read, read_texts, why_refused
 from tenfold.profile.texts import N_TEXT_SLOTS
 from tenfold.schema import Column, Kind, Role, Schema
 
@@ -104,12 +104,26 @@ class Columns:
             return [None] * self.n_rows
         if isinstance(cells, list):
             return cells
-        values: list[str | None] = cells.to_pylist() if hasattr(cells, "to_pylist") else [*cells]
+        if not hasattr(cells, "to_pylist"):
+            return [*cells]
+        values: list[str | None] = []
+        for chunk in cells.chunks:
+            if hasattr(chunk, "dictionary"):  # a text that many rows share is there once
+                texts = [*chunk.dictionary.to_pylist(), None]
+                places = chunk.indices.fill_null(len(texts) - 1).to_pylist()
+                values += [texts[place] for place in places]
+            else:
+                values += chunk.to_pylist()
         return values
 
 
 class ColumnEncoder:
     """Columns of a request to codes. Built once per model; holds no state between calls.
+
+    Attributes:
+        schema: what the columns mean.
+        readers: of each feature, by name.
+        known: names of all columns that may be sent.
 
     >>> sex = Column("sex", Kind.CATEGORY, domain=("f", "m"))
     >>> encoder = ColumnEncoder(Schema((Column("age", Kind.INTEGER), sex)))
@@ -125,10 +139,10 @@ class ColumnEncoder:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._readers = {column.name: READERS[column.kind](column) for column in schema.features}
+        self.readers = {column.name: READERS[column.kind](column) for column in schema.features}
+        self.known = {column.name for column in schema.columns if column.role is not Role.TARGET}
         self._width = code_width(schema)
         self._texts = tuple((c.name, grams_counter(c), at) for c, at in text_places(schema))
-        self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
 
     def encode(self, columns: Columns) -> Codes:
         """The codes, float64 ``(n_rows, code_width)``; the columns are not changed.
@@ -138,190 +152,217 @@ class ColumnEncoder:
                 for a whole column), column and reason of the first `MAX_FAULTS` faults.
         """
         cells = columns.cells
-        if not cells.keys() <= self._known or any(name not in cells for name in self._readers):
+        if not cells.keys() <= self.known or any(name not in cells for name in self.readers):
             raise self._misnamed(cells)
+        looks = [
+            _Look(column, self.readers[column.name], cells[column.name])
+            for column in self.schema.features
+        ]
+        with_odd = [look for look in looks if look.odd]
+        if with_odd:
+            texts = [(look.column, list(look.odd.values())) for look in with_odd]
+            for look, read in zip(with_odd, read_texts(texts), strict=True):
+                look.settle(read)
+        if any(look.faults for look in looks):
+            raise self._refused(looks)
         codes = np.empty((columns.n_rows, self._width), dtype=np.float64)
-        faults: list[tuple[int, int, str]] = []
-        texts: dict[int, Texts] = {}
-        for place, column in enumerate(self.schema.features):
-            read = self._readers[column.name]
-            found = _Found([], Texts(column))
-            codes[:, place] = _encode(column, read, cells[column.name], found)
-            faults += [(row, place, reason) for row, reason in found.faults]
-            if found.texts.rows:
-                texts[place] = found.texts
-        if texts:
-            answers = read_texts(list(texts.values()))
-            for (place, one), (values, bad) in zip(texts.items(), answers, strict=True):
-                codes[one.rows, place] = values
-                faults += [(row, place, reason) for row, reason in bad]
-        if faults:
-            raise self._refused(sorted(faults)[:MAX_FAULTS], len(faults))
+        for place, look in enumerate(looks):
+            codes[:, place] = look.of_rows()
         for name, count, place in self._texts:
             for row, text in enumerate(columns.texts(name)):
                 codes[row, place : place + N_TEXT_SLOTS] = count(text)
         return codes
 
-    def _refused(self, faults: Sequence[tuple[int, int, str]], n_faults: int) -> RequestError:
-        names = [column.name for column in self.schema.features]
-        items: list[dict[str, object]] = [
-            {"row": row, "column": names[place], "reason": reason} for row, place, reason in faults
-        ]
-        first = items[0]
-        more = f" (and {n_faults - 1} more)" if n_faults > 1 else ""
-        return RequestError(
-            f"row {first['row']}, column {first['column']!r}: {first['reason']}{more}", items=items
+    def unknown(self, name: object) -> str:
+        """Why a column that is not known is refused."""
+        if name in self.schema:
+            return "this is what the model predicts; leave it out"
+        return f"the model has no such column; it has {listed(tuple(self.readers))}"
+
+    def _refused(self, looks: Sequence[_Look]) -> RequestError:
+        faults = sorted(
+            (row, place, reason)
+            for place, look in enumerate(looks)
+            for row, reason in look.faults_of_rows()
         )
+        items: list[dict[str, object]] = [
+            {"row": row, "column": looks[place].column.name, "reason": reason}
+            for row, place, reason in faults[:MAX_FAULTS]
+        ]
+        return refusal(items)
 
     def _misnamed(self, cells: Mapping[str, Cells]) -> RequestError:
-        words = "the column is missing; send it, with null for a missing value"
         items: list[dict[str, object]] = [
-            {"row": None, "column": name, "reason": words}
-            for name in self._readers
+            {"row": None, "column": name, "reason": LEFT_OUT}
+            for name in self.readers
             if name not in cells
         ]
-        for name in cells:
-            if name not in self._known:
-                reason = (
-                    "this is what the model predicts; leave it out"
-                    if name in self.schema
-                    else f"the model has no such column; it has {listed(tuple(self._readers))}"
-                )
-                items.append({"row": None, "column": name[:100], "reason": reason})
-        more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-        text = f"column {items[0]['column']!r}: {items[0]['reason']}{more}"
-        return RequestError(text, items=items[:MAX_FAULTS])
+        items += [
+            {"row": None, "column": name[:100], "reason": self.unknown(name)}
+            for name in cells
+            if name not in self.known
+        ]
+        return refusal(items[:MAX_FAULTS])
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one look at a column leaves.
+LEFT_OUT = "the column is missing; send it, or null for a missing value"
+
+
+def refusal(items: list[dict[str, object]]) -> RequestError:
+    """The error that tells of faults, each with its row and column as far as it has them."""
+    first = items[0]
+    places = [
+        *([] if first["row"] is None else [f"row {first['row']}"]),
+        *([] if first["column"] is None else [f"column {first['column']!r}"]),
+    ]
+    more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+    return RequestError(f"{', '.join(places)}: {first['reason']}{more}", items=items)
+
+
+class _Look:
+    """One column of a request, looked at once.
 
     Attributes:
-        faults: rows that are refused, each with the reason.
-        texts: those to be read by all the laws of files.
+        column: what it means.
+        odd: texts that all laws of files decide on, by place among the values.
+        faults: why values are refused, by place; the first `MAX_FAULTS`.
     """
 
-    faults: list[tuple[int, str]]
-    texts: Texts
+    def __init__(self, column: Column, read: Reader, cells: Cells) -> None:
+        self.column = column
+        self.odd: dict[int, str] = {}
+        self.faults: dict[int, str] = {}
+        self._read = read
+        self._places: npt.NDArray[np.int64] | None = None  # of each row's value; None: the row
+        self._codes = self._of(cells)
 
-    def look(self, read: Reader, row: int, value: object) -> float:
-        """A value's code; NaN, and kept here, where it has none yet."""
+    def settle(self, read: Read) -> None:
+        """Take what the odd texts are."""
+        places = list(self.odd)
+        self._codes[places] = read.codes
+        for k in np.flatnonzero(read.bad)[:MAX_FAULTS].tolist():
+            text = self.odd[places[k]]
+            self.faults[places[k]] = why_refused(self.column, text, unsure=bool(read.unsure[k]))
+
+    def of_rows(self) -> Codes:
+        """The codes, float64 (n_rows,)."""
+        if self._places is None:
+            return self._codes
+        return np.append(self._codes, np.nan)[self._places]
+
+    def faults_of_rows(self) -> list[tuple[int, str]]:
+        """The first rows that are refused, and why."""
+        if self._places is None or not self.faults:
+            return list(self.faults.items())
+        rows = np.flatnonzero(np.isin(self._places, list(self.faults)))[:MAX_FAULTS]
+        return [(row, self.faults[int(self._places[row])]) for row in rows.tolist()]
+
+    def _of(self, cells: Cells) -> Codes:
+        if isinstance(cells, np.ndarray):
+            return self._of_array(cells)
+        return self._of_values(cells) if isinstance(cells, list) else self._of_arrow(cells)
+
+    def _of_values(self, values: Sequence[Any]) -> Codes:
+        read = self._read
         try:
-            return read(value)
-        except Odd as odd:
-            self.texts.add(row, str(odd))
-        except Refused as refused:
-            self.faults.append((row, str(refused)))
-        return np.nan
-
-
-def _encode(column: Column, read: Reader, cells: Cells, found: _Found) -> Codes:
-    """One column's codes; NaN for what is left in ``found``."""
-    if isinstance(cells, np.ndarray):
-        return _from_array(column, read, cells, found)
-    if isinstance(cells, list):
-        return _from_values(read, cells, found)
-    return _from_arrow(column, read, cells, found)
-
-
-def _from_values(read: Reader, values: Sequence[object], found: _Found) -> Codes:
-    try:
-        return np.array([read(value) for value in values], dtype=np.float64)
-    except Refused:
-        codes = [found.look(read, row, value) for row, value in enumerate(values)]
-        return np.array(codes, dtype=np.float64)
-
-
-def _from_array(column: Column, read: Reader, values: npt.NDArray[Any], found: _Found) -> Codes:
-    kind = values.dtype.kind
-    if column.kind is Kind.BOOLEAN and kind == "b":
-        return values.astype(np.float64)
-    if column.kind in (Kind.NUMBER, Kind.INTEGER) and kind in "iuf":
-        codes = values.astype(np.float64)
-        if kind == "f":
-            bad = np.isinf(codes)
-            if column.kind is Kind.INTEGER:
-                bad |= (np.floor(codes) != codes) & ~np.isnan(codes)
-            for row in np.flatnonzero(bad).tolist():
-                found.look(read, row, float(codes[row]))
+            return np.array([read(value) for value in values], dtype=np.float64)
+        except Refused:
+            pass
+        codes = np.full(len(values), np.nan)
+        for place, value in enumerate(values):
+            try:
+                codes[place] = read(value)
+            except Odd:
+                self.odd[place] = value
+            except Refused as refused:
+                self.faults[place] = str(refused)
+                if len(self.faults) == MAX_FAULTS:
+                    break
         return codes
-    return _from_values(read, values.tolist(), found)
 
+    def _of_array(self, values: npt.NDArray[Any]) -> Codes:
+        kind, dtype = self.column.kind, values.dtype.kind
+        if kind is Kind.BOOLEAN and dtype == "b":
+            return values.astype(np.float64)
+        if kind not in (Kind.NUMBER, Kind.INTEGER) or dtype not in "iuf":
+            return self._of_values(values.tolist())
+        codes = values.astype(np.float64)
+        if dtype == "f":
+            bad = np.isinf(codes)
+            if kind is Kind.INTEGER:
+                bad |= (np.floor(codes) != codes) & ~np.isnan(codes)
+                codes += 0.0  # -0.0 is no whole number
+            for place in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
+                try:
+                    self._read(float(codes[place]))
+                except Refused as refused:
+                    self.faults[place] = str(refused)
+        return codes
 
-def _from_arrow(column: Column, read: Reader, values: pa.ChunkedArray, found: _Found) -> Codes:
-    import pyarrow as pa
+    def _of_arrow(self, values: pa.ChunkedArray) -> Codes:
+        import pyarrow as pa
 
-    kind = values.type
-    types = pa.types
-    if types.is_null(kind):
-        return np.full(len(values), np.nan)
-    if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
-        return _from_texts(column, read, values, found)
-    if column.kind in (Kind.NUMBER, Kind.INTEGER) and (
-        types.is_integer(kind) or types.is_floating(kind)
-    ):
-        numbers = values.cast(pa.float64(), safe=False).to_numpy()
-        exact = np.asarray(numbers, dtype=np.float64)
-        return exact if types.is_integer(kind) else _from_array(column, read, exact, found)
-    if column.kind is Kind.BOOLEAN and types.is_boolean(kind):
-        flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
-        return np.asarray(flags, dtype=np.float64)
-    if column.kind is Kind.DATETIME and (types.is_timestamp(kind) or types.is_date(kind)):
-        return _from_times(values, found)
-    return _from_values(read, values.to_pylist(), found)
+        kind, types, wanted = values.type, pa.types, self.column.kind
+        if types.is_null(kind):
+            return np.full(len(values), np.nan)
+        if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
+            return self._of_texts(values)
+        if wanted in (Kind.NUMBER, Kind.INTEGER) and (
+            types.is_integer(kind) or types.is_floating(kind)
+        ):
+            numbers = values.cast(pa.float64(), safe=False).to_numpy()
+            exact = np.asarray(numbers, dtype=np.float64)
+            return exact if types.is_integer(kind) else self._of_array(exact)
+        if wanted is Kind.BOOLEAN and types.is_boolean(kind):
+            flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
+            return np.asarray(flags, dtype=np.float64)
+        if wanted is Kind.DATETIME and (types.is_timestamp(kind) or types.is_date(kind)):
+            return self._of_times(values)
+        return self._of_values(values.to_pylist())
 
+    def _of_texts(self, values: pa.ChunkedArray) -> Codes:
+        """Of the different texts among them; the last place, behind them, is a missing one's."""
+        import pyarrow as pa
 
-def _from_texts(column: Column, read: Reader, values: pa.ChunkedArray, found: _Found) -> Codes:
-    """Read every distinct text once, then look the rows up."""
-    import pyarrow as pa
+        if not len(values):
+            return np.empty(0)
+        if pa.types.is_dictionary(values.type):
+            values = values.unify_dictionaries()  # each batch may have brought its own
+        whole = values.combine_chunks()
+        encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        indices = encoded.indices.cast(pa.int64()).fill_null(len(texts))
+        self._places = indices.to_numpy(zero_copy_only=False)
+        if encoded is whole:  # the sender's own may hold what no row has
+            used = np.bincount(self._places, minlength=len(texts) + 1) > 0
+            texts = [text if used[place] else None for place, text in enumerate(texts)]
+        return self._of_values(texts)
 
-    if not len(values):
-        return np.empty(0)
-    if pa.types.is_dictionary(values.type):
-        values = values.unify_dictionaries()  # each batch may have brought its own
-    whole = values.combine_chunks()
-    encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    distinct = encoded.dictionary.to_pylist()
-    left = _Found([], Texts(column))
-    table = np.append(_from_values(read, distinct, left), np.nan)
-    indices = encoded.indices.cast(pa.int64()).fill_null(len(distinct))
-    places = indices.to_numpy(zero_copy_only=False)
-    if left.faults or left.texts.rows:
-        reasons, odd = dict(left.faults), dict(zip(left.texts.rows, left.texts.texts, strict=True))
-        for row, place in enumerate(places.tolist()):
-            if place in odd:
-                found.texts.add(row, odd[place])
-            elif place in reasons:
-                found.faults.append((row, reasons[place]))
-    return np.asarray(table[places], dtype=np.float64)
+    def _of_times(self, values: pa.ChunkedArray) -> Codes:
+        """Seconds since 1970 UTC, by the row path's two roundings: down to microseconds, then to a
+        float."""
+        import pyarrow as pa
 
-
-def _from_times(values: pa.ChunkedArray, found: _Found) -> Codes:
-    """Seconds since 1970 UTC, by the row path's two roundings: down to microseconds, then to a
-    float."""
-    import pyarrow as pa
-
-    kind = values.type
-    if pa.types.is_date(kind):
-        unit_us = _DAY_US if pa.types.is_date32(kind) else _UNIT_US["ms"]
-        raw = values.cast(pa.int32()).cast(pa.int64()) if pa.types.is_date32(kind) else None
-        ticks = values.cast(pa.int64()) if raw is None else raw
-    else:
-        unit_us = _UNIT_US.get(kind.unit, 0)
-        ticks = values.cast(pa.int64())
-    missing = np.asarray(ticks.is_null().to_numpy(), dtype=bool)
-    numbers = np.asarray(ticks.fill_null(0).to_numpy(), dtype=np.int64)
-    if not unit_us:  # nanoseconds, which never leave the years of the calendar
-        micros = numbers // 1000
-    else:
-        outside = (numbers < -(-_FIRST_US // unit_us)) | (numbers > _LAST_US // unit_us)
-        for row in np.flatnonzero(outside)[:MAX_FAULTS].tolist():
-            found.faults.append((row, "the time must lie in the years 1 to 9999"))
-        micros = np.where(outside, 0, numbers) * unit_us
-    codes = micros.astype(np.float64) / 1e6
-    codes[missing] = np.nan
-    return codes
+        kind = values.type
+        if pa.types.is_date(kind):
+            unit_us = _DAY_US if pa.types.is_date32(kind) else _UNIT_US["ms"]
+            raw = values.cast(pa.int32()).cast(pa.int64()) if pa.types.is_date32(kind) else None
+            ticks = values.cast(pa.int64()) if raw is None else raw
+        else:
+            unit_us = _UNIT_US.get(kind.unit, 0)
+            ticks = values.cast(pa.int64())
+        missing = np.asarray(ticks.is_null().to_numpy(), dtype=bool)
+        numbers = np.asarray(ticks.fill_null(0).to_numpy(), dtype=np.int64)
+        if not unit_us:  # nanoseconds, which never leave the years of the calendar
+            micros = numbers // 1000
+        else:
+            outside = (numbers < -(-_FIRST_US // unit_us)) | (numbers > _LAST_US // unit_us)
+            for row in np.flatnonzero(outside)[:MAX_FAULTS].tolist():
+                self.faults[row] = "the time must lie in the years 1 to 9999"
+            micros = np.where(outside, 0, numbers) * unit_us
+        codes = micros.astype(np.float64) / 1e6
+        codes[missing] = np.nan
+        return codes
 
 
 def _python(value: object) -> object:

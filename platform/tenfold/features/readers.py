@@ -17,7 +17,7 @@ import numpy as np
 
 from tenfold.features.hashing import text_hash
 from tenfold.profile.texts import gram_counts, text_words
-from tenfold.schema import Column, Kind
+from tenfold.schema import FALSE_WORDS, TRUE_WORDS, Column, Kind
 
 __all__ = [
     "MAX_FAULTS",
@@ -52,29 +52,68 @@ class Refused(Exception):
 
 
 class Odd(Refused):
-    """A text that is read, or refused, by all the laws of files, see `tenfold.features.written`;
-    the text of the error is that text."""
+    """The value is a text that all laws of files decide on, see `tenfold.features.written`."""
 
+
+Reads = Callable[[str], float]
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?")
+_PERCENT = re.compile(r"([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})) ?%")
+_COMMA = re.compile(r"[+-]?[0-9]{1,40}(,[0-9]{0,40})?")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,40}")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_EXACT = re.compile(r"[+-]?[0-9]{1,15}")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-7]):[0-5][0-9])?)?"
 )
-_NO_TEXT = re.compile(r"(?!)")
+
+
+def _by(pattern: re.Pattern[str], read: Reads) -> Reads:
+    def found(text: str) -> float:
+        match = pattern.fullmatch(text)
+        if match is None:
+            raise Odd
+        number = read(match[0])
+        if number - number != 0:  # 1e999 is none
+            raise Odd
+        return number
+
+    return found
+
+
+def _number_in_text(column: Column) -> Reads:
+    """How the commonest writings of a column's numbers are read, to the bits of
+    `tenfold.data.convert`."""
+    form = column.form
+    if column.kind is Kind.INTEGER:
+        as_bare = form.decimal == "point" and not form.unit
+        pattern = _WHOLE if as_bare else _EXACT
+        return _never if form.unit == "%" else _by(pattern, lambda text: float(int(text)))
+    if form.unit == "%":
+        as_percent = form.decimal == "point"
+        return _by(_PERCENT, lambda text: float(text[:-1]) / 100) if as_percent else _never
+    if form.decimal == "comma":
+        return _by(_COMMA, lambda text: float(text.replace(",", ".")))
+    return _by(_NUMBER if form.decimal == "point" else _DIGITS, float)
+
+
+def _never(_text: str) -> float:
+    raise Odd
 
 
 def _markers(column: Column) -> frozenset[str]:
-    return frozenset() if column.missing is None else column.missing.markers
+    """Those that mean it as they are."""
+    missing = column.missing
+    if missing is None:
+        return frozenset()
+    return frozenset(text for text in missing.markers if missing.read(text) is None)
 
 
 def _number_reader(column: Column) -> Reader:
     whole = column.kind is Kind.INTEGER
     markers = _markers(column)
-    as_programs_write = _WHOLE if whole else _NUMBER
-    if column.form.unit or column.form.decimal != "point":
-        as_programs_write = _NO_TEXT  # in this column it may mean something else, or nothing
+    in_text = _number_in_text(column)
 
     def read(value: Any) -> float:
         kind = value.__class__
@@ -87,19 +126,15 @@ def _number_reader(column: Column) -> Reader:
                 if number != number:
                     return number
                 raise Refused(f"{number} is not finite; send a number or null")
-            if whole and kind is float and not number.is_integer():
-                raise Refused(f"{number} is not whole; send an integer")
+            if whole:
+                if kind is float and not number.is_integer():
+                    raise Refused(f"{number} is not whole; send an integer")
+                return number + 0.0  # -0.0 is no whole number
             return number
         if value is None:
             return math.nan
-        if kind is str:
-            if value in markers:
-                return math.nan
-            if as_programs_write.fullmatch(value):
-                number = float(int(value)) if whole else float(value)
-                if number - number == 0:  # 1e999 is none
-                    return number
-            raise Odd(value)
+        if isinstance(value, str):
+            return math.nan if value in markers else in_text(value)
         if isinstance(value, (np.integer, np.floating)):
             return read(value.item())
         if isinstance(value, bool):
@@ -117,6 +152,8 @@ def number_wanted(column: Column) -> str:
 
 
 def _boolean_reader(column: Column) -> Reader:
+    missing = column.missing
+
     def read(value: Any) -> float:
         if value is True:
             return 1.0
@@ -124,16 +161,25 @@ def _boolean_reader(column: Column) -> Reader:
             return 0.0
         if value is None:
             return math.nan
-        if value.__class__ is str:
-            raise Odd(value)
+        if isinstance(value, str):
+            text = value if missing is None else missing.read(value)
+            if text is None:
+                return math.nan
+            code = _TRUTH.get(text.lower()) if len(text) <= _LONGEST_WORD else None
+            if code is not None:
+                return code
         raise Refused(f"{shown(value)} is not a boolean; send true, false or null")
 
     return read
 
 
+_TRUTH = dict.fromkeys(TRUE_WORDS, 1.0) | dict.fromkeys(FALSE_WORDS, 0.0)
+_LONGEST_WORD = max(map(len, _TRUTH))
+
+
 def _datetime_reader(column: Column) -> Reader:
     markers = _markers(column)
-    day_numbers = column.form.dates == "excel"
+    of_day = _day_reader() if column.form.dates == "excel" else None
 
     def read(value: Any) -> float:
         if value is None:
@@ -142,23 +188,40 @@ def _datetime_reader(column: Column) -> Reader:
             if value in markers:
                 return math.nan
             if not _TIME.fullmatch(value):
-                raise Odd(value)
+                raise Odd
             try:
                 value = datetime.fromisoformat(value)
             except ValueError:
-                raise Odd(value) from None
+                raise Odd from None
         elif isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-        elif day_numbers and value.__class__ in (int, float):
-            if value != value:
-                return math.nan
-            raise Odd(repr(value))
+        elif of_day is not None and value.__class__ in (int, float):
+            return of_day(value)
         if not isinstance(value, datetime):
             raise Refused(f"{shown(value)} is not a time; send {TIME_TEXT} or null")
         moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
         return float((moment - _EPOCH) // _MICROSECOND) / 1e6
 
     return read
+
+
+def _day_reader() -> Reader:
+    """Of a spreadsheet's day numbers, as typed files have them, too."""
+    from tenfold.data.dates import read_serials
+
+    def read(value: Any) -> float:
+        if value != value:
+            return math.nan
+        if abs(value) < _MANY_DAYS:
+            micros, readable = read_serials(np.array([value], np.float64), np.array([True]))
+            if readable[0]:
+                return float(micros[0]) / 1e6
+        raise Refused(f"{shown(value)} is no day of a spreadsheet; send {TIME_TEXT} or null")
+
+    return read
+
+
+_MANY_DAYS = 1e9
 
 
 TIME_TEXT = "ISO 8601 text such as '2031-05-04T13:30:00Z'"

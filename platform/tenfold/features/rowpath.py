@@ -11,11 +11,10 @@ from typing import cast
 
 import numpy as np
 
-from tenfold.errors import RequestError
 from tenfold.features.codes import Codes, code_width, text_places
-from tenfold.features.columnpath import ColumnEncoder, Columns
-from tenfold.features.readers import MAX_FAULTS, READERS, Refused, grams_counter, listed, shown
-from tenfold.schema import Role, Schema
+from tenfold.features.columnpath import LEFT_OUT, ColumnEncoder, Columns, refusal
+from tenfold.features.readers import MAX_FAULTS, Refused, grams_counter, shown
+from tenfold.schema import Schema
 
 __all__ = ["RowEncoder"]
 
@@ -28,6 +27,7 @@ class RowEncoder:
     times means what it would mean in a file. Columns that the schema knows and the model does not
     use (keys, ignored ones) may be sent and are not read.
 
+    >>> from tenfold.schema import Column, Kind
     >>> sex = Column("sex", Kind.CATEGORY, domain=("f", "m"))
     >>> schema = Schema((Column("age", Kind.INTEGER), sex))
     >>> RowEncoder(schema).encode({"age": 39, "sex": "m"})
@@ -48,11 +48,11 @@ class RowEncoder:
         self.schema = schema
         self.columns = ColumnEncoder(schema)
         self.names: tuple[str, ...] = tuple(column.name for column in schema.features)
-        self._readers = tuple((c.name, READERS[c.kind](c)) for c in schema.features)
+        self._readers = tuple(self.columns.readers.items())
         self._n_columns = len(self._readers)
         self._width = code_width(schema)
         self._texts = tuple((c.name, grams_counter(c)) for c, _ in text_places(schema))
-        self._known = {column.name for column in schema.columns if column.role is not Role.TARGET}
+        self._known = self.columns.known
 
     def encode(self, row: Mapping[str, object]) -> Codes:
         """The codes of one row, float64 (`code_width`,).
@@ -95,22 +95,12 @@ class RowEncoder:
         if not items:
             cells = {name: [row[name] for row in rows] for name in self.names}
             return self.columns.encode(Columns(cells, len(rows)))
-        first = items[0]
-        place = "" if first["column"] is None else f", column {first['column']!r}"
-        more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-        raise RequestError(
-            f"row {first['row']}{place}: {first['reason']}{more}", items=items[:MAX_FAULTS]
-        )
+        raise refusal(items[:MAX_FAULTS])
 
     def _misnamed(self, row: object) -> list[tuple[str | None, str]]:
         if not isinstance(row, Mapping):
             return [(None, f"{shown(row)} is not an object; send {{column: value}}")]
-        reason = "the column is missing; send it, or null for a missing value"
-        faults: list[tuple[str | None, str]] = [(n, reason) for n in self.names if n not in row]
-        faults.extend((str(key), self._unknown(key)) for key in row if key not in self._known)
+        faults: list[tuple[str | None, str]] = [(n, LEFT_OUT) for n in self.names if n not in row]
+        unknown = self.columns.unknown
+        faults.extend((str(key), unknown(key)) for key in row if key not in self._known)
         return faults
-
-    def _unknown(self, name: object) -> str:
-        if name in self.schema:
-            return "this is what the model predicts; leave it out"
-        return f"the model has no such column; it has {listed(self.names)}"

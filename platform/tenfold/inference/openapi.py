@@ -20,7 +20,6 @@ _TYPES: dict[Kind, dict[str, Any]] = {
     Kind.NUMBER: {"type": ["number", "string", "null"]},
     Kind.INTEGER: {"type": ["integer", "string", "null"]},
     Kind.BOOLEAN: {"type": ["boolean", "string", "null"]},
-    Kind.DATETIME: {"anyOf": [{"type": "string", "format": "date-time"}, _TEXT]},
 }
 
 _WORDS: dict[Kind, str] = {

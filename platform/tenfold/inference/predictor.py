@@ -143,12 +143,18 @@ class Predictor:
         )
 
     @cached_property
+    def missing(self) -> Missing:
+        """How texts that meant missing are told: as when the model was made, whatever its project
+        file says today."""
+        prepare: Mapping[str, Any] = self.manifest.project.get("prepare", {})
+        markers = frozenset(prepare.get("missing_markers", MISSING_MARKERS))
+        return Missing(markers, bool(prepare.get("trim", True)))
+
+    @cached_property
     def schema(self) -> Schema:
         """Of the table that the model was made for; texts that meant missing there mean it in a
         request."""
-        prepare: Mapping[str, Any] = self.manifest.project.get("prepare", {})
-        markers = frozenset(prepare.get("missing_markers", MISSING_MARKERS))
-        return self.manifest.schema.of_requests(Missing(markers, bool(prepare.get("trim", True))))
+        return self.manifest.schema.of_requests(self.missing)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 A stream is looked at before it is decoded, and validated in full before it is used, since Arrow
 trusts what it reads: offsets that were tampered with crash the process on first use. In this order:
 no extension types (some run code when they are read), only flat columns, no compression, not more
-rows than allowed, then decode, then ``validate(full=True)``.
+rows than allowed, then decode, then ``validate(full=True)``, then no dictionary whose texts, each
+as often as rows have it, are more than a body may be: they are logged by the row.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tenfold.errors import RequestError
 from tenfold.features.columnpath import Columns
@@ -27,12 +29,13 @@ _EXTENSION: Final = b"ARROW:extension:name"
 _WARNING = pa.struct([("column", pa.string()), ("reason", pa.string())])
 
 
-def read_stream(body: bytes, *, max_rows: int) -> Columns:
+def read_stream(body: bytes, *, max_rows: int, max_bytes: int) -> Columns:
     """The columns of an IPC stream; they share the body's memory.
 
     Args:
         body: as it came, within the limit of a body.
         max_rows: most rows of all batches together.
+        max_bytes: most bytes of the texts of all rows.
 
     Raises:
         RequestError: it is no such stream, is compressed, holds more rows or other types than may
@@ -49,6 +52,7 @@ def read_stream(body: bytes, *, max_rows: int) -> Columns:
             "the body must be one valid Arrow IPC stream, whole and nothing behind it "
             f"({type(error).__name__})"
         ) from error
+    _check_texts(table, max_bytes)
     names = table.column_names
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -136,6 +140,23 @@ def _check_types(schema: pa.Schema) -> None:
                 f"column {column.name[:40]!r} has the Arrow type {str(column.type)[:60]}; send "
                 "numbers, booleans, texts, dictionaries of texts, timestamps or dates"
             )
+
+
+def _check_texts(table: pa.Table, max_bytes: int) -> None:
+    """A dictionary of few bytes can stand for any number of them."""
+    n_bytes = 0
+    for column in table.columns:
+        if not pa.types.is_dictionary(column.type):
+            continue
+        for chunk in column.chunks:
+            sizes = pc.binary_length(chunk.dictionary).take(chunk.indices)
+            n_bytes += pc.sum(sizes).as_py() or 0
+    if n_bytes > max_bytes:
+        raise RequestError(
+            f"the texts of all rows hold at most {max_bytes} bytes, and those of the stream's "
+            f"dictionaries {n_bytes}; send several requests, or use `tenfold predict` for whole "
+            "tables"
+        )
 
 
 def _more(answered: Answered, extras: Extras) -> dict[str, Any]:

@@ -104,3 +104,11 @@ def test_a_row_without_its_time_goes_to_quarantine() -> None:
 def test_long_values_are_cut_for_people() -> None:
     clean = clean_block(_block({"age": ["x" * 999], "city": ["Ulm"], "y": ["no"]}), SCHEMA, Rules())
     assert len(clean.problems["value"][0].as_py()) == 200
+
+
+def test_bad_texts_of_any_text_type_are_shown() -> None:
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        raw = pa.table({"x": pa.array(["1", "old", None]).cast(kind)})
+        table, problems = clean_table(raw, Schema((Column("x", Kind.INTEGER),)))
+        assert table["x"].to_pylist() == [1, None, None]
+        assert problems["value"].to_pylist() == ["old"]

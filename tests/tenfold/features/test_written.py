@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import UTC
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenfold.data.convert import convert
@@ -27,12 +26,24 @@ FORMS = (
     Form("%"),
     Form("€", "comma"),
     Form("$"),
+    Form("$", "undecided"),
+    Form("%", "comma"),
     Form(decimal="undecided"),
     Form(decimal="comma"),
     Form(dates="day_first"),
     Form(dates="month_first"),
     Form(dates="excel"),
 )
+CASES = [
+    *(
+        (kind, form)
+        for kind in (Kind.NUMBER, Kind.INTEGER)
+        for form in FORMS
+        if form.dates == "undecided"
+    ),
+    *((Kind.DATETIME, form) for form in FORMS if not form.unit and form.decimal == "point"),
+    (Kind.BOOLEAN, Form()),
+]
 MISSINGS = (
     Missing(),
     Missing(trim=False),
@@ -44,6 +55,7 @@ NUMBERS = (
     *("39", " 39", "-0", "+5", "007", "1e5", ".5", "5.", "1,234", "1.234", "1.234,5", "-999"),
     *("12%", "12 %", "0", "$5", "€ 1.234,50", "(5)", "2.50", "1 234", "9" * 30, "1" * 41),
 )
+SIGNS = ("+-5", "++7", "-+5", "--5", "+-1.5", "1e00005", "1e-400202", "1e99999", "-12 %", "+,5")
 NO_NUMBERS = ("1e999", "1_000", "٣", "inf", "nan", "NaN", "NA", "", "?", "null", "1\n", "0x10")
 BOOLEANS = ("true", "TRUE", "yes", "n", "1", "maybe", " Yes ", "\u0130", "ﬀ")
 DATES = (
@@ -57,7 +69,7 @@ DATES = (
 digits = st.text("0123456789", min_size=1, max_size=24)
 moments = st.datetimes(timezones=st.none() | st.just(UTC)).map(str)
 written = st.one_of(
-    st.sampled_from((*NUMBERS, *NO_NUMBERS, *BOOLEANS, *DATES)),
+    st.sampled_from((*NUMBERS, *SIGNS, *NO_NUMBERS, *BOOLEANS, *DATES)),
     digits,
     st.builds("{}.{}".format, digits, digits),
     st.floats().map(repr),
@@ -69,16 +81,22 @@ written = st.one_of(
 
 
 def files(column: Column, texts: list[str], missing: Missing) -> tuple[Any, list[int]]:
-    """The codes that the texts have in a file, and which of them cannot be read."""
-    done = convert(
-        pa.array(texts, pa.string()),
-        column.kind,
-        markers=missing.markers,
-        trim=missing.trim,
-        form=column.form,
-    )
-    codes = encode_table(Schema((column,)), pa.table({"x": done.array}))
-    return codes, np.flatnonzero(done.bad).tolist()
+    """The codes that the texts have in a file, and which of them cannot be read: the same whatever
+    stands beside them."""
+    done = [
+        convert(
+            pa.array(some, pa.string()),
+            column.kind,
+            markers=missing.markers,
+            trim=missing.trim,
+            form=column.form,
+        )
+        for some in (texts, *([text] for text in texts))
+    ]
+    codes = [encode_table(Schema((column,)), pa.table({"x": one.array})) for one in done]
+    assert same_bits(codes[0], np.concatenate(codes[1:]))
+    assert done[0].bad.tolist() == [one.bad[0] for one in done[1:]]
+    return codes[0], np.flatnonzero(done[0].bad).tolist()
 
 
 def sendings(texts: list[str]) -> dict[str, Any]:
@@ -94,8 +112,10 @@ def sendings(texts: list[str]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: json.dumps(form.to_dict()))
+@pytest.mark.parametrize(
+    ("kind", "form"), CASES, ids=lambda one: one if isinstance(one, Kind) else str(one.to_dict())
+)
+@settings(max_examples=60)
 @given(texts=st.lists(written, min_size=1, max_size=12), missing=st.sampled_from(MISSINGS))
 def test_doors_read_what_files_read(
     kind: Kind, form: Form, texts: list[str], missing: Missing
@@ -145,9 +165,24 @@ def test_day_numbers_of_a_spreadsheet_may_come_as_numbers() -> None:
         pa.chunked_array([[44197.5, None]]),
     ):
         assert encoder.columns.encode(Columns.of({"x": cells}))[0, 0] == 1609502400.0
-    for wrong in (True, math.inf, 3.0):
-        with pytest.raises(RequestError, match="is not a time"):
+    for wrong in (math.inf, 3.0, 10**400, 20210304, -1e300):
+        with pytest.raises(RequestError, match="is no day of a spreadsheet; send ISO 8601"):
             encoder.encode({"x": wrong})
+    with pytest.raises(RequestError, match="true is not a time"):
+        encoder.encode({"x": True})
+
+
+@given(st.floats(60, 2_958_467) | st.integers(60, 2_958_467))
+def test_day_numbers_are_those_of_typed_files(value: float) -> None:
+    column = Column("x", Kind.DATETIME, form=Form(dates="excel"))
+    done = convert(pa.array([value]), column.kind, form=column.form)
+    encoder = RowEncoder(Schema((column,)))
+    if done.bad[0]:
+        with pytest.raises(RequestError):
+            encoder.encode({"x": value})
+    else:
+        table = pa.table({"x": done.array})
+        assert same_bits(encoder.encode_rows([{"x": value}]), encode_table(encoder.schema, table))
 
 
 def test_columns_that_are_written_alike_are_read_together() -> None:
@@ -178,6 +213,69 @@ def test_columns_that_are_written_alike_are_read_together() -> None:
         (1, "c", "'y' is not a number; send a number or null"),
         (1, "d", "'1,5' is not a whole number; send an integer or null"),
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_of_megabytes_is_refused_without_a_look(kind: Kind) -> None:
+    schema = Schema((Column("x", kind),))
+    for text in ("1" * 5_000_000, "2021-03-04T05:06:07." + "1" * 500):
+        with pytest.raises(RequestError) as caught:
+            RowEncoder(schema).encode({"x": text})
+        assert len(str(caught.value)) < 200
+        done = convert(pa.array([text, "x"]), kind)
+        assert done.bad.all()
+    good = {Kind.BOOLEAN: "1", Kind.DATETIME: "2021-03-04"}.get(kind, "1" * 15)
+    assert convert(pa.array([text, good]), kind).bad.tolist() == [True, False]
+
+
+def test_many_rows_share_one_text_of_a_dictionary() -> None:
+    """It is read once, and told of for the first rows only; what no row has is not looked at."""
+    schema = Schema((Column("x", Kind.NUMBER),)).of_requests(Missing())
+    rows = np.arange(100_000) % 2
+    texts = ["1,234", "7" * 100_000, "unused"]
+    cells = pa.chunked_array([pa.DictionaryArray.from_arrays(rows, texts)])
+    with pytest.raises(RequestError) as caught:
+        ColumnEncoder(schema).encode(Columns.of({"x": cells}))
+    assert [item["row"] for item in caught.value.items] == [*range(1, 40, 2)]
+    good = pa.chunked_array([pa.DictionaryArray.from_arrays(np.zeros(10, np.int8), texts)])
+    codes = ColumnEncoder(schema).encode(Columns.of({"x": good}))
+    assert codes[:, 0].tolist() == [1234.0] * 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_text_at_all_is_refused(kind: Kind) -> None:
+    encoder = RowEncoder(Schema((Column("x", kind),)).of_requests(Missing()))
+    with pytest.raises(RequestError, match="is not a"):
+        encoder.encode({"x": "\ud800"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_of_numpy_are_texts(kind: Kind) -> None:
+    text = {Kind.BOOLEAN: "1", Kind.DATETIME: "2021-03-04"}.get(kind, "7")
+    encoder = RowEncoder(Schema((Column("x", kind),)))
+    expected = encoder.encode_rows([{"x": text}])
+    assert same_bits(encoder.encode_rows([{"x": np.str_(text)}]), expected)
+    for cells in (np.array([text]), np.array([text], dtype=object)):
+        assert same_bits(encoder.columns.encode(Columns.of({"x": cells})), expected)
+
+
+def test_a_marker_with_blanks_is_none_where_texts_are_trimmed() -> None:
+    schema = Schema((Column("x", Kind.NUMBER),))
+    missing = Missing(frozenset({" 5", "6"}))
+    for text, expected in ((" 5", 5.0), ("5", 5.0), (" 6", math.nan)):
+        code = RowEncoder(schema.of_requests(missing)).encode({"x": text})[0]
+        assert np.array_equal(code, expected, equal_nan=True)
+        array = convert(pa.array([text]), Kind.NUMBER, markers=missing.markers).array
+        assert array.to_pylist() == [None if math.isnan(expected) else expected]
+
+
+def test_a_whole_number_has_no_negative_zero() -> None:
+    encoder = RowEncoder(Schema((Column("x", Kind.INTEGER),)))
+    expected = encoder.encode_rows([{"x": 0}])
+    for zero in (-0.0, "-0", "-0.0"):
+        assert same_bits(encoder.encode_rows([{"x": zero}]), expected)
+    for cells in (np.array([-0.0]), pa.chunked_array([[-0.0]])):
+        assert same_bits(encoder.columns.encode(Columns.of({"x": cells})), expected)
 
 
 def test_a_marker_is_missing_before_it_is_a_number() -> None:

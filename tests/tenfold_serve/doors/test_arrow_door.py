@@ -55,7 +55,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(door_rig: Rig, codec: str) -> No
     assert len(bomb) < 1_000_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(RequestError, match="a stream is sent uncompressed"):
-        read_stream(bomb, max_rows=50)
+        read_stream(bomb, max_rows=50, max_bytes=1_000_000)
     small = stream(pa.table({"age": pa.array(np.zeros(40))}), **options)
     assert ask(door_rig, small).status == 400
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
@@ -67,10 +67,22 @@ def test_rows_are_counted_before_they_are_read(door_rig: Rig) -> None:
     assert "at most 50 rows" in reply.json()["error"]["message"]
     many = stream(*[pa.table({"age": pa.array([1] * 30)})] * 2)
     with pytest.raises(RequestError, match="at most 50 rows"):
-        read_stream(many, max_rows=50)
+        read_stream(many, max_rows=50, max_bytes=1_000_000)
     nothing = stream(pa.table({"age": pa.nulls(1000)}))
     with pytest.raises(RequestError, match="at most 50 rows"):
-        read_stream(nothing, max_rows=50)
+        read_stream(nothing, max_rows=50, max_bytes=1_000_000)
+
+
+def test_a_dictionary_is_refused_where_its_texts_unfold_to_more_than_a_body(door_rig: Rig) -> None:
+    """Two kilobytes that fifty rows share."""
+    rows = json_rows(SCHEMA, mixed_table(50))
+    table = arrow_table(SCHEMA, rows)
+    for size, status in ((10, 200), (2000, 400)):
+        shared = pa.DictionaryArray.from_arrays(np.zeros(50, np.int8), ["x" * size])
+        sent = stream(table.set_column(table.column_names.index("color"), "color", shared))
+        reply = ask(door_rig, sent)
+        assert reply.status == status
+    assert "at most 65536 bytes" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("name", [b"ray.data.arrow_tensor", b"arrow.py_extension_type", b"x"])
@@ -103,7 +115,7 @@ def test_extension_types_are_refused_unread(door_rig: Rig, name: bytes) -> None:
 )
 def test_only_flat_columns_are_read(array: pa.Array) -> None:
     with pytest.raises(RequestError, match="column 'x' has the Arrow type"):
-        read_stream(stream(pa.table({"x": array})), max_rows=50)
+        read_stream(stream(pa.table({"x": array})), max_rows=50, max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -133,16 +145,16 @@ def test_offsets_and_indices_that_lead_outside_are_refused(door_rig: Rig) -> Non
     place = bytes(data).index((4).to_bytes(4, "little") + (9).to_bytes(4, "little"))
     data[place + 4 : place + 8] = (1 << 30).to_bytes(4, "little")
     with pytest.raises(RequestError, match="one valid Arrow IPC stream"):
-        read_stream(bytes(data), max_rows=50)
+        read_stream(bytes(data), max_rows=50, max_bytes=1_000_000)
     wrong = pa.DictionaryArray.from_arrays(pa.array([0, 7]), pa.array(["a"]), safe=False)
     with pytest.raises(RequestError, match="one valid Arrow IPC stream"):
-        read_stream(stream(pa.table({"color": wrong})), max_rows=50)
+        read_stream(stream(pa.table({"color": wrong})), max_rows=50, max_bytes=1_000_000)
 
 
 def test_names_come_once() -> None:
     table = pa.table([pa.array([1]), pa.array([2])], names=["age", "age"])
     with pytest.raises(RequestError, match="'age' comes twice"):
-        read_stream(stream(table), max_rows=50)
+        read_stream(stream(table), max_rows=50, max_bytes=1_000_000)
 
 
 def test_a_stream_without_rows_or_columns_is_refused(door_rig: Rig) -> None:
