@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -25,6 +27,7 @@ __all__ = [
     "Missing",
     "Role",
     "Schema",
+    "marker_numbers",
 ]
 
 TRUE_WORDS: tuple[str, ...] = ("true", "yes", "t", "y", "1")
@@ -117,6 +120,18 @@ class Missing:
         """The text, trimmed if it should be; None where it means a missing value."""
         read = text.strip() if self.trim else text
         return None if read in self.markers else read
+
+
+_BARE = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})")
+
+
+def marker_numbers(markers: Iterable[str]) -> frozenset[float]:
+    """The markers that are numbers: these mean missing as numbers, too.
+
+    >>> marker_numbers(["NA", "-999", "nan", "-"])
+    frozenset({-999.0})
+    """
+    return frozenset(float(text) for text in markers if _BARE.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from tenfold.features.readers import (
     Odd,
     Reader,
     Refused,
+    gone_numbers,
     grams_counter,
     listed,
 )
@@ -297,6 +298,12 @@ class _Look:
                     self._read(float(codes[place]))
                 except Refused as refused:
                     self.faults[place] = str(refused)
+        return self._known(codes)
+
+    def _known(self, codes: Codes) -> Codes:
+        """The codes without the numbers that mean a missing value."""
+        if gone := gone_numbers(self.column):
+            codes[np.isin(codes, [*gone])] = np.nan
         return codes
 
     def _of_arrow(self, values: pa.ChunkedArray) -> Codes:
@@ -311,8 +318,8 @@ class _Look:
             types.is_integer(kind) or types.is_floating(kind)
         ):
             numbers = values.cast(pa.float64(), safe=False).to_numpy()
-            exact = np.asarray(numbers, dtype=np.float64)
-            return exact if types.is_integer(kind) else self._of_array(exact)
+            exact = np.array(numbers, dtype=np.float64)  # a whole one may have been too long for it
+            return self._known(exact) if types.is_integer(kind) else self._of_array(exact)
         if wanted is Kind.BOOLEAN and types.is_boolean(kind):
             flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
             return np.asarray(flags, dtype=np.float64)
