@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tenfold.canonical import canonical_json, sha256_hex
@@ -131,6 +131,11 @@ def marker_numbers(markers: Iterable[str]) -> frozenset[float]:
     >>> marker_numbers(["NA", "-999", "nan", "-"])
     frozenset({-999.0})
     """
+    return _numbers_among(frozenset(markers))
+
+
+@lru_cache(maxsize=64)
+def _numbers_among(markers: frozenset[str]) -> frozenset[float]:
     return frozenset(float(text) for text in markers if _BARE.fullmatch(text))
 
 

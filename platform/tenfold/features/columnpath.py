@@ -302,9 +302,8 @@ class _Look:
 
     def _known(self, codes: Codes) -> Codes:
         """The codes without the numbers that mean a missing value."""
-        if gone := gone_numbers(self.column):
-            codes[np.isin(codes, [*gone])] = np.nan
-        return codes
+        gone = gone_numbers(self.column)
+        return np.where(np.isin(codes, [*gone]), np.nan, codes) if gone else codes
 
     def _of_arrow(self, values: pa.ChunkedArray) -> Codes:
         import pyarrow as pa
@@ -318,7 +317,7 @@ class _Look:
             types.is_integer(kind) or types.is_floating(kind)
         ):
             numbers = values.cast(pa.float64(), safe=False).to_numpy()
-            exact = np.array(numbers, dtype=np.float64)  # a whole one may have been too long for it
+            exact = np.asarray(numbers, dtype=np.float64)
             return self._known(exact) if types.is_integer(kind) else self._of_array(exact)
         if wanted is Kind.BOOLEAN and types.is_boolean(kind):
             flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
