@@ -115,8 +115,8 @@ def sendings(texts: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "form"), CASES, ids=lambda one: one if isinstance(one, Kind) else str(one.to_dict())
 )
-@settings(max_examples=60)
-@given(texts=st.lists(written, min_size=1, max_size=12), missing=st.sampled_from(MISSINGS))
+@settings(max_examples=40)
+@given(texts=st.lists(written, min_size=1, max_size=8), missing=st.sampled_from(MISSINGS))
 def test_doors_read_what_files_read(
     kind: Kind, form: Form, texts: list[str], missing: Missing
 ) -> None:
