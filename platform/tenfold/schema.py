@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tenfold.canonical import canonical_json, sha256_hex
@@ -27,7 +25,6 @@ __all__ = [
     "Missing",
     "Role",
     "Schema",
-    "marker_numbers",
 ]
 
 TRUE_WORDS: tuple[str, ...] = ("true", "yes", "t", "y", "1")
@@ -120,23 +117,6 @@ class Missing:
         """The text, trimmed if it should be; None where it means a missing value."""
         read = text.strip() if self.trim else text
         return None if read in self.markers else read
-
-
-_BARE = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})")
-
-
-def marker_numbers(markers: Iterable[str]) -> frozenset[float]:
-    """The markers that are numbers: these mean missing as numbers, too.
-
-    >>> marker_numbers(["NA", "-999", "nan", "-"])
-    frozenset({-999.0})
-    """
-    return _numbers_among(frozenset(markers))
-
-
-@lru_cache(maxsize=64)
-def _numbers_among(markers: frozenset[str]) -> frozenset[float]:
-    return frozenset(float(text) for text in markers if _BARE.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,8 @@ from tenfold.data import parse
 from tenfold.data.dates import read_dates, read_serials
 from tenfold.data.numerals import read_integers, read_numbers
 from tenfold.data.stamps import typed_micros
-from tenfold.data.text import (
-    DEFAULT_MARKERS,
-    as_mask,
-    code_text,
-    is_text,
-    to_text,
-    unmarked,
-    whole,
-)
-from tenfold.schema import Form, Kind, marker_numbers
+from tenfold.data.text import DEFAULT_MARKERS, as_mask, code_text, is_text, to_text, whole
+from tenfold.schema import Form, Kind
 
 __all__ = ["ARROW_TYPES", "LONGEST", "UNDECIDED", "Converted", "convert"]
 
@@ -41,7 +33,6 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
 }
 """Arrow type of a cleaned column; every other kind is a string."""
 
-_NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 _REASONS = {
     Kind.NUMBER: "is not a number",
     Kind.INTEGER: "is not a whole number",
@@ -87,7 +78,7 @@ def convert(
     Args:
         column: texts, or of a type.
         kind: what they mean.
-        markers: texts that mean missing; one that is a number means it as a number, too.
+        markers: texts that mean missing.
         trim: strip blanks around texts.
         form: how texts are written.
         numbers: which of the texts are numbers as JSON writes them, whatever the form of the
@@ -97,8 +88,8 @@ def convert(
     >>> done.array.to_pylist(), done.bad.tolist(), done.reason
     ([1, 2, None, None], [False, False, True, False], 'is not a whole number')
     """
-    array = unmarked(whole(column), markers)
-    if numbers is not None and kind in _NUMBERS and form != PLAIN:
+    array = whole(column)
+    if numbers is not None and kind in (Kind.NUMBER, Kind.INTEGER) and form != PLAIN:
         own = convert(array, kind, markers=markers, trim=trim, form=form)
         return _chosen(numbers, convert(array, kind, markers=markers, trim=trim), own)
     reason = _REASONS.get(kind, "is not a text")
@@ -114,8 +105,6 @@ def convert(
         return Converted(coded.array(), np.zeros(len(array), dtype=bool), reason)
     values, readable, unsure = _read_texts(coded.values, kind, form)
     missing = coded.codes < 0
-    if kind in _NUMBERS and not form.unit and (gone := marker_numbers(markers)):
-        missing |= np.append(readable & np.isin(values, [*gone]), False)[coded.codes]
     bad = ~missing & ~np.append(readable, True)[coded.codes]
     spread = np.append(values, values.dtype.type(0))[coded.codes]
     undecided = np.append(unsure, False)[coded.codes] & bad if unsure.any() else None

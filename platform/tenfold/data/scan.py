@@ -32,7 +32,6 @@ from tenfold.data.text import (
     is_text,
     to_text,
     type_word,
-    unmarked,
     whole,
 )
 from tenfold.errors import DataError
@@ -250,14 +249,14 @@ def scan_table(
         word = type_word(name, kind)
         noted = _NOTHING
         if pa.types.is_floating(kind):
-            columns.append(_scan_floats(unmarked(table.column(place), markers)))
+            columns.append(_scan_floats(table.column(place)))
             continue
         if is_text(kind):
             coded, noted = code_and_note(table.column(place), markers=markers, trim=trim)
         elif pa.types.is_null(kind):
             coded = Coded(pa.array([], pa.string()), np.full(table.num_rows, -1))
         else:
-            coded = code_typed(unmarked(table.column(place), markers))
+            coded = code_typed(table.column(place))
         columns.append(_scan_coded(coded, word, noted))
     return TableScan(tuple(table.column_names), tuple(columns))
 

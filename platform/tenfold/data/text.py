@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tenfold.data.stamps import typed_micros
 from tenfold.errors import DataError
-from tenfold.schema import MISSING_MARKERS, marker_numbers
+from tenfold.schema import MISSING_MARKERS
 
 __all__ = [
     "DEFAULT_MARKERS",
@@ -27,7 +27,6 @@ __all__ = [
     "plain_texts",
     "to_text",
     "type_word",
-    "unmarked",
     "whole",
 ]
 
@@ -200,25 +199,6 @@ def _note(
         else:
             n_padded += int(cells[row])
     return Noted(n_padded, dict(sorted(forms.items())))
-
-
-def unmarked(
-    column: pa.Array | pa.ChunkedArray, markers: Collection[str]
-) -> pa.Array | pa.ChunkedArray:
-    """A typed column without the numbers that are markers; any other as it is.
-
-    >>> unmarked(pa.array([1, -999]), ["-999"]).to_pylist()
-    [1, None]
-    """
-    kind, numbers = column.type, marker_numbers(markers)
-    types = pa.types
-    if not numbers or not (
-        types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-    ):
-        return column
-    values = column.cast(pa.float64(), safe=False)
-    gone = pc.is_in(values, value_set=pa.array(sorted(numbers), pa.float64()))
-    return pc.if_else(gone, pa.scalar(None, kind), column)
 
 
 def code_typed(column: pa.Array | pa.ChunkedArray) -> Coded:

@@ -33,7 +33,6 @@ from tenfold.features.readers import (
     Odd,
     Reader,
     Refused,
-    gone_numbers,
     grams_counter,
     listed,
 )
@@ -298,12 +297,7 @@ class _Look:
                     self._read(float(codes[place]))
                 except Refused as refused:
                     self.faults[place] = str(refused)
-        return self._known(codes)
-
-    def _known(self, codes: Codes) -> Codes:
-        """The codes without the numbers that mean a missing value."""
-        gone = gone_numbers(self.column)
-        return np.where(np.isin(codes, [*gone]), np.nan, codes) if gone else codes
+        return codes
 
     def _of_arrow(self, values: pa.ChunkedArray) -> Codes:
         import pyarrow as pa
@@ -318,7 +312,7 @@ class _Look:
         ):
             numbers = values.cast(pa.float64(), safe=False).to_numpy()
             exact = np.asarray(numbers, dtype=np.float64)
-            return self._known(exact) if types.is_integer(kind) else self._of_array(exact)
+            return exact if types.is_integer(kind) else self._of_array(exact)
         if wanted is Kind.BOOLEAN and types.is_boolean(kind):
             flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
             return np.asarray(flags, dtype=np.float64)

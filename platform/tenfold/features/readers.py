@@ -17,7 +17,7 @@ import numpy as np
 
 from tenfold.features.hashing import text_hash
 from tenfold.profile.texts import gram_counts, text_words
-from tenfold.schema import FALSE_WORDS, TRUE_WORDS, Column, Kind, marker_numbers
+from tenfold.schema import FALSE_WORDS, TRUE_WORDS, Column, Kind
 
 __all__ = [
     "MAX_FAULTS",
@@ -28,7 +28,6 @@ __all__ = [
     "Reader",
     "Refused",
     "category_reader",
-    "gone_numbers",
     "grams_counter",
     "listed",
     "number_wanted",
@@ -111,26 +110,7 @@ def _markers(column: Column) -> frozenset[str]:
     return frozenset(text for text in missing.markers if missing.read(text) is None)
 
 
-def gone_numbers(column: Column) -> frozenset[float]:
-    """Numbers that mean a missing value in this column."""
-    return frozenset() if column.missing is None else marker_numbers(column.missing.markers)
-
-
 def _number_reader(column: Column) -> Reader:
-    read, gone = _any_number_reader(column), gone_numbers(column)
-    if not gone:
-        return read
-    in_texts = not column.form.unit
-
-    def read_most(value: Any) -> float:
-        number = read(value)
-        means_it = number in gone and (in_texts or not isinstance(value, str))
-        return math.nan if means_it else number
-
-    return read_most
-
-
-def _any_number_reader(column: Column) -> Reader:
     whole = column.kind is Kind.INTEGER
     markers = _markers(column)
     in_text = _number_in_text(column)

@@ -193,8 +193,7 @@ class Prepare(Section):
     """Cleaning and splitting."""
 
     missing_markers: tuple[Annotated[str, Field(strict=True)], ...] = MISSING_MARKERS
-    """Cells that mean "missing", compared after trimming; one that is a number means it as a
-    number, too. Requests follow."""
+    """Cells that mean "missing", compared after trimming; texts of requests follow."""
 
     trim: Flag = True
     """Strip blanks around every cell: exports pad them, and " Male" is no class of its own."""

@@ -169,12 +169,3 @@ def test_what_cleaning_will_pass_over_is_counted_by_its_form() -> None:
     assert (numbers.n_numbers, numbers.n_dressed, numbers.n_padded) == (5, 1, 1)
     typed = scan_table(pa.table({"a": pa.array([1234, None])})).columns[0]
     assert (typed.n_dressed, typed.n_padded, dict(typed.markers)) == (0, 0, {})
-
-
-@pytest.mark.parametrize("kind", [pa.int32(), pa.int64(), pa.float32(), pa.float64()])
-def test_a_marker_that_is_a_number_is_missing_in_typed_columns(kind: pa.DataType) -> None:
-    table = pa.table({"a": pa.array([1, -999, 5, None], kind), "b": ["1", "-999", "5", None]})
-    typed, text = scan_table(table, markers=["-999"]).columns
-    assert (typed.n_missing, text.n_missing) == (2, 2)
-    assert (typed.minimum, typed.maximum) == (text.minimum, text.maximum) == (1.0, 5.0)
-    assert scan_table(table).columns[0].minimum == -999.0
