@@ -33,7 +33,6 @@ from tenfold.project import Project
 from tenfold.project.encodings import known_encoding
 from tenfold.project.sources import FileSource as FileSection
 from tenfold.registry import CHAMPION, Registry, Version
-from tenfold.schema import Form
 from tenfold.settings import Settings
 from tenfold_jobs.answers import check_output, refused, whole_file
 from tenfold_jobs.extras import check_extras
@@ -177,7 +176,8 @@ def run_predict(
     check_extras(predictor, level=level, explain=explain)
     source = FileSource(input, encoding=_encoding(project, encoding))
     _check_columns(source, predictor)
-    shards = source.shards(tell_numbers=any(c.form != Form() for c in predictor.columns))
+    dressed = any(c.form.unit or c.form.decimal != "point" for c in predictor.columns)
+    shards = source.shards(tell_numbers=dressed)
     batch = _Batch(
         version, predictor, source, shards, output, project.data.key, on_error, level, explain
     )

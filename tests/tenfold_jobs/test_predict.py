@@ -591,3 +591,30 @@ def test_ray_data_gives_the_bits_of_one_process(
         assert record.driver == driver
         tables.append(pq.read_table(record.output))
     assert tables[0].equals(tables[1])
+
+
+def test_typed_files_among_texts_keep_their_numbers(settings: Settings, tmp_path: Path) -> None:
+    """In a folder of both the columns are texts, and a number is no text in a decimal comma."""
+    pacsv.write_csv(mixed_table(50), tmp_path / "rows.csv")
+    (tmp_path / "project.yaml").write_text(PROJECT.format(task="binary", target="label"))
+    project = load_project(tmp_path / "project.yaml")
+    predictor = publish(project, settings, forms={"amount": Form("€", "comma")})
+    table = mixed_table(20, seed=3)
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    texts = [None if v is None else repr(v).replace(".", ",") for v in table["amount"].to_pylist()]
+    place = table.column_names.index("amount")
+    pacsv.write_csv(table.set_column(place, "amount", pa.array(texts)), rows / "a.csv")
+    pq.write_table(table, rows / "b.parquet")
+    views = table.set_column(place, "amount", pa.array(texts, pa.string_view()))
+    id_place = table.column_names.index("id")
+    views = views.set_column(id_place, "id", table["id"].cast(pa.string_view()))
+    feather.write_feather(views, rows / "c.arrow", compression="uncompressed")
+    output = tmp_path / "out.parquet"
+    record = run_predict(project, settings, input=rows, output=output)
+    assert (record.rows, record.bad_cells) == (60, 0), record.problems
+    expected = predictor.predict_table(table).scores
+    got = pq.read_table(output)
+    scores = np.column_stack([got["probability_no"], got["probability_yes"]])
+    assert scores.tobytes() == expected.tobytes() * 3
+    assert got["id"].to_pylist() == table["id"].to_pylist() * 3

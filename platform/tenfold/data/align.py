@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -155,4 +156,14 @@ class AlignedShard:
         """See `Shard`."""
         block = self.shard.read()
         source = block.source or self.source
-        return replace(block, table=align(block.table, self.to), source=source)
+        table = align(block.table, self.to)
+        numbers = dict(block.numbers)
+        for field in block.table.schema:
+            if is_text(table.schema.field(field.name).type) and _is_number(field.type):
+                numbers[field.name] = np.ones(table.num_rows, dtype=bool)
+        return replace(block, table=table, source=source, numbers=numbers)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))

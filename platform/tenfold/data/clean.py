@@ -223,10 +223,7 @@ def _problems(
 ) -> pa.Table:
     rows = np.flatnonzero(fault.bad)
     if fault.column in raw.column_names and len(rows):
-        column = raw.column(fault.column)
-        if pa.types.is_string_view(column.type):  # of which Arrow takes no rows
-            column = column.cast(pa.string())
-        values = _shown(whole(column.take(pa.array(rows))))
+        values = _shown(whole(raw.column(fault.column).take(pa.array(rows))))
     else:
         values = pa.nulls(len(rows), pa.string())
     n_rows = len(rows)

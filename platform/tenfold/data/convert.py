@@ -18,11 +18,11 @@ from tenfold.data.stamps import typed_micros
 from tenfold.data.text import DEFAULT_MARKERS, as_mask, code_text, is_text, to_text, whole
 from tenfold.schema import Form, Kind
 
-__all__ = ["ARROW_TYPES", "LONGEST", "UNDECIDED", "Converted", "convert"]
+__all__ = ["ARROW_TYPES", "UNDECIDED", "Converted", "convert"]
 
 PLAIN = Form()
 """Bare numbers with a decimal point, dates that need no order."""
-LONGEST = 200
+_LONGEST = 200
 """Bytes of a text that holds a number, a truth value or a time; what is longer holds none, and is
 not looked at: one text of megabytes would take a second."""
 ARROW_TYPES: dict[Kind, pa.DataType] = {
@@ -126,7 +126,7 @@ def _read_texts(
     values: pa.StringArray, kind: Kind, form: Form
 ) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
     """Values, which are readable, and which only lack a decision; shapes (n_values,)."""
-    long = as_mask(pc.greater(pc.binary_length(values), LONGEST))
+    long = as_mask(pc.greater(pc.binary_length(values), _LONGEST))
     if long.any():
         values = pc.if_else(pa.array(long), "", values)  # which is readable as nothing
     if kind is Kind.NUMBER:

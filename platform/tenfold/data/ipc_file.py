@@ -16,6 +16,7 @@ import pyarrow as pa
 from tenfold.data.csv_file import unique_names
 from tenfold.data.reasons import reason_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock
+from tenfold.data.text import plain_schema, without_views
 from tenfold.errors import DataError
 
 __all__ = [
@@ -68,7 +69,7 @@ def ipc_schema(path: Path, *, source: str) -> pa.Schema:
             schema = _open(mapped).schema
             refuse_extensions(schema, path, source=source)
             names = unique_names(schema.names, source=source)
-            return pa.schema(list(zip(names, schema.types, strict=True)))
+            return plain_schema(names, schema.types)
     except BROKEN as error:
         raise _not_arrow(path, source, error) from error
 
@@ -223,7 +224,7 @@ def _block(batches: list[pa.RecordBatch], schema: pa.Schema, path: Path, source:
     table.validate(full=True)
     refuse_extensions(schema, path, source=source)
     names = unique_names(table.column_names, source=source)
-    table = table.rename_columns(names).replace_schema_metadata()
+    table = without_views(table.rename_columns(names).replace_schema_metadata())
     return RawBlock(table, np.arange(table.num_rows, dtype=np.int64), table.num_rows)
 
 

@@ -146,7 +146,9 @@ class JsonlShard:
         n_rows = len(positions)
         arrays = [text_array(values + [None] * (n_rows - len(values))) for values in cells.values()]
         table = pa.table(arrays, names=list(cells))
-        told = {name: np.isin(np.arange(n_rows), rows) for name, rows in numbers.items()}
+        told = {name: np.zeros(n_rows, dtype=bool) for name in numbers}
+        for name, rows in numbers.items():
+            told[name][rows] = True
         places = np.array(positions, dtype=np.int64)
         return RawBlock(table, places, n_records, tuple(rejects), numbers=told)
 

@@ -16,6 +16,7 @@ from tenfold.data.csv_file import unique_names
 from tenfold.data.ipc_file import BROKEN, refuse_extensions
 from tenfold.data.reasons import reason_of
 from tenfold.data.source import BLOCK_BYTES, RawBlock
+from tenfold.data.text import plain_schema, without_views
 from tenfold.errors import DataError
 
 __all__ = ["SLICE_BYTES", "ParquetShard", "parquet_schema", "parquet_shards"]
@@ -41,7 +42,7 @@ def parquet_schema(path: Path, *, source: str) -> pa.Schema:
     with _open(path, source) as file:
         schema = file.schema_arrow
     names = unique_names(schema.names, source=source)
-    return pa.schema(list(zip(names, schema.types, strict=True)))
+    return plain_schema(names, schema.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ class ParquetShard:
             ) from error
         names = unique_names(table.column_names, source=self.source)
         n_rows = table.num_rows
-        return RawBlock(table.rename_columns(names), np.arange(n_rows, dtype=np.int64), n_rows)
+        table = without_views(table.rename_columns(names))
+        return RawBlock(table, np.arange(n_rows, dtype=np.int64), n_rows)
 
     def _slice(self, file: pq.ParquetFile) -> pa.Table:
         """Rows of a group, decoded up to the last and held from the first on."""

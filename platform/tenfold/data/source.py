@@ -45,8 +45,8 @@ class RawBlock:
         n_records: rows and rejects together.
         rejects: records that are no rows.
         source: the name of its own source, where several are stacked; else empty.
-        numbers: by column, which of its texts are numbers of the format's own, (n_rows,); only
-            where a shard was asked to tell.
+        numbers: by column, which of its texts are numbers of the format's own, (n_rows,): of a
+            typed file among files of texts, and of JSON lines where a shard was asked to tell.
     """
 
     table: pa.Table

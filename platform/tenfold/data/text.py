@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,12 @@ __all__ = [
     "code_text",
     "code_typed",
     "is_text",
+    "plain_schema",
     "plain_texts",
     "to_text",
     "type_word",
     "whole",
+    "without_views",
 ]
 
 DEFAULT_MARKERS = MISSING_MARKERS
@@ -106,6 +108,25 @@ def plain_texts(table: pa.Table) -> pa.Table:
         if pa.types.is_dictionary(field.type):
             values = table.column(place).cast(field.type.value_type)
             table = table.set_column(place, field.name, values)
+    return table
+
+
+def plain_schema(names: Sequence[str], types: Sequence[pa.DataType]) -> pa.Schema:
+    """The schema of a table after `without_views`."""
+    plain = (pa.string() if pa.types.is_string_view(kind) else kind for kind in types)
+    return pa.schema(list(zip(names, plain, strict=True)))
+
+
+def without_views(table: pa.Table) -> pa.Table:
+    """The table with its views of texts as plain texts: Arrow takes no rows of views.
+
+    >>> without_views(pa.table({"a": pa.array(["x"], pa.string_view())})).schema.types
+    [DataType(string)]
+    """
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type):
+            plain = table.column(place).cast(pa.string())
+            table = table.set_column(place, field.name, plain)
     return table
 
 

@@ -7,7 +7,8 @@ hold in place of a cell:
 - a list of JSON values, read one by one,
 - a NumPy array of numbers or booleans; NaN is a missing value,
 - an Arrow array of numbers, booleans, times, dates, texts or a dictionary of texts; null is a
-  missing value. Every distinct text is read once.
+  missing value. Every distinct text is read once. A dictionary of a stranger's is unfolded first,
+  see `tenfold_serve.doors.arrow_door`.
 
 A text in a column of numbers, booleans or times means what it would mean in a file, see
 `tenfold.features.written`.
@@ -28,6 +29,7 @@ import numpy.typing as npt
 from tenfold.errors import RequestError
 from tenfold.features.codes import Codes, code_width, text_places
 from tenfold.features.readers import (
+    MAX_EXACT,
     MAX_FAULTS,
     READERS,
     Odd,
@@ -104,16 +106,7 @@ class Columns:
             return [None] * self.n_rows
         if isinstance(cells, list):
             return cells
-        if not hasattr(cells, "to_pylist"):
-            return [*cells]
-        values: list[str | None] = []
-        for chunk in cells.chunks:
-            if hasattr(chunk, "dictionary"):  # a text that many rows share is there once
-                texts = [*chunk.dictionary.to_pylist(), None]
-                places = chunk.indices.fill_null(len(texts) - 1).to_pylist()
-                values += [texts[place] for place in places]
-            else:
-                values += chunk.to_pylist()
+        values: list[str | None] = cells.to_pylist() if hasattr(cells, "to_pylist") else [*cells]
         return values
 
 
@@ -215,7 +208,8 @@ def refusal(items: list[dict[str, object]]) -> RequestError:
         *([] if first["row"] is None else [f"row {first['row']}"]),
         *([] if first["column"] is None else [f"column {first['column']!r}"]),
     ]
-    more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
+    n_more = f"{len(items) - 1} more" if len(items) < MAX_FAULTS else f"{MAX_FAULTS - 1} or more"
+    more = f" (and {n_more})" if len(items) > 1 else ""
     return RequestError(f"{', '.join(places)}: {first['reason']}{more}", items=items)
 
 
@@ -287,10 +281,10 @@ class _Look:
         if kind not in (Kind.NUMBER, Kind.INTEGER) or dtype not in "iuf":
             return self._of_values(values.tolist())
         codes = values.astype(np.float64)
-        if dtype == "f":
+        if dtype == "f" or values.dtype == np.uint64:
             bad = np.isinf(codes)
             if kind is Kind.INTEGER:
-                bad |= (np.floor(codes) != codes) & ~np.isnan(codes)
+                bad |= ((np.floor(codes) != codes) | (np.abs(codes) > MAX_EXACT)) & ~np.isnan(codes)
                 codes += 0.0  # -0.0 is no whole number
             for place in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
                 try:
@@ -312,13 +306,18 @@ class _Look:
         ):
             numbers = values.cast(pa.float64(), safe=False).to_numpy()
             exact = np.asarray(numbers, dtype=np.float64)
-            return exact if types.is_integer(kind) else self._of_array(exact)
+            as_it_is = types.is_integer(kind) and kind != pa.uint64()  # as files are read
+            return exact if as_it_is else self._of_array(exact)
         if wanted is Kind.BOOLEAN and types.is_boolean(kind):
             flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
             return np.asarray(flags, dtype=np.float64)
+        if not types.is_temporal(kind):
+            return self._of_values(values.to_pylist())
         if wanted is Kind.DATETIME and (types.is_timestamp(kind) or types.is_date(kind)):
             return self._of_times(values)
-        return self._of_values(values.to_pylist())
+        for row in np.flatnonzero(values.is_valid().to_numpy())[:MAX_FAULTS].tolist():
+            self.faults[row] = f"a {kind} is no {wanted.value}; send what the page says"
+        return np.full(len(values), np.nan)
 
     def _of_texts(self, values: pa.ChunkedArray) -> Codes:
         """Of the different texts among them; the last place, behind them, is a missing one's."""

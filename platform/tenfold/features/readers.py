@@ -20,6 +20,7 @@ from tenfold.profile.texts import gram_counts, text_words
 from tenfold.schema import FALSE_WORDS, TRUE_WORDS, Column, Kind
 
 __all__ = [
+    "MAX_EXACT",
     "MAX_FAULTS",
     "READERS",
     "TIME_TEXT",
@@ -34,6 +35,8 @@ __all__ = [
     "shown",
 ]
 
+MAX_EXACT = float(2**53)
+"""A float up to here is the whole number that its sender meant."""
 MAX_FAULTS = 20
 """Faults listed in one answer: enough to mend a client, too few to be an amplifier."""
 
@@ -56,6 +59,7 @@ class Odd(Refused):
 
 
 Reads = Callable[[str], float]
+"""Reads a text as a number, or raises `Odd`."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?")
 _PERCENT = re.compile(r"([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})) ?%")
@@ -70,6 +74,8 @@ _TIME = re.compile(
 
 
 def _by(pattern: re.Pattern[str], read: Reads) -> Reads:
+    """Reads texts of one pattern, which are finite; all others are odd."""
+
     def found(text: str) -> float:
         match = pattern.fullmatch(text)
         if match is None:
@@ -129,6 +135,8 @@ def _number_reader(column: Column) -> Reader:
             if whole:
                 if kind is float and not number.is_integer():
                     raise Refused(f"{number} is not whole; send an integer")
+                if abs(number) > MAX_EXACT and (kind is float or not -(2**63) <= value < 2**63):
+                    raise Refused(f"{shown(value)} is too large for a whole number; send null")
                 return number + 0.0  # -0.0 is no whole number
             return number
         if value is None:

@@ -3,8 +3,9 @@
 A stream is looked at before it is decoded, and validated in full before it is used, since Arrow
 trusts what it reads: offsets that were tampered with crash the process on first use. In this order:
 no extension types (some run code when they are read), only flat columns, no compression, not more
-rows than allowed, then decode, then ``validate(full=True)``, then no dictionary whose texts, each
-as often as rows have it, are more than a body may be: they are logged by the row.
+rows than allowed (a batch counts for one at least), no large dictionary for each of many batches
+(every one is validated with it), then decode, then ``validate(full=True)``, then no dictionary
+whose texts, each as often as rows have it, are more than a body may be. What is left is unfolded.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from tenfold_serve.doors.scoring import Answered
 __all__ = ["read_stream", "render_stream"]
 
 _EXTENSION: Final = b"ARROW:extension:name"
+_MAX_SHARED: Final = 10_000_000
+"""Texts of dictionaries, each as often as there are batches: 40 ms of validation."""
 _WARNING = pa.struct([("column", pa.string()), ("reason", pa.string())])
 
 
@@ -52,7 +55,7 @@ def read_stream(body: bytes, *, max_rows: int, max_bytes: int) -> Columns:
             "the body must be one valid Arrow IPC stream, whole and nothing behind it "
             f"({type(error).__name__})"
         ) from error
-    _check_texts(table, max_bytes)
+    table = _unfolded(table, max_bytes)
     names = table.column_names
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -62,7 +65,7 @@ def read_stream(body: bytes, *, max_rows: int, max_bytes: int) -> Columns:
 
 def _look(body: bytes, *, max_rows: int) -> None:
     """Everything that must hold before Arrow decodes."""
-    n_rows = 0
+    n_rows = n_batches = n_shared = 0
     for place, (header, metadata) in enumerate(_messages(body)):
         if place == 0:
             if header.kind != "schema":
@@ -79,7 +82,15 @@ def _look(body: bytes, *, max_rows: int) -> None:
                 "a stream is sent uncompressed: what it holds must be known by its size"
             )
         if header.kind == "batch":
-            n_rows += header.n_rows
+            n_batches += 1
+            n_rows += max(1, header.n_rows) if n_batches > 1 else header.n_rows
+        else:
+            n_shared += header.n_rows
+        if n_shared * n_batches > _MAX_SHARED:
+            raise RequestError(
+                f"{n_batches} batches with {n_shared} texts in dictionaries are too many; send "
+                "them as one batch"
+            )
         if n_rows > max_rows or header.n_rows > len(body):
             raise RequestError(
                 f"a request holds at most {max_rows} rows; "
@@ -121,6 +132,8 @@ def _check_types(schema: pa.Schema) -> None:
     types = pa.types
     for column in schema:
         kind = column.type
+        if types.is_timestamp(kind) and kind.tz is not None:
+            _check_zone(column.name, kind.tz)
         if types.is_dictionary(kind):
             kind = kind.value_type
             flat = types.is_string(kind) or types.is_large_string(kind)
@@ -142,13 +155,23 @@ def _check_types(schema: pa.Schema) -> None:
             )
 
 
-def _check_texts(table: pa.Table, max_bytes: int) -> None:
-    """A dictionary of few bytes can stand for any number of them."""
+def _check_zone(name: str, zone: str) -> None:
+    try:
+        pa.lib.string_to_tzinfo(zone)
+    except Exception as error:  # whatever its look-up raises
+        raise RequestError(
+            f"column {name[:40]!r} has the time zone {zone[:40]!r}, which is none"
+        ) from error
+
+
+def _unfolded(table: pa.Table, max_bytes: int) -> pa.Table:
+    """The table with its dictionaries as texts, unless these few bytes stand for too many."""
+    folded = [
+        place for place, kind in enumerate(table.schema.types) if pa.types.is_dictionary(kind)
+    ]
     n_bytes = 0
-    for column in table.columns:
-        if not pa.types.is_dictionary(column.type):
-            continue
-        for chunk in column.chunks:
+    for place in folded:
+        for chunk in table.column(place).chunks:
             sizes = pc.binary_length(chunk.dictionary).take(chunk.indices)
             n_bytes += pc.sum(sizes).as_py() or 0
     if n_bytes > max_bytes:
@@ -157,6 +180,12 @@ def _check_texts(table: pa.Table, max_bytes: int) -> None:
             f"dictionaries {n_bytes}; send several requests, or use `tenfold predict` for whole "
             "tables"
         )
+    for place in folded:
+        column = table.column(place)
+        texts = [chunk.dictionary.take(chunk.indices) for chunk in column.chunks]
+        plain = pa.chunked_array(texts, column.type.value_type)
+        table = table.set_column(place, table.schema.names[place], plain)
+    return table
 
 
 def _more(answered: Answered, extras: Extras) -> dict[str, Any]:

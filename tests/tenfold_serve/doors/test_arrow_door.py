@@ -85,6 +85,82 @@ def test_a_dictionary_is_refused_where_its_texts_unfold_to_more_than_a_body(door
     assert "at most 65536 bytes" in reply.json()["error"]["message"]
 
 
+def as_color(table: pa.Table, color: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.column_names.index("color"), "color", color)
+
+
+def test_dictionaries_that_their_indices_do_not_reach_are_read(door_rig: Rig) -> None:
+    """Larger than their indices can say, with a null, and other ones in each batch."""
+    table = arrow_table(SCHEMA, json_rows(SCHEMA, mixed_table(2)))
+    plain = as_color(table, pa.array(["blue", None]))
+    expected = pa.ipc.open_stream(ask(door_rig, stream(plain)).body).read_all()
+    texts = [f"other {k}" for k in range(126)]
+    wide = pa.DictionaryArray.from_arrays(
+        pa.array([0, None], pa.int8()), ["blue", *texts, "a", "b"]
+    )
+    nulls = pa.DictionaryArray.from_arrays(pa.array([1, 0], pa.int8()), [None, "blue"])
+    halves = [
+        pa.DictionaryArray.from_arrays(pa.array([place], pa.int8()), [first, *texts])
+        for place, first in ((0, "blue"), (0, None))
+    ]
+    single = [as_color(table.slice(k, 1), half) for k, half in enumerate(halves)]
+    for sent in (stream(as_color(table, wide)), stream(as_color(table, nulls)), stream(*single)):
+        reply = ask(door_rig, sent)
+        assert reply.status == 200, reply.body
+        answer = pa.ipc.open_stream(reply.body).read_all()
+        assert answer["probability_yes"] == expected["probability_yes"]
+    door_rig.recorder.flush()
+
+
+def test_many_batches_with_a_large_dictionary_are_refused_before_they_are_validated() -> None:
+    shared = pa.array([f"text {k}" for k in range(300_000)])
+    batches = [
+        pa.table({"x": pa.DictionaryArray.from_arrays(pa.array([k], pa.int32()), shared)})
+        for k in range(40)
+    ]
+    with pytest.raises(RequestError, match="batches with 300000 texts in dictionaries are"):
+        read_stream(stream(*batches), max_rows=50, max_bytes=1_000_000)
+    assert read_stream(stream(*batches[:30]), max_rows=50, max_bytes=1_000_000).n_rows == 30
+
+
+def test_empty_batches_count_as_rows() -> None:
+    empty = pa.table({"x": pa.array([], pa.int64())}).to_batches(max_chunksize=1) or [
+        pa.record_batch({"x": pa.array([], pa.int64())})
+    ]
+    with pytest.raises(RequestError, match="at most 50 rows"):
+        read_stream(stream(*empty * 60), max_rows=50, max_bytes=1_000_000)
+
+
+def test_a_time_zone_that_is_none_is_refused(door_rig: Rig) -> None:
+    table = arrow_table(SCHEMA, json_rows(SCHEMA, mixed_table(1)))
+    for name in ("since", "color"):
+        place = table.column_names.index(name)
+        wrong = pa.array([1], pa.timestamp("us", tz="Mars/Olympus"))
+        reply = ask(door_rig, stream(table.set_column(place, name, wrong)))
+        assert reply.status == 400
+        assert "the time zone 'Mars/Olympus', which is none" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["color", "age", "member"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pa.array([2**62], pa.timestamp("s")),
+        pa.array([2**31 - 1], pa.int32()).cast(pa.date32()),
+        pa.array([1], pa.timestamp("us", tz="UTC")),
+    ],
+    ids=str,
+)
+def test_times_in_a_column_of_another_kind_are_refused(
+    door_rig: Rig, name: str, cell: pa.Array
+) -> None:
+    table = arrow_table(SCHEMA, json_rows(SCHEMA, mixed_table(1)))
+    place = table.column_names.index(name)
+    reply = ask(door_rig, stream(table.set_column(place, name, cell)))
+    (item,) = reply.json()["error"]["items"]
+    assert (reply.status, item["row"], item["column"]) == (400, 0, name)
+
+
 @pytest.mark.parametrize("name", [b"ray.data.arrow_tensor", b"arrow.py_extension_type", b"x"])
 def test_extension_types_are_refused_unread(door_rig: Rig, name: bytes) -> None:
     """Some run code when they are read."""
