@@ -83,7 +83,7 @@ def _look(body: bytes, *, max_rows: int) -> None:
             )
         if header.kind == "batch":
             n_batches += 1
-            n_rows += max(1, header.n_rows) if n_batches > 1 else header.n_rows
+            n_rows += max(1, header.n_rows)
         else:
             n_shared += header.n_rows
         if n_shared * n_batches > _MAX_SHARED:
