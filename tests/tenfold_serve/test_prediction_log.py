@@ -86,10 +86,10 @@ def test_logged_numbers_lose_no_bit(values: list[float]) -> None:
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=20), st.booleans())
-def test_logged_whole_numbers_are_kept_beside_one_beyond_64_bits(
+def test_logged_whole_numbers_are_kept_beside_one_that_is_too_large_for_a_float(
     values: list[int], beyond: bool
 ) -> None:
-    rows = [{"n": v} for v in ([*values, 2**70] if beyond else values)]
+    rows = [{"n": v} for v in ([*values, 2**63 - 1] if beyond else values)]
     table = logged(entry_of(rows, Model(WHOLE)))
     kept = read_back(table, WHOLE).column("n").to_pylist()
     assert kept == ([*values, None] if beyond else values)
@@ -136,14 +136,13 @@ def test_an_unknown_category_is_kept_as_it_came() -> None:
     [
         (2**53, 2**53),
         (-(2**53), -(2**53)),
-        (2**63, None),
-        (-(2**64), None),
-        (10**25, None),
+        (2**63 - 1, None),
+        (2**63 - 512, None),
         (None, None),
         (0, 0),
     ],
 )
-def test_a_whole_number_beyond_64_bits_is_null_to_a_retrain(
+def test_a_whole_number_that_rounds_beyond_64_bits_is_null_to_a_retrain(
     sent: int | None, kept: int | None
 ) -> None:
     table = logged(entry_of([{"n": sent}], Model(WHOLE)))
