@@ -45,7 +45,7 @@ from tenfold.schema import Column, Kind, Role, Schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Cells", "ColumnEncoder", "Columns"]
+__all__ = ["LEFT_OUT", "Cells", "ColumnEncoder", "Columns", "refusal"]
 
 Cells = Any
 """A list of JSON values, a NumPy array or an Arrow array; see the module."""

@@ -158,7 +158,7 @@ def _check_types(schema: pa.Schema) -> None:
 def _check_zone(name: str, zone: str) -> None:
     try:
         pa.lib.string_to_tzinfo(zone)
-    except Exception as error:  # whatever its look-up raises
+    except pa.ArrowInvalid as error:
         raise RequestError(
             f"column {name[:40]!r} has the time zone {zone[:40]!r}, which is none"
         ) from error
