@@ -36,7 +36,6 @@ from tenfold.features.readers import (
     Reader,
     Refused,
     grams_counter,
-    listed,
 )
 from tenfold.features.written import Read, read_texts, why_refused
 from tenfold.profile.texts import N_TEXT_SLOTS
@@ -134,6 +133,7 @@ class ColumnEncoder:
         self.schema = schema
         self.readers = {column.name: READERS[column.kind](column) for column in schema.features}
         self.known = {column.name for column in schema.columns if column.role is not Role.TARGET}
+        self._spelled = {_spelled(name): name for name in self.readers}
         self._width = code_width(schema)
         self._texts = tuple((c.name, grams_counter(c), at) for c, at in text_places(schema))
 
@@ -170,7 +170,10 @@ class ColumnEncoder:
         """Why a column that is not known is refused."""
         if name in self.schema:
             return "this is what the model predicts; leave it out"
-        return f"the model has no such column; it has {listed(tuple(self.readers))}"
+        near = self._spelled.get(_spelled(str(name)))
+        if near is not None:
+            return f"the model has no such column; it has {near!r}"
+        return "the model has no such column; leave it out, or see on its page which it has"
 
     def _refused(self, looks: Sequence[_Look]) -> RequestError:
         faults = sorted(
@@ -199,6 +202,15 @@ class ColumnEncoder:
 
 
 LEFT_OUT = "the column is missing; send it, or null for a missing value"
+
+
+def _spelled(name: str) -> str:
+    """A name's letters and digits alone: `Hours per week` and `hours_per_week` have the same.
+
+    Found in a table of the model's names: a search for the nearest would cost a request with twenty
+    unknown names a comparison with each of hundreds.
+    """
+    return "".join(filter(str.isalnum, name[:200])).casefold()
 
 
 def refusal(items: list[dict[str, object]]) -> RequestError:

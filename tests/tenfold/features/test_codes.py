@@ -127,13 +127,14 @@ def test_a_wrong_type_is_named(column: str, value: object, reason: str) -> None:
 def test_missing_unknown_and_target_columns_are_named() -> None:
     encoder = RowEncoder(SCHEMA)
     with pytest.raises(RequestError) as caught:
-        encoder.encode({k: v for k, v in GOOD.items() if k != "n"} | {"z": 1, "y": "no"})
+        encoder.encode({k: v for k, v in GOOD.items() if k != "n"} | {"z": 1, "N ": 1, "y": "no"})
     assert [(i["column"], i["reason"]) for i in caught.value.items] == [
         ("n", "the column is missing; send it, or null for a missing value"),
-        ("z", "the model has no such column; it has 'x', 'n', 'b', 'c', 't'"),
+        ("z", "the model has no such column; leave it out, or see on its page which it has"),
+        ("N ", "the model has no such column; it has 'n'"),
         ("y", "this is what the model predicts; leave it out"),
     ]
-    assert str(caught.value).endswith("(and 2 more)")
+    assert str(caught.value).endswith("(and 3 more)")
 
 
 def test_a_column_that_the_schema_knows_and_the_model_does_not_use_may_be_sent() -> None:
