@@ -43,12 +43,26 @@ class Served:
 
     settings: Settings
     registry: Registry
+    project: Path
     port: int
     said: str
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/mixed"
+
+    def publish(self, folder: Path, **model: Any) -> int:
+        """The version of a new model, made by `make_artifact`."""
+        make_artifact(folder, **model)
+        return self.registry.publish("mixed", folder).version
+
+    def traffic(self, *words: str) -> None:
+        tenfold("traffic", str(self.project), *words, home=self.settings.home)
+
+    def shadow(self) -> dict[str, Any]:
+        """What the keeper says of the shadow; empty without one."""
+        said = json.loads((self.settings.keeper / "status.json").read_bytes())
+        return said["mixed"].get("shadow") or {}
 
     def record(self) -> dict[str, Any]:
         found = read_keeper(self.settings)
@@ -132,9 +146,21 @@ def served(
     port = free_port()
     said = tenfold("up", str(project), "--port", str(port), home=settings.home, **more).stdout
     try:
-        yield Served(settings, registry, port, said)
+        yield Served(settings, registry, project, port, said)
     finally:
         tenfold("down", home=settings.home, **more)
+
+
+class Asked(NamedTuple):
+    """A request of its own.
+
+    Attributes:
+        rows: that it asks of.
+        split_key: by which it is given to champion or canary.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    split_key: str
 
 
 class Told(NamedTuple):
@@ -142,17 +168,23 @@ class Told(NamedTuple):
 
     Attributes:
         sent_s: when it was sent, or due in an open loop; monotonic.
+        number: of the request, from 0.
         seconds: until its answer was whole or its connection broke.
         status: of the answer; 0 where the connection broke, -1 where time ran out.
-        scores: of the answer, None where it is none.
         said: what a refusal said.
+        arm: that answered, as version and digest; empty and 0 where none did.
+        scores: of the answer's rows, by class.
     """
 
     sent_s: float
+    number: int
     seconds: float
     status: int
-    scores: list[list[float]] | None
     said: str = ""
+    arm: str = ""
+    version: int = 0
+    digest: str = ""
+    scores: Sequence[Sequence[float]] = ()
 
     @property
     def until_s(self) -> float:
@@ -166,11 +198,12 @@ class Clients:
     from when it was due, and `MOST_WAITING` may wait at once.
 
     Attributes:
+        rows: that each request asks of, or what the request of a number asks.
         rate: requests a second; 0 for ``n_clients`` that wait for their answers.
     """
 
     port: int
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]] | Callable[[int], Asked]
     n_clients: int = 4
     timeout_s: float = 20.0
     pause_s: float = 0.0
@@ -178,13 +211,20 @@ class Clients:
     rate: float = 0.0
     journals: list[list[Told]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._headers = {"content-type": "application/json"}
+        if self.key:
+            self._headers["authorization"] = f"Bearer {self.key}"
+        self._body = b"" if callable(self.rows) else _body(self.rows)
+
     @contextmanager
     def asking(self) -> Iterator[Clients]:
-        stop = threading.Event()
-        body = json.dumps({"rows": list(self.rows)}).encode()
+        stop, numbers = threading.Event(), itertools.count()
         self.journals = [[] for _ in range(1 if self.rate else self.n_clients)]
         threads = [
-            threading.Thread(target=self._pace if self.rate else self._ask, args=(body, one, stop))
+            threading.Thread(
+                target=self._pace if self.rate else self._ask, args=(one, numbers, stop)
+            )
             for one in self.journals
         ]
         gc.disable()  # with all that tests import a full collection stops these clients for 0.1 s
@@ -199,29 +239,29 @@ class Clients:
             for thread in threads:
                 thread.join()
 
-    def _ask(self, body: bytes, journal: list[Told], stop: threading.Event) -> None:
+    def _ask(self, journal: list[Told], numbers: Iterator[int], stop: threading.Event) -> None:
         with closing(self._line()) as line:
             while not stop.is_set():
-                journal.append(self._once(line, body, time.monotonic()))
+                journal.append(self._once(line, next(numbers), time.monotonic()))
                 if journal[-1].status <= 0:
                     stop.wait(0.02)
                 stop.wait(self.pause_s)
 
-    def _pace(self, body: bytes, journal: list[Told], stop: threading.Event) -> None:
+    def _pace(self, journal: list[Told], numbers: Iterator[int], stop: threading.Event) -> None:
         idle: list[http.client.HTTPConnection] = []
 
-        def once(due_s: float) -> None:
+        def once(number: int, due_s: float) -> None:
             line = idle.pop() if idle else self._line()
-            journal.append(self._once(line, body, due_s))
+            journal.append(self._once(line, number, due_s))
             idle.append(line)
 
         began = time.monotonic()
         with ThreadPoolExecutor(MOST_WAITING) as pool:
-            for number in itertools.count():
+            for number in numbers:
                 due_s = began + number / self.rate
                 if stop.wait(max(0.0, due_s - time.monotonic())):
                     break
-                pool.submit(once, due_s)
+                pool.submit(once, number, due_s)
         assert len(idle) < MOST_WAITING, "the loop was not open"
         for line in idle:
             line.close()
@@ -229,10 +269,11 @@ class Clients:
     def _line(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_s)
 
-    def _once(self, line: http.client.HTTPConnection, body: bytes, began: float) -> Told:
-        headers = {"content-type": "application/json"}
-        if self.key:
-            headers["authorization"] = f"Bearer {self.key}"
+    def _once(self, line: http.client.HTTPConnection, number: int, began: float) -> Told:
+        body, headers = self._body, self._headers
+        if callable(self.rows):
+            asked = self.rows(number)
+            body, headers = _body(asked.rows), {**headers, "x-tenfold-key": asked.split_key}
         try:
             line.request("POST", "/mixed/predict", body, headers)
             answer = line.getresponse()
@@ -244,11 +285,11 @@ class Clients:
             status, text = 0, b""
         if status <= 0:
             line.close()
-        return told(began, status, text)
+        return told(began, number, status, text)
 
     @property
     def all(self) -> list[Told]:
-        return sorted(one for journal in self.journals for one in journal)
+        return sorted(one for journal in self.journals for one in list(journal))
 
     def statuses(self) -> Counter[int]:
         return Counter(one.status for one in self.all)
@@ -260,12 +301,18 @@ class Clients:
         return eventually(condition, within_s=within_s)
 
 
-def told(began: float, status: int, text: bytes) -> Told:
+def _body(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    return json.dumps({"rows": list(rows)}).encode()
+
+
+def told(began: float, number: int, status: int, text: bytes) -> Told:
     seconds = time.monotonic() - began
     if status != 200:
-        return Told(began, seconds, status, None, text[:300].decode(errors="replace"))
-    items = json.loads(text)["predictions"]
-    return Told(began, seconds, status, [list(item["probabilities"].values()) for item in items])
+        return Told(began, number, seconds, status, text[:300].decode(errors="replace"))
+    said = json.loads(text)
+    scores = [list(item["probabilities"].values()) for item in said["predictions"]]
+    by = (said["arm"], said["version"], said["digest"])
+    return Told(began, number, seconds, status, "", *by, scores=scores)
 
 
 def quantile_ms(journal: Sequence[Told], share: float) -> float:

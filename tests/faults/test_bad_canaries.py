@@ -8,16 +8,10 @@ is slow or hangs for ever. Read from the clients' journals.
 
 from __future__ import annotations
 
-import http.client
-import json
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
@@ -25,17 +19,17 @@ from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold.withdrawal import last_withdrawal
 from tenfold_serve.traffic import choose_arm
 from tests.command import tenfold
-from tests.faults.served import Served, served
+from tests.faults.served import Asked, Clients, Served, Told, served
 from tests.tenfold_serve.bad_models import TRAP, failing, hanging, shifting, slowing
-from tests.tenfold_serve.support import make_artifact
 from tests.tenfold_serve.test_keeper_e2e import eventually
 
 pytestmark = pytest.mark.slow
 
 ROWS = json_rows(mixed_schema(), mixed_table(300, seed=5))
+PACE = 35
+"""Requests a second, an open loop."""
 SHARE = 20
 """Percent of the requests that the canary answers."""
-N_CLIENTS, PAUSE_S = 4, 0.1
 N_BEFORE = 150
 """Requests without a canary, to compare with."""
 SLOW_S = 0.02
@@ -46,74 +40,25 @@ of a hundred, for a canary that is found out in three seconds: 18 to 41 ms in tw
 cores, whichever canary it is, after 4 to 28 before."""
 
 
-class Told(NamedTuple):
-    sent_s: float
-    seconds: float
-    status: int
-    arm: str
-    score: float
-    own: bool  # whether the split gives it to the champion
+def callers(up: Served, *, trapped: bool) -> Clients:
+    """Of one row each, another every time; every second row springs the trap."""
+
+    def asked(number: int) -> Asked:
+        row = ROWS[(number * 7) % len(ROWS)]
+        if trapped and number % 2:
+            row = {**row, "amount": TRAP}
+        return Asked([row], split_key=str(number))
+
+    return Clients(up.port, asked, rate=PACE)
 
 
-@dataclass
-class Caller:
-    """Clients that ask one row after the other; every second row springs the trap."""
+def own(one: Told) -> bool:
+    """Whether the split gives it to the champion."""
+    return not choose_arm((100 - SHARE, SHARE), str(one.number).encode(), salt=b"mixed")
 
-    port: int
-    trapped: bool
-    journals: list[list[Told]] = field(default_factory=list)
 
-    @contextmanager
-    def asking(self) -> Iterator[Caller]:
-        stop = threading.Event()
-        self.journals = [[] for _ in range(N_CLIENTS)]
-        threads = [
-            threading.Thread(target=self._ask, args=(k, journal, stop))
-            for k, journal in enumerate(self.journals)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _ask(self, first: int, journal: list[Told], stop: threading.Event) -> None:
-        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        number = first
-        while not stop.wait(PAUSE_S):
-            number += 1
-            row = ROWS[(number * 7) % len(ROWS)]
-            if self.trapped and number % 2:
-                row = {**row, "amount": TRAP}
-            body = json.dumps({"rows": [row]}).encode()
-            key = f"{first}-{number}"
-            headers = {"content-type": "application/json", "x-tenfold-key": key}
-            began = time.monotonic()
-            try:
-                line.request("POST", "/mixed/predict", body, headers)
-                reply = line.getresponse()
-                status, said = reply.status, json.loads(reply.read())
-            except (OSError, ValueError, http.client.HTTPException):
-                status, said = 0, {}
-                line.close()
-            seconds = time.monotonic() - began
-            arm, score = "", 0.0
-            if status == 200:
-                arm = said["arm"]
-                score = said["predictions"][0]["probabilities"]["yes"]
-            own = not choose_arm((100 - SHARE, SHARE), key.encode(), salt=b"mixed")
-            journal.append(Told(began, seconds, status, arm, score, own))
-        line.close()
-
-    @property
-    def all(self) -> list[Told]:
-        return sorted(one for journal in self.journals for one in list(journal))
-
-    def of(self, arm: str) -> list[Told]:
-        return [one for one in self.all if one.arm == arm]
+def of(clients: Clients, arm: str) -> list[Told]:
+    return [one for one in clients.all if one.arm == arm]
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +67,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
-def publish(up: Served, folder: Path, **model: Any) -> int:
-    make_artifact(folder, **model)
-    return up.registry.publish("mixed", folder).version
-
-
 def give_traffic(up: Served, version: int, percent: int = SHARE) -> None:
     up.registry.set_alias("mixed", "challenger", version)
-    project = up.settings.home.parent / "project.yaml"
-    tenfold("traffic", str(project), "--canary", str(percent), home=up.settings.home)
+    up.traffic("--canary", str(percent))
 
 
 def hurt_by_time(one: Told) -> bool:
@@ -138,7 +77,7 @@ def hurt_by_time(one: Told) -> bool:
 
 
 def hurt_by_score(one: Told) -> bool:
-    return one.score > 0.97
+    return bool(one.scores) and one.scores[0][-1] > 0.97
 
 
 def no_harm(_one: Told) -> bool:
@@ -146,12 +85,12 @@ def no_harm(_one: Told) -> bool:
 
 
 def test_a_good_canary_stays(up: Served, tmp_path: Path) -> None:
-    version = publish(up, tmp_path / "model", seed=1)
+    version = up.publish(tmp_path / "model", seed=1)
     before = last_withdrawal(up.registry, "mixed")
-    with Caller(up.port, trapped=False).asking() as caller:
+    with callers(up, trapped=False).asking() as clients:
         give_traffic(up, version)
-        eventually(lambda: len(caller.of("challenger")) > 300, within_s=120)
-    assert {one.status for one in caller.all} == {200}
+        eventually(lambda: len(of(clients, "challenger")) > 300, within_s=120)
+    assert {one.status for one in clients.all} == {200}
     assert last_withdrawal(up.registry, "mixed") == before
     assert up.registry.alias("mixed", "challenger") == version
     give_traffic(up, version, percent=0)
@@ -174,11 +113,11 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     channel: str,
     hurt: Callable[[Told], bool],
 ) -> None:
-    version = publish(up, tmp_path / "model", seed=10 + len(graph.__name__), graph=graph)
+    version = up.publish(tmp_path / "model", seed=10 + len(graph.__name__), graph=graph)
     replicas = up.replicas()
-    with Caller(up.port, trapped=True).asking() as caller:
-        eventually(lambda: len(caller.all) >= N_BEFORE, within_s=60)
-        without = caller.all
+    with callers(up, trapped=True).asking() as clients:
+        eventually(lambda: len(clients.all) >= N_BEFORE, within_s=60)
+        without = clients.all
         n_swaps = up.registry.state.journal.count("mixed", "swap")
         give_traffic(up, version)
         began = time.monotonic()
@@ -192,17 +131,17 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
         eventually(back, within_s=75)
         ended = time.monotonic()
         lines = tenfold("status", home=up.settings.home).stdout
-        eventually(lambda: quiet(caller), within_s=15)
-    of_canary = caller.of("challenger")
-    assert {one.status for one in caller.all} == {200}
+        eventually(lambda: quiet(clients), within_s=15)
+    of_canary = of(clients, "challenger")
+    assert {one.status for one in clients.all} == {200}
     if of_canary:
         assert max(of_canary[-1].sent_s, ended) - of_canary[0].sent_s <= 60
-    during = [one for one in caller.all if began <= one.sent_s <= ended]
+    during = [one for one in clients.all if began <= one.sent_s <= ended]
     share = SHARE / 100 + sum(map(hurt, without)) / len(without)
     expected = share * len(during)
     n_hurt = sum(map(hurt, during))
-    before_s = slowest([one for one in without if one.own])
-    own_s = slowest([one for one in during if one.own and one.sent_s >= probed])
+    before_s = slowest([one for one in without if own(one)])
+    own_s = slowest([one for one in during if own(one) and one.sent_s >= probed])
     assert own_s <= max(OWN_FACTOR * before_s, OWN_SLOW_S), (own_s, before_s)
     assert up.replicas() == replicas
     assert n_hurt <= expected + 3 * math.sqrt(expected) + 1, (n_hurt, expected, len(during))
@@ -226,7 +165,7 @@ def slowest(journal: list[Told]) -> float:
     return times[int(0.99 * len(times))]
 
 
-def quiet(caller: Caller, for_s: float = 5.0) -> bool:
+def quiet(clients: Clients, for_s: float = 5.0) -> bool:
     """Whether the champion alone has answered for a while."""
-    newest = [one for one in caller.all if one.sent_s > time.monotonic() - for_s]
+    newest = [one for one in clients.all if one.sent_s > time.monotonic() - for_s]
     return len(newest) > 20 and all(one.arm == "champion" for one in newest)

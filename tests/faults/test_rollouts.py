@@ -5,12 +5,10 @@ Read from the clients' own journals. Two minutes on two cores.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +17,6 @@ from tenfold.artifact import write_artifact
 from tenfold.inference import Predictor
 from tenfold.traffic import Canary, Shadow, write_canary, write_shadow
 from tests.faults.served import ROWS, Clients, Served, served
-from tests.tenfold_serve.support import make_artifact
 from tests.tenfold_serve.test_keeper_e2e import eventually
 from tests.tenfold_serve.test_poison import POISONS
 
@@ -36,11 +33,6 @@ SHADOW_S = 10.0
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("rollouts")) as found:
         yield found
-
-
-def published(up: Served, folder: Path, seed: int) -> int:
-    make_artifact(folder, seed=seed)
-    return up.registry.publish("mixed", folder).version
 
 
 Arms = set[tuple[str, int]]
@@ -77,7 +69,7 @@ def acted_s(up: Served, ask: Callable[[], object], wanted: Arms) -> float:
 
 def test_each_step_acts_within_two_seconds_of_its_probe(up: Served, tmp_path: Path) -> None:
     registry, state = up.registry, up.registry.state
-    second = published(up, tmp_path / "second", 1)
+    second = up.publish(tmp_path / "second", seed=1)
     took: dict[str, float] = {}
     clients = Clients(up.port, ROWS[:2], rate=150)
 
@@ -100,7 +92,7 @@ def test_each_step_acts_within_two_seconds_of_its_probe(up: Served, tmp_path: Pa
         )
         began = time.monotonic()
         write_shadow(state, "mixed", Shadow(second, time.time_ns() // 1_000_000))
-        eventually(lambda: shadow(up).get("state") == "scoring", within_s=30)
+        eventually(lambda: up.shadow().get("state") == "scoring", within_s=30)
         took["shadow, its start included"] = time.monotonic() - began
         write_shadow(state, "mixed", None)
     registry.set_alias("mixed", "challenger", None)
@@ -108,11 +100,6 @@ def test_each_step_acts_within_two_seconds_of_its_probe(up: Served, tmp_path: Pa
     assert clients.failures() == []
     assert took.pop("shadow, its start included") <= SHADOW_S
     assert max(took.values()) <= ACTS_S, took
-
-
-def shadow(up: Served) -> dict[str, Any]:
-    said = json.loads((up.settings.keeper / "status.json").read_bytes())
-    return said["mixed"].get("shadow") or {}
 
 
 @pytest.mark.parametrize("poison", [*POISONS, "a changed file"])
@@ -128,7 +115,7 @@ def test_a_bad_model_never_answers(up: Served, tmp_path: Path, poison: str) -> N
         write_artifact(tmp_path / "bad", files=files, manifest=draft)  # every digest is right
         bad = registry.publish("mixed", tmp_path / "bad").version
     else:
-        bad, said = published(up, tmp_path / "bad", 2), "digest"
+        bad, said = up.publish(tmp_path / "bad", seed=2), "digest"
         model = registry.require("mixed", bad).path / "model.onnx"
         changed = bytearray(model.read_bytes())
         changed[len(changed) // 2] ^= 1
