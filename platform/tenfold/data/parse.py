@@ -28,7 +28,9 @@ Mask = NDArray[np.bool_]
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$"
-_INTEGER = r"^[+-]?\d{1,18}$"  # 19 digits may overflow int64
+_INTEGER = r"^[+-]?\d{1,18}$"
+_LONG_INTEGER = r"^(?P<sign>[+-]?)(?P<digits>[1-9]\d{18})$"  # some are beyond int64
+_MOST, _LEAST = str(2**63 - 1), str(2**63)
 _WHOLE_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3}){1,5}$"
 _CODE = r"^(0\d+|[+-]?\d{19,})$"
 _LONG = 10**18
@@ -57,12 +59,16 @@ def parse_numbers(values: pa.StringArray) -> tuple[NDArray[np.float64], Mask]:
 
 
 def parse_integers(values: pa.StringArray) -> tuple[NDArray[np.int64], Mask]:
-    """Whole numbers, also written as ``3.0`` or ``1,000``.
+    """Whole numbers of 64 bits, also written as ``3.0`` or ``1,000``.
 
     >>> parse_integers(pa.array(["3", "3.0", "3.5", "x"]))[1].tolist()
     [True, True, False, False]
+    >>> parse_integers(pa.array(["9223372036854775807", "9223372036854775808"]))[1].tolist()
+    [True, False]
     """
     direct = pc.match_substring_regex(values, _INTEGER)
+    if not pc.all(direct).as_py():
+        direct = pc.or_(direct, _long_integers(values))
     plain = pc.replace_substring_regex(pc.if_else(direct, values, "0"), r"^\+", "")
     whole = np.asarray(pc.cast(plain, pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
     mask = as_mask(direct)
@@ -73,6 +79,17 @@ def parse_integers(values: pa.StringArray) -> tuple[NDArray[np.int64], Mask]:
     return np.where(integral, np.where(integral, numbers, 0).astype(np.int64), whole), (
         mask | integral
     )
+
+
+def _long_integers(values: pa.StringArray) -> pa.BooleanArray:
+    """Which have 19 digits and fit into 64 bits: of one length, so they compare as texts."""
+    parts = pc.extract_regex(values, _LONG_INTEGER)
+    digits, negative = (
+        pc.struct_field(parts, "digits"),
+        pc.equal(pc.struct_field(parts, "sign"), "-"),
+    )
+    longest = pc.if_else(negative, _LEAST, _MOST)
+    return pc.fill_null(pc.less_equal(digits, longest), fill_value=False)
 
 
 def looks_like_code(values: pa.StringArray) -> Mask:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenfold.data.dates import parse_datetimes
@@ -37,11 +37,13 @@ def test_what_is_and_is_not_a_number() -> None:
     assert not numbers[len(good) :].any()
 
 
-@given(st.lists(st.integers(-(10**18) + 1, 10**18 - 1), min_size=1, max_size=20))
+@given(st.lists(st.integers(-(2**64), 2**64), min_size=1, max_size=20))
+@example([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**18, 10**19 - 1])
 def test_integers_are_exact_beyond_what_a_float_holds(values: list[int]) -> None:
     whole, mask = parse_integers(pa.array([str(value) for value in values]))
-    assert mask.all()
-    assert whole.tolist() == values
+    fits = [-(2**63) <= value < 2**63 for value in values]
+    assert mask.tolist() == fits
+    assert whole.tolist() == [v if fit else 0 for v, fit in zip(values, fits, strict=True)]
 
 
 def test_whole_numbers_may_be_written_as_decimals_and_as_such_are_not_whole_as_written() -> None:

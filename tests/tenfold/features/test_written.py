@@ -154,6 +154,21 @@ def test_a_number_and_its_text_have_one_code(value: float) -> None:
     assert same_bits(encoder.encode({"x": repr(value)}), encoder.encode({"x": value}))
 
 
+@given(st.integers(-(2**64), 2**64))
+@example(2**63 - 1)
+@example(2**63)
+@example(-(2**63))
+@example(10**18)
+def test_a_whole_number_and_its_text_have_one_code_or_none(value: int) -> None:
+    encoder = RowEncoder(Schema((Column("x", Kind.INTEGER),)))
+    if -(2**63) <= value < 2**63:
+        assert same_bits(encoder.encode({"x": str(value)}), encoder.encode({"x": value}))
+    else:
+        for sent in (value, str(value)):
+            with pytest.raises(RequestError, match="whole number"):
+                encoder.encode({"x": sent})
+
+
 def test_day_numbers_of_a_spreadsheet_may_come_as_numbers() -> None:
     encoder = RowEncoder(Schema((Column("x", Kind.DATETIME, form=Form(dates="excel")),)))
     rows = encoder.encode_rows([{"x": 44197.5}, {"x": "44197.5"}, {"x": math.nan}, {"x": 44197}])
