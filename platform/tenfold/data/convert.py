@@ -195,7 +195,9 @@ def _from_numbers(array: pa.Array, kind: Kind, reason: str) -> Converted:
     missing = np.isnan(floats)
     bad = np.isinf(floats)
     if kind is Kind.INTEGER:
-        bad |= ~missing & ((np.floor(floats) != floats) | (np.abs(floats) > 2**53))
+        with np.errstate(invalid="ignore"):  # a NaN that signals is missing as any other
+            whole = np.floor(floats) == floats
+        bad |= ~missing & (~whole | (np.abs(floats) > 2**53))
     elif kind is Kind.BOOLEAN:
         bad |= ~missing & (floats != 0) & (floats != 1)
     null = missing | bad

@@ -292,7 +292,8 @@ class _Look:
             return values.astype(np.float64)
         if kind not in (Kind.NUMBER, Kind.INTEGER) or dtype not in "iuf":
             return self._of_values(values.tolist())
-        codes = values.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # times one, a NaN that signals is as any other
+            codes = np.multiply(values, 1.0, dtype=np.float64)
         if dtype == "f" or values.dtype == np.uint64:
             bad = np.isinf(codes)
             if kind is Kind.INTEGER:

@@ -169,6 +169,25 @@ def test_a_whole_number_and_its_text_have_one_code_or_none(value: int) -> None:
                 encoder.encode({"x": sent})
 
 
+@pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER])
+@pytest.mark.parametrize(
+    ("bits", "unsigned", "width"),
+    [
+        (0x7FF0000000000001, np.uint64, np.float64),
+        (0x7F800001, np.uint32, np.float32),
+        (0x7C01, np.uint16, np.float16),
+    ],
+)
+def test_a_nan_that_signals_is_missing(kind: Kind, bits: int, unsigned: Any, width: Any) -> None:
+    """Quietly: NumPy warns of it, and a warning is a line of the log for every request."""
+    encoder = RowEncoder(Schema((Column("x", kind),))).columns
+    values = np.array([bits, 0], unsigned).view(width)
+    for cells in (values, pa.chunked_array([pa.array(values)])):
+        codes = encoder.encode(Columns.of({"x": cells}))[:, 0]
+        assert np.isnan(codes).tolist() == [True, False]
+    assert convert(pa.array(values), kind).array.to_pylist() == [None, 0]
+
+
 def test_day_numbers_of_a_spreadsheet_may_come_as_numbers() -> None:
     encoder = RowEncoder(Schema((Column("x", Kind.DATETIME, form=Form(dates="excel")),)))
     rows = encoder.encode_rows([{"x": 44197.5}, {"x": "44197.5"}, {"x": math.nan}, {"x": 44197}])
