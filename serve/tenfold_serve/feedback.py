@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tenfold.errors import RequestError
+from tenfold.features.readers import shown
 from tenfold.schema import Column, Kind
 from tenfold_serve.ids import IdMaker
 
@@ -121,7 +122,7 @@ def label_text(label: object, *, target: Column) -> str:
     """
     if target.kind in (Kind.NUMBER, Kind.INTEGER):
         if isinstance(label, bool) or not isinstance(label, (int, float)):
-            raise ValueError(f"label must be a number, not {_show(label)}")
+            raise ValueError(f"label must be a number, not {shown(label)}")
         try:
             number = float(label)
         except OverflowError:
@@ -130,11 +131,11 @@ def label_text(label: object, *, target: Column) -> str:
             raise ValueError(f"label must be a finite number of at most {_LARGEST:.3g} in size")
         return repr(number)
     if isinstance(label, bool) or not isinstance(label, (str, int)):
-        raise ValueError(f"label must be one of the classes, as a string, not {_show(label)}")
+        raise ValueError(f"label must be one of the classes, as a string, not {shown(label)}")
     text = str(label)
     if target.domain is not None and text not in target.domain:
         known = ", ".join(target.domain[:10])
-        raise ValueError(f"label {_show(text)} is none of the classes {known}")
+        raise ValueError(f"label {shown(text)} is none of the classes {known}")
     return text
 
 
@@ -149,9 +150,9 @@ def _observed_at(value: object, *, now: datetime) -> str:
             moment = moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC).isoformat()
     except ValueError as error:
-        raise ValueError(f"observed_at {_show(value)} is no ISO 8601 time") from error
+        raise ValueError(f"observed_at {shown(value)} is no ISO 8601 time") from error
     except OverflowError as error:  # its zone moves it out of the years 1 to 9999
-        raise ValueError(f"observed_at {_show(value)} must lie in the years 1 to 9999") from error
+        raise ValueError(f"observed_at {shown(value)} must lie in the years 1 to 9999") from error
 
 
 def _source(value: object) -> str:
@@ -160,8 +161,3 @@ def _source(value: object) -> str:
     if not isinstance(value, str) or len(value) > _MAX_SOURCE or not value.isprintable():
         raise ValueError(f"source must be a printable string of at most {_MAX_SOURCE} characters")
     return value
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import lru_cache
 
 __all__ = ["KEY_HEADER", "choose_arm", "request_key", "share"]
@@ -73,13 +74,22 @@ def request_key(
 
     >>> request_key(None, [{"user": 7}], ["user"], b"r1"), request_key(b"k", [], [], b"r1")
     (b'7', b'k')
+    >>> request_key(None, [{"user": 7.0}], ["user"], b"r1")
+    b'7'
     >>> request_key(None, [{"user": None}], ["user"], b"r1")
     b'r1'
     """
     if header:
         return header
     if key_columns and rows:
-        values = [rows[0].get(column) for column in key_columns]
-        if all(value is not None for value in values):
-            return "\x1f".join(map(str, values)).encode()
+        texts = [_text(rows[0].get(column)) for column in key_columns]
+        if None not in texts:
+            return "\x1f".join(map(str, texts)).encode()
     return request_id
+
+
+def _text(value: object) -> str | None:
+    """A key as every door sends it: of some come floats only. None of what is no key."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, (str, int, float, date)) and value == value else None

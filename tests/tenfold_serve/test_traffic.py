@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenfold.features.columnpath import Columns
 from tenfold_serve.traffic import choose_arm, request_key, share
 
 KEYS = [f"customer {i}".encode() for i in range(20_000)]
@@ -44,4 +46,21 @@ def test_the_header_wins_then_the_key_column_then_the_request_id() -> None:
     assert request_key(b"h", rows, ["user"], b"r") == b"h"
     assert request_key(None, rows, ["user", "shop"], b"r") == b"u1\x1f3"
     assert request_key(None, rows, ["absent"], b"r") == b"r"
+    for other in ({"a": 1}, [[1]], float("nan")):
+        assert request_key(None, [{"user": other}], ["user"], b"r") == b"r"
+
+
+def test_a_number_is_one_key_however_a_door_sends_it() -> None:
+    for sent in (7, 7.0, "7"):
+        assert request_key(None, [{"user": sent}], ["user"], b"r") == b"7"
+    assert request_key(None, [{"user": 7.5}], ["user"], b"r") == b"7.5"
+    cells = {
+        "float": pa.chunked_array([[7.0]]),
+        "late": pa.chunked_array([pa.array([10**15], pa.timestamp("s"))]),
+        "early": pa.chunked_array([pa.array([-(10**9)], pa.date32())]),
+    }
+    first = [Columns.of(cells).first([*cells])]
+    assert request_key(None, first, ["float"], b"r") == b"7"
+    assert request_key(None, first, ["late"], b"r") == b"r"  # in no calendar
+    assert request_key(None, first, ["early"], b"r") == b"r"
     assert request_key(None, [], ["user"], b"r") == b"r"

@@ -162,7 +162,13 @@ def _from_typed(array: pa.Array, kind: Kind, reason: str) -> Converted:
         return Converted(_typed(stamps, ~known, kind), outside, reason)
     if pa.types.is_temporal(array.type):
         return Converted(pa.nulls(len(array), ARROW_TYPES[kind]), _present(array), reason)
-    if kind is Kind.INTEGER and pa.types.is_integer(array.type) and array.type != pa.uint64():
+    if kind is Kind.INTEGER and array.type == pa.uint64():
+        beyond = pc.fill_null(
+            pc.greater_equal(array, pa.scalar(2**63, pa.uint64())), fill_value=False
+        )
+        fits = pc.if_else(beyond, pa.scalar(None, pa.uint64()), array)
+        return Converted(fits.cast(pa.int64()), as_mask(beyond), reason)
+    if kind is Kind.INTEGER and pa.types.is_integer(array.type):
         return Converted(array.cast(pa.int64()), good, reason)
     return _from_numbers(array, kind, reason)
 

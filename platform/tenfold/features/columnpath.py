@@ -55,6 +55,8 @@ _FIRST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _UNIT_US = {"s": 1_000_000, "ms": 1000, "us": 1}
 _DAY_US = 86_400_000_000
+_BEYOND = 2**63
+"""The first that is no whole number of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Columns:
         return cls(cells, n_rows)
 
     def first(self, names: Sequence[str]) -> dict[str, object]:
-        """The first row's values of some columns, as JSON values."""
+        """The first row's values of some columns, as Python values; None where there is none, as
+        for a time beyond the calendar."""
         return {name: _python(self.cells[name][0]) for name in names if name in self.cells}
 
     def texts(self, name: str) -> list[str | None]:
@@ -293,21 +296,28 @@ class _Look:
         if kind not in (Kind.NUMBER, Kind.INTEGER) or dtype not in "iuf":
             return self._of_values(values.tolist())
         with np.errstate(invalid="ignore"):  # times one, a NaN that signals is as any other
-            codes = np.multiply(values, 1.0, dtype=np.float64)
-        if dtype == "f" or values.dtype == np.uint64:
+            codes: Codes = np.multiply(values, 1.0, dtype=np.float64)
+        if dtype == "f":
             bad = np.isinf(codes)
             if kind is Kind.INTEGER:
                 bad |= ((np.floor(codes) != codes) | (np.abs(codes) > MAX_EXACT)) & ~np.isnan(codes)
                 codes += 0.0  # -0.0 is no whole number
-            for place in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
-                try:
-                    self._read(float(codes[place]))
-                except Refused as refused:
-                    self.faults[place] = str(refused)
+            self._refuse(bad, values)
+        elif values.dtype == np.uint64 and kind is Kind.INTEGER:
+            self._refuse(values >= _BEYOND, values)
         return codes
+
+    def _refuse(self, bad: npt.NDArray[np.bool_], values: Any) -> None:
+        """Say of the first that are bad why they are."""
+        for place in np.flatnonzero(bad)[:MAX_FAULTS].tolist():
+            try:
+                self._read(_python(values[place]))
+            except Refused as refused:
+                self.faults[place] = str(refused)
 
     def _of_arrow(self, values: pa.ChunkedArray) -> Codes:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         kind, types, wanted = values.type, pa.types, self.column.kind
         if types.is_null(kind):
@@ -319,8 +329,12 @@ class _Look:
         ):
             numbers = values.cast(pa.float64(), safe=False).to_numpy()
             exact = np.asarray(numbers, dtype=np.float64)
-            as_it_is = types.is_integer(kind) and kind != pa.uint64()  # as files are read
-            return exact if as_it_is else self._of_array(exact)
+            if types.is_floating(kind):
+                return self._of_array(exact)
+            if kind == pa.uint64() and wanted is Kind.INTEGER:
+                beyond = pc.greater_equal(values, pa.scalar(_BEYOND, pa.uint64()))
+                self._refuse(np.asarray(beyond.fill_null(fill_value=False)), values)
+            return exact
         if wanted is Kind.BOOLEAN and types.is_boolean(kind):
             flags = values.cast(pa.uint8()).cast(pa.float64()).to_numpy()
             return np.asarray(flags, dtype=np.float64)
@@ -378,7 +392,10 @@ class _Look:
 
 
 def _python(value: object) -> object:
-    """An array's value as a JSON value."""
+    """An array's value as Python's own."""
     if isinstance(value, np.generic):
         return value.item()
-    return value.as_py() if hasattr(value, "as_py") else value
+    try:
+        return value.as_py() if hasattr(value, "as_py") else value
+    except (OverflowError, ValueError):
+        return None

@@ -102,5 +102,5 @@ class RowEncoder:
             return [(None, f"{shown(row)} is not an object; send {{column: value}}")]
         faults: list[tuple[str | None, str]] = [(n, LEFT_OUT) for n in self.names if n not in row]
         unknown = self.columns.unknown
-        faults.extend((str(key), unknown(key)) for key in row if key not in self._known)
+        faults.extend((str(key)[:100], unknown(key)) for key in row if key not in self._known)
         return faults

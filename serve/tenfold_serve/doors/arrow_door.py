@@ -2,10 +2,11 @@
 
 A stream is looked at before it is decoded, and validated in full before it is used, since Arrow
 trusts what it reads: offsets that were tampered with crash the process on first use. In this order:
-no extension types (some run code when they are read), only flat columns, no compression, not more
-rows than allowed (a batch counts for one at least), no large dictionary for each of many batches
-(every one is validated with it), then decode, then ``validate(full=True)``, then no dictionary
-whose texts, each as often as rows have it, are more than a body may be. What is left is unfolded.
+no extension types (some run code when they are read), no compression, not more rows than allowed (a
+batch counts for one at least), no large dictionary for each of many batches (every one is validated
+with it), not many more columns than the model has, all flat and each once; then decode, then
+``validate(full=True)``, then no dictionary whose texts, each as often as rows have it, are more than
+a body may be. What is left is unfolded.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ _MAX_SHARED: Final = 10_000_000
 _WARNING = pa.struct([("column", pa.string()), ("reason", pa.string())])
 
 
-def read_stream(body: bytes, *, max_rows: int, max_bytes: int) -> Columns:
+def read_stream(body: bytes, *, max_rows: int, max_columns: int, max_bytes: int) -> Columns:
     """The columns of an IPC stream; they share the body's memory.
 
     Args:
         body: as it came, within the limit of a body.
         max_rows: most rows of all batches together.
+        max_columns: most columns.
         max_bytes: most bytes of the texts of all rows.
 
     Raises:
@@ -47,7 +49,7 @@ def read_stream(body: bytes, *, max_rows: int, max_bytes: int) -> Columns:
     try:
         _look(body, max_rows=max_rows)
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
-            _check_types(stream.schema)
+            _check_columns(stream.schema, max_columns)
             table = stream.read_all()
         table.validate(full=True)
     except (pa.ArrowException, Broken, OSError, ValueError, KeyError, OverflowError) as error:
@@ -55,12 +57,9 @@ def read_stream(body: bytes, *, max_rows: int, max_bytes: int) -> Columns:
             "the body must be one valid Arrow IPC stream, whole and nothing behind it "
             f"({type(error).__name__})"
         ) from error
-    table = _unfolded(table, max_bytes)
-    names = table.column_names
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RequestError(f"columns have different names, and {twice[:40]!r} comes twice")
-    return Columns(dict(zip(names, table.columns, strict=True)), table.num_rows)
+    _check_texts(table, max_bytes)
+    cells = dict(zip(table.column_names, map(_unfolded, table.columns), strict=True))
+    return Columns(cells, table.num_rows)
 
 
 def _look(body: bytes, *, max_rows: int) -> None:
@@ -128,9 +127,17 @@ def _messages(body: bytes) -> Iterator[tuple[Header, bytes]]:
         raise Broken("the stream ends in a batch")
 
 
-def _check_types(schema: pa.Schema) -> None:
+def _check_columns(schema: pa.Schema, most: int) -> None:
+    if len(schema) > most:
+        raise RequestError(f"a stream has at most {most} columns, not {len(schema)}")
     types = pa.types
+    names = set()
     for column in schema:
+        if column.name in names:
+            raise RequestError(
+                f"columns have different names, and {column.name[:40]!r} comes twice"
+            )
+        names.add(column.name)
         kind = column.type
         if types.is_timestamp(kind) and kind.tz is not None:
             _check_zone(column.name, kind.tz)
@@ -164,28 +171,28 @@ def _check_zone(name: str, zone: str) -> None:
         ) from error
 
 
-def _unfolded(table: pa.Table, max_bytes: int) -> pa.Table:
-    """The table with its dictionaries as texts, unless these few bytes stand for too many."""
-    folded = [
-        place for place, kind in enumerate(table.schema.types) if pa.types.is_dictionary(kind)
-    ]
+def _check_texts(table: pa.Table, max_bytes: int) -> None:
+    """No dictionary whose few bytes stand for too many."""
     n_bytes = 0
-    for place in folded:
-        for chunk in table.column(place).chunks:
-            sizes = pc.binary_length(chunk.dictionary).take(chunk.indices)
-            n_bytes += pc.sum(sizes).as_py() or 0
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            for chunk in column.chunks:
+                sizes = pc.binary_length(chunk.dictionary).take(chunk.indices)
+                n_bytes += pc.sum(sizes).as_py() or 0
     if n_bytes > max_bytes:
         raise RequestError(
             f"the texts of all rows hold at most {max_bytes} bytes, and those of the stream's "
             f"dictionaries {n_bytes}; send several requests, or use `tenfold predict` for whole "
             "tables"
         )
-    for place in folded:
-        column = table.column(place)
-        texts = [chunk.dictionary.take(chunk.indices) for chunk in column.chunks]
-        plain = pa.chunked_array(texts, column.type.value_type)
-        table = table.set_column(place, table.schema.names[place], plain)
-    return table
+
+
+def _unfolded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary as texts; others as they are."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    texts = [chunk.dictionary.take(chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(texts, column.type.value_type)
 
 
 def _more(answered: Answered, extras: Extras) -> dict[str, Any]:

@@ -48,7 +48,12 @@ class PredictDoor:
         if is_json:
             payload = read_payload(read_json(body, max_keys=scoring.max_keys()))
         else:
-            payload = read_stream(body, max_rows=scoring.max_rows, max_bytes=request.max_body_bytes)
+            payload = read_stream(
+                body,
+                max_rows=scoring.max_rows,
+                max_columns=scoring.max_columns(),
+                max_bytes=request.max_body_bytes,
+            )
         answered = await scoring.answer(payload, request, wants=wants)
         if form == ARROW:
             return Answer(200, render_stream(answered), ARROW)

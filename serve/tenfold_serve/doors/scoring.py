@@ -264,10 +264,20 @@ class Scoring:
         Raises:
             HttpError: 503, no model answers.
         """
+        return (self._width() + 8) * self.max_rows + 8
+
+    def max_columns(self) -> int:
+        """Columns that a request may have, so many that those it should not have are told by name.
+
+        Raises:
+            HttpError: 503, no model answers.
+        """
+        return 2 * self._width() + 16
+
+    def _width(self) -> int:
         lineup = self.lineup()
         if lineup is not self._measured[0]:
-            width = max(len(arm.schema.columns) for arm in lineup.arms)
-            self._measured = (lineup, (width + 8) * self.max_rows + 8)
+            self._measured = (lineup, max(len(arm.schema.columns) for arm in lineup.arms))
         return self._measured[1]
 
     def lineup(self) -> Lineup:

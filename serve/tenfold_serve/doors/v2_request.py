@@ -84,7 +84,11 @@ def read_infer(
     n_json = _header_size(header_bytes, body)
     max_tensors = 2 * len(columns)
     max_keys = _MAX_JSON_KEYS * (max_tensors + len(OUTPUTS) + 1)
-    value = read_json(body[:n_json] if n_json < len(body) else body, max_keys=max_keys)
+    value = read_json(
+        body[:n_json] if n_json < len(body) else body,
+        max_keys=max_keys,
+        max_nested=max_keys + max_tensors * max_rows,  # of tensors [n, 1], a list each row
+    )
     if not isinstance(value, dict):
         raise RequestError("a request is an object with inputs")
     parameters = _object(value, "parameters")

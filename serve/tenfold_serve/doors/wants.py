@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from tenfold.errors import RequestError
+from tenfold.features.readers import shown
 from tenfold_serve.http import Request
 
 __all__ = [
@@ -82,10 +83,10 @@ def wants_of(request: Request) -> Wants:
         return NOTHING
     words = [headers.get(WITH_HEADER, b"").decode("latin-1")]
     levels = [headers[LEVEL_HEADER].decode("latin-1")] if LEVEL_HEADER in headers else []
+    if len(request.query) > _MAX_QUERY_BYTES:
+        raise RequestError(f"a query has at most {_MAX_QUERY_BYTES} bytes")
     try:
-        asked = parse_qsl(
-            request.query[:_MAX_QUERY_BYTES].decode("latin-1"), keep_blank_values=True
-        )
+        asked = parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)
     except ValueError as error:
         raise RequestError("the query must be name=value pairs") from error
     for name, value in asked:
@@ -114,5 +115,5 @@ def read_level(value: object) -> float:
     except ValueError:
         level = float("nan")
     if not 0.5 <= level <= 0.995 or isinstance(value, bool):
-        raise RequestError(f"level is a number from 0.5 to 0.995, not {str(value)[:40]!r}")
+        raise RequestError(f"level is a number from 0.5 to 0.995, not {shown(value)}")
     return level

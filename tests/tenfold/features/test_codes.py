@@ -137,6 +137,16 @@ def test_missing_unknown_and_target_columns_are_named() -> None:
     assert str(caught.value).endswith("(and 3 more)")
 
 
+def test_a_long_name_is_told_cut() -> None:
+    for refuse in (
+        lambda: RowEncoder(SCHEMA).encode(GOOD | {"\x7f" * 1000: 1}),
+        lambda: RowEncoder(SCHEMA).columns.encode(Columns.of({"\x7f" * 1000: [1]})),
+    ):
+        with pytest.raises(RequestError) as caught:
+            refuse()
+        assert max(len(str(item["column"])) for item in caught.value.items) == 100
+
+
 def test_a_column_that_the_schema_knows_and_the_model_does_not_use_may_be_sent() -> None:
     encoder = RowEncoder(SCHEMA)
     assert same_bits(encoder.encode(GOOD | {"key": "k1"}), encoder.encode(GOOD))

@@ -169,6 +169,29 @@ def test_a_whole_number_and_its_text_have_one_code_or_none(value: int) -> None:
                 encoder.encode({"x": sent})
 
 
+@pytest.mark.parametrize("value", [2**53 + 2, 2**60, 2**63 - 1, 2**63, 2**64 - 1])
+def test_unsigned_whole_numbers_are_taken_as_far_as_signed_ones_go(value: int) -> None:
+    encoder = RowEncoder(Schema((Column("x", Kind.INTEGER),)))
+    array = pa.array([1, value, None], pa.uint64())
+    cells: tuple[Any, ...] = (
+        [1, value],
+        np.array([1, value], np.uint64),
+        np.array([1, value], np.uint64).tolist(),
+        pa.chunked_array([array]),
+    )
+    done = convert(array, Kind.INTEGER)
+    if value >= 2**63:
+        assert done.bad.tolist() == [False, True, False]
+        for sent in cells:
+            with pytest.raises(RequestError, match=r"row 1, .* is too large for a whole number"):
+                encoder.columns.encode(Columns.of({"x": sent}))
+    else:
+        assert done.array.to_pylist() == [1, value, None]
+        for sent in cells:
+            codes = encoder.columns.encode(Columns.of({"x": sent}))
+            assert codes[:2, 0].tolist() == [1.0, float(value)]
+
+
 @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER])
 @pytest.mark.parametrize(
     ("bits", "unsigned", "width"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.tenfold_serve.doors.through import ARROW, ARROW_TYPE, arrow_table, st
 from tests.tenfold_serve.support import Rig
 
 SCHEMA = mixed_schema()
+LIMITS = {"max_rows": 50, "max_columns": 60, "max_bytes": 1_000_000}
 
 
 def body(n_rows: int = 3, **options: Any) -> bytes:
@@ -55,7 +57,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(door_rig: Rig, codec: str) -> No
     assert len(bomb) < 1_000_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(RequestError, match="a stream is sent uncompressed"):
-        read_stream(bomb, max_rows=50, max_bytes=1_000_000)
+        read_stream(bomb, **LIMITS)
     small = stream(pa.table({"age": pa.array(np.zeros(40))}), **options)
     assert ask(door_rig, small).status == 400
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
@@ -67,10 +69,10 @@ def test_rows_are_counted_before_they_are_read(door_rig: Rig) -> None:
     assert "at most 50 rows" in reply.json()["error"]["message"]
     many = stream(*[pa.table({"age": pa.array([1] * 30)})] * 2)
     with pytest.raises(RequestError, match="at most 50 rows"):
-        read_stream(many, max_rows=50, max_bytes=1_000_000)
+        read_stream(many, **LIMITS)
     nothing = stream(pa.table({"age": pa.nulls(1000)}))
     with pytest.raises(RequestError, match="at most 50 rows"):
-        read_stream(nothing, max_rows=50, max_bytes=1_000_000)
+        read_stream(nothing, **LIMITS)
 
 
 def test_a_dictionary_is_refused_where_its_texts_unfold_to_more_than_a_body(door_rig: Rig) -> None:
@@ -119,8 +121,8 @@ def test_many_batches_with_a_large_dictionary_are_refused_before_they_are_valida
         for k in range(40)
     ]
     with pytest.raises(RequestError, match="batches with 300000 texts in dictionaries are"):
-        read_stream(stream(*batches), max_rows=50, max_bytes=1_000_000)
-    assert read_stream(stream(*batches[:30]), max_rows=50, max_bytes=1_000_000).n_rows == 30
+        read_stream(stream(*batches), **LIMITS)
+    assert read_stream(stream(*batches[:30]), **LIMITS).n_rows == 30
 
 
 def test_empty_batches_count_as_rows() -> None:
@@ -128,7 +130,7 @@ def test_empty_batches_count_as_rows() -> None:
         pa.record_batch({"x": pa.array([], pa.int64())})
     ]
     with pytest.raises(RequestError, match="at most 50 rows"):
-        read_stream(stream(*empty * 60), max_rows=50, max_bytes=1_000_000)
+        read_stream(stream(*empty * 60), **LIMITS)
 
 
 def test_a_time_zone_that_is_none_is_refused(door_rig: Rig) -> None:
@@ -191,7 +193,7 @@ def test_extension_types_are_refused_unread(door_rig: Rig, name: bytes) -> None:
 )
 def test_only_flat_columns_are_read(array: pa.Array) -> None:
     with pytest.raises(RequestError, match="column 'x' has the Arrow type"):
-        read_stream(stream(pa.table({"x": array})), max_rows=50, max_bytes=1_000_000)
+        read_stream(stream(pa.table({"x": array})), **LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -221,16 +223,29 @@ def test_offsets_and_indices_that_lead_outside_are_refused(door_rig: Rig) -> Non
     place = bytes(data).index((4).to_bytes(4, "little") + (9).to_bytes(4, "little"))
     data[place + 4 : place + 8] = (1 << 30).to_bytes(4, "little")
     with pytest.raises(RequestError, match="one valid Arrow IPC stream"):
-        read_stream(bytes(data), max_rows=50, max_bytes=1_000_000)
+        read_stream(bytes(data), **LIMITS)
     wrong = pa.DictionaryArray.from_arrays(pa.array([0, 7]), pa.array(["a"]), safe=False)
     with pytest.raises(RequestError, match="one valid Arrow IPC stream"):
-        read_stream(stream(pa.table({"color": wrong})), max_rows=50, max_bytes=1_000_000)
+        read_stream(stream(pa.table({"color": wrong})), **LIMITS)
+
+
+def test_columns_are_counted_before_they_are_looked_at(door_rig: Rig) -> None:
+    """Of tens of thousands each look at all the others would take minutes."""
+    many = pa.table([pa.array([1])] * 20_000, names=["age"] * 20_000)
+    start = time.thread_time()
+    with pytest.raises(RequestError, match="at most 60 columns, not 20000"):
+        read_stream(stream(many), **LIMITS)
+    assert time.thread_time() - start < 1
+    reply = ask(door_rig, stream(many.select(range(100))))
+    assert reply.status == 400 and "columns, not 100" in reply.json()["error"]["message"]
+    more = pa.table({"label": ["yes"], "age": [3], "another": [1]})
+    assert "column 'amount'" in ask(door_rig, stream(more)).json()["error"]["message"]
 
 
 def test_names_come_once() -> None:
     table = pa.table([pa.array([1]), pa.array([2])], names=["age", "age"])
     with pytest.raises(RequestError, match="'age' comes twice"):
-        read_stream(stream(table), max_rows=50, max_bytes=1_000_000)
+        read_stream(stream(table), **LIMITS)
 
 
 def test_a_stream_without_rows_or_columns_is_refused(door_rig: Rig) -> None:

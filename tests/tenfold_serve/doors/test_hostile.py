@@ -202,6 +202,29 @@ def test_errors_never_tell_the_inside(door_rig: Rig, path: str, body: bytes) -> 
         assert word not in text
 
 
+DEEP = b"[" * 1000 + b"]" * 1000
+"""As deep as JSON may be: nothing that is said of it may go down there."""
+
+
+@pytest.mark.parametrize("rest", [b"", b', "age": 1'])
+def test_a_deep_value_is_nobodys_fault_but_its_senders(door_rig: Rig, rest: bytes) -> None:
+    row = b'{"rows": [{"color": ' + DEEP + rest + b"}]}"
+    infer = b'{"parameters": {"level": ' + DEEP + b'}, "inputs": [{"name": "age", "shape": [1], '
+    infer += b'"datatype": "FP64", "data": [' + DEEP + b"]}]}"
+    for path, body in (("/predict", row), ("/v2/models/mixed/infer", infer)):
+        reply = door_rig.ask("POST", path, body)
+        assert reply.status == 400 and len(reply.body) < 5000, reply
+    label = b'{"labels": [{"id": "x", "label": ' + DEEP + b'}, {"id": ' + DEEP + b"}]}"
+    reply = door_rig.ask("POST", "/feedback", label)
+    assert reply.status == 202 and reply.json()["accepted"] == 0
+
+
+def test_a_query_is_read_whole_or_refused(door_rig: Rig) -> None:
+    query = "with=" + "," * 990 + "set&level=0.95"
+    reply = door_rig.ask("POST", f"/predict?{query}", {"rows": rows(1)})
+    assert reply.status == 400 and "at most 1000 bytes" in reply.json()["error"]["message"]
+
+
 def test_headers_in_any_bytes_are_answered(door_rig: Rig) -> None:
     names = b"accept content-type x-tenfold-key x-tenfold-with authorization x-request-id"
     for name in (*names.split(), b"content-length", b"inference-header-content-length"):

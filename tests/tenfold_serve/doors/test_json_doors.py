@@ -46,8 +46,9 @@ def test_a_key_that_comes_twice_is_refused(outer: Any, key: str, first: Any, sec
     ("body", "words"),
     [
         (b'{"rows": [{' + b",".join(b'"k%d":1' % k for k in range(1_000_000)) + b"}]}", "keys"),
-        (b"[" * 100_000, "depth"),
-        (b'{"a":' * 100_000, "depth|keys"),
+        (b"[" * 10_000, "depth"),
+        (b"[" * 100_000, "objects and lists"),
+        (b'{"a":' * 100_000, "keys"),
         (b'{"rows": [{"a": ' + b"9" * 10_000_000 + b"}]}", "infinity"),
         (b'{"rows": [{"a": 1e400}]}', "infinity"),
         (b'{"rows": [{"a": NaN}]}', "JSON"),
@@ -56,7 +57,19 @@ def test_a_key_that_comes_twice_is_refused(outer: Any, key: str, first: Any, sec
         (b'"\xff"', "UTF-8"),
         (b'"\\ud800"', "JSON"),
     ],
-    ids=["keys", "depth", "nested", "digits", "1e400", "nan", "inf", "twice", "utf8", "half"],
+    ids=[
+        "keys",
+        "depth",
+        "lists",
+        "nested",
+        "digits",
+        "1e400",
+        "nan",
+        "inf",
+        "twice",
+        "utf8",
+        "half",
+    ],
 )
 def test_hostile_json_is_refused_fast(body: bytes, words: str) -> None:
     best = 9.0
@@ -68,9 +81,57 @@ def test_hostile_json_is_refused_fast(body: bytes, words: str) -> None:
     assert best < 0.05
 
 
+MEGABYTES = 10 * 2**20
+COLONS = b'":"' * 30_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        COLONS + b'"' + b'\\"' * (MEGABYTES // 2),
+        COLONS + b'"' + b'\\"' * (MEGABYTES // 2) + b"\\",
+        COLONS + b'"' + b"\\" * MEGABYTES,
+        COLONS + b'"' * MEGABYTES,
+        COLONS + b'"" ' * (MEGABYTES // 3),
+        COLONS + b'""' + b" " * MEGABYTES,
+        b'{"rows": [' + b"[]," * (MEGABYTES // 3) + b"[]]}",
+        b'{"rows": [' + b"{}," * (MEGABYTES // 3) + b"{}]}",
+        b'{"rows": [' + b'"[",' * (MEGABYTES // 4) + b"1]}",
+        b'{"rows": [' + b'"",' * (MEGABYTES // 3) + b'":"]}',
+    ],
+    ids=[
+        "open text",
+        "half an escape",
+        "backslashes",
+        "quotes",
+        "empty texts",
+        "blanks",
+        "lists",
+        "objects",
+        "brackets in texts",
+        "colon in a text",
+    ],
+)
+def test_ten_megabytes_are_looked_at_once(body: bytes) -> None:
+    """Before anything is made of them: a look at every quote's rest took days."""
+    start = time.thread_time()
+    with pytest.raises(HttpError) as caught:
+        read_json(body, max_keys=20_000)
+    assert caught.value.status == 400
+    assert time.thread_time() - start < 2
+
+
+def test_brackets_and_colons_in_texts_are_texts() -> None:
+    value = {"rows": [{"a": '[{":\\"' * 1000, "b": "]}"}], "x:y": [{}, []]}
+    assert read_json(orjson.dumps(value), max_keys=6) == value
+    for less in ({"max_keys": 3}, {"max_keys": 9, "max_nested": 4}):
+        with pytest.raises(HttpError, match="a body holds at most"):
+            read_json(orjson.dumps(value), **less)
+
+
 def test_hostile_json_is_a_400_at_the_door(door_rig: Rig) -> None:
     for body, words in (
-        (b"[" * 60_000, "depth"),
+        (b"[" * 60_000, "objects and lists"),
         (b'{"rows": [{"a": 1e400}]}', "infinity"),
         (b'{"a": 1, "a": 2}', "each key once"),
         (b'"\xff"', "UTF-8"),
