@@ -72,8 +72,8 @@ class ScoreJob:
         artifact: folder of the model.
         digest: its artifact digest, verified where it is loaded.
         keys: columns of the input that are handed on beside the answers.
-        on_error: what a bad row gets: nothing is written for ``fail`` (the caller stops), a row of
-            nulls for ``null``, no row but its problems for ``quarantine``.
+        on_error: what a bad row gets: its whole piece no answers for ``fail`` (the caller stops), a
+            row of nulls for ``null``, no row but its problems for ``quarantine``.
         level: of an interval or set beside each answer; None for none.
         explain: whether each column's contribution stands beside the answer.
     """
@@ -93,6 +93,8 @@ class ScoreJob:
         done = _Scored.of(load_once(self.artifact, self.digest), block)
         if done.problems.num_rows:
             write_arrow(problem_file(self.folder, piece), done.problems)
+            if self.on_error == "fail":
+                return  # it is not done: who is killed before it is told meets it again
         more = extra_columns(
             done.predictor, done.codes, done.answer, level=self.level, explain=self.explain
         )

@@ -5,9 +5,10 @@ import json
 import resource
 import time
 import tracemalloc
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -490,19 +491,52 @@ def test_bad_rows_set_aside_are_named_with_their_cells(
     assert not (tmp_path / "out.quarantine.csv").exists()  # it spoke of other rows
 
 
+class Interrupted:
+    """A progress at whose first piece somebody presses Ctrl-C, when a later one was found bad."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def say(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def show(self, text: str, *, worth_a_line: bool) -> None:
+        """Nothing is shown."""
+
+    @contextmanager
+    def step(
+        self, name: str, *, total: int | None = None, seconds: float | None = None
+    ) -> Iterator[Advance]:
+        def advance(n_done: int) -> None:
+            if n_done:
+                ends = time.monotonic() + 60
+                while not [*self._store.rglob("problems-*.arrow")]:
+                    assert time.monotonic() < ends
+                    time.sleep(0.01)
+                raise KeyboardInterrupt
+
+        yield advance
+
+
 def test_a_bad_row_can_stop_the_batch(project: Project, settings: Settings, tmp_path: Path) -> None:
+    """Also one that was met, and not told of, by a command that was killed."""
     publish(project, settings)
     rows = [GOOD.format(id=number) for number in range(60_000)]
     rows[50_000] = rows[50_000].replace("39", "old")
     write_rows(tmp_path / "in.csv", rows)
-    with pytest.raises(DataError, match=r"row 50001, column 'age': 'old' is not a whole number"):
-        run_predict(
-            project,
-            settings,
-            input=tmp_path / "in.csv",
-            output=tmp_path / "out.csv",
-            on_error="fail",
-        )
+    score = partial(
+        run_predict,
+        project,
+        settings,
+        input=tmp_path / "in.csv",
+        output=tmp_path / "out.csv",
+        on_error="fail",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        score(progress=Interrupted(Path(settings.store)))
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"row 50001, column 'age': 'old' is not a whole"):
+            score()
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -1,12 +1,12 @@
 """The Arrow door: an IPC stream in, an IPC stream out.
 
 A stream is looked at before it is decoded, and validated in full before it is used, since Arrow
-trusts what it reads: offsets that were tampered with crash the process on first use. In this order:
-no extension types (some run code when they are read), no compression, not more rows than allowed (a
-batch counts for one at least), no large dictionary for each of many batches (every one is validated
-with it), not many more columns than the model has, all flat and each once; then decode, then
-``validate(full=True)``, then no dictionary whose texts, each as often as rows have it, are more than
-a body may be. What is left is unfolded.
+trusts what it reads: offsets that were tampered with crash the process on first use. In this
+order: no extension types (some run code when they are read), no compression, not more rows than
+allowed (a batch counts for one at least), no large dictionary for each of many batches (every one
+is validated with it), not many more columns than the model has, all flat and each once; then
+decode, then ``validate(full=True)``, then no dictionary whose texts, each as often as rows have
+it, are more than a body may be. What is left is unfolded.
 """
 
 from __future__ import annotations
