@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,6 +99,8 @@ class Predictor:
         positive = manifest.positive_class
         self._positive = None if positive is None else manifest.classes.index(positive)
         self._threshold = manifest.threshold
+        self._explaining = threading.Lock()
+        self._explainer: Explainer | None = None
 
     @classmethod
     def load(cls, folder: Path, *, digest: str | None = None) -> Predictor:
@@ -207,7 +210,7 @@ class Predictor:
         inside[np.arange(len(inside)), answered.astype(np.intp)] = True
         return inside
 
-    @cached_property
+    @property
     def explainer(self) -> Explainer:
         """What tells contributions, loaded when it is asked for first; a booster after a probe in a
         child process.
@@ -217,7 +220,11 @@ class Predictor:
         """
         from tenfold.inference.explainer import probed_explainer
 
-        return probed_explainer(self)
+        # Not cached_property: until Python 3.12 all models would wait for one that hangs.
+        with self._explaining:
+            if self._explainer is None:
+                self._explainer = probed_explainer(self)
+            return self._explainer
 
     def check_golden(self) -> int:
         """Replay the golden rows through both doors; the number of rows.

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,37 @@ def test_a_folder_that_is_gone_or_changed_is_refused(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(ArtifactError, match="is not a folder of an artifact"):
         _ = predictor.explainer
+
+
+class Stuck(Predictor):
+    """Its folder, which only what explains is read from, does not answer until it is let go."""
+
+    asked, go = threading.Event(), threading.Event()
+
+    @property
+    def folder(self) -> Path | None:  # type: ignore[override]
+        self.asked.set()
+        self.go.wait()
+        return self._folder
+
+    @folder.setter
+    def folder(self, folder: Path | None) -> None:
+        self._folder = folder
+
+
+def test_a_model_is_explained_while_another_s_explainer_is_being_loaded(tmp_path: Path) -> None:
+    small_artifact(tmp_path / "a", family="linear")
+    stuck, other = Stuck.load(tmp_path / "a"), Predictor.load(tmp_path / "a")
+    with ThreadPoolExecutor(2) as pool:
+        waits = [pool.submit(lambda: stuck.explainer) for _ in range(2)]
+        try:
+            assert stuck.asked.wait(60)
+            assert other.explainer.method == "coefficients"
+            assert not any(one.done() for one in waits)
+        finally:
+            stuck.go.set()
+        first, second = (one.result(60) for one in waits)
+    assert first is second  # loaded once
 
 
 def test_limits_travel_with_the_artifact_and_belong_to_its_digest(tmp_path: Path) -> None:
