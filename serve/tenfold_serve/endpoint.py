@@ -44,7 +44,7 @@ from tenfold_serve.doors.predict import PredictDoor
 from tenfold_serve.doors.scoring import RETRY
 from tenfold_serve.doors.strict_json import read_json
 from tenfold_serve.doors.v2 import V2Door
-from tenfold_serve.feedback import MAX_LABELS, check_labels
+from tenfold_serve.feedback import MAX_LABELS, check_labels, labelled
 from tenfold_serve.grpc_server import GrpcPort, GrpcServer
 from tenfold_serve.http import (
     Answer,
@@ -264,7 +264,8 @@ class Endpoint:
         require_json(request.headers)
         body = read_json(await request.body(), max_keys=_LABEL_KEYS)
         lineup = self._scoring.lineup()
-        verdicts = check_labels(body, ids=self._ids, target=lineup.arms[0].schema.target)
+        target = labelled([arm.schema.target for arm in lineup.arms])
+        verdicts = check_labels(body, ids=self._ids, target=target)
         records = [verdict.record for verdict in verdicts if verdict.record is not None]
         if records:
             # Shielded: what was begun is finished, also when its sender does not wait for it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from tenfold.features.readers import shown
 from tenfold.schema import Column, Kind
 from tenfold_serve.ids import IdMaker
 
-__all__ = ["MAX_LABELS", "LabelVerdict", "check_labels", "label_text"]
+__all__ = ["MAX_LABELS", "LabelVerdict", "check_labels", "label_text", "labelled"]
 
 MAX_LABELS: Final = 10_000
 """Labels in one request; more are sent in several."""
@@ -46,6 +47,20 @@ class LabelVerdict:
         if self.reason:
             item["reason"] = self.reason
         return item
+
+
+def labelled(targets: Sequence[Column | None]) -> Column | None:
+    """What labels may be: the champion's column, with the classes of all models that answer.
+
+    >>> labelled([Column("y", Kind.CATEGORY, domain=("no", "yes")),
+    ...           Column("y", Kind.CATEGORY, domain=("maybe", "no"))]).domain
+    ('no', 'yes', 'maybe')
+    """
+    first, *others = targets
+    if first is None or first.domain is None:
+        return first
+    domains = [first.domain, *(one.domain for one in others if one is not None and one.domain)]
+    return replace(first, domain=tuple(dict.fromkeys(itertools.chain.from_iterable(domains))))
 
 
 def check_labels(body: object, *, ids: IdMaker, target: Column | None) -> list[LabelVerdict]:

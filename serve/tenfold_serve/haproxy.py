@@ -28,6 +28,10 @@ What was looked at in the pinned version, and what a contract test holds:
 - While there is no replica, Ray sends its requests to a proxy in Python that holds them until there
   is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
   none. The wrapper bounds how long requests are held.
+- Requests whose bodies HAProxy does not hold whole take a replica's place while they are sent, so
+  sixty-four that stop half-way are in everybody's way until the replica tells them (after some
+  seconds, `tenfold_serve.http`); meanwhile small ones go ahead of them in the queue.
+- Answers of HAProxy's own had no request id.
 - A connection to a replica on another node that something between them forgot looks alive, and a
   request on it waits in vain: the kernel asks each once a minute.
 
@@ -67,6 +71,11 @@ MAX_ONGOING: Final = 64
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
+_HELD_BYTES: Final = 15_000
+"""Of a body that HAProxy holds: what is left of its buffer of 16 kB, and of its reserve, beside a
+head."""
+_LATER_MS: Final = 1000
+"""By which requests with larger bodies stand further back in the queue before a replica."""
 _MAX_WAITING: Final = 256
 """Requests that wait in one HAProxy for the replicas of a project; with more it answers 429 by
 itself, in C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four
@@ -111,7 +120,11 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
     # Serve echoes any id; one that is not harmless (see `request_ids`) is replaced.\\
     acl harmless_id req.hdr(x-request-id) -m reg {_HARMLESS_ID}\\
     http-request del-header x-request-id unless harmless_id\\
-    http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}
+    http-request set-header x-request-id %[uuid] unless {{ req.hdr(x-request-id) -m found }}\\
+    http-request set-var(txn.id) req.hdr(x-request-id)\\
+    http-after-response set-header x-request-id %[var(txn.id)] \
+if {{ var(txn.id) -m found }} !{{ res.hdr(x-request-id) -m found }}\\
+    http-request set-priority-offset int({_LATER_MS}) if {{ req.body_size gt {_HELD_BYTES} }}
 # Denied, for a returned 404 would be a 503 by the rule below.
 s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
 string '{_NOTHING}' if routes|

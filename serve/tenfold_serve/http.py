@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -46,8 +46,13 @@ Result = TypeVar("Result")
 
 JSON: Final = b"application/json"
 _DRAIN_BYTES: Final = 256 * 1024 * 1024
-_DRAIN_S: Final = 5.0
+_DRAIN_S: Final = 2.0
 """How much of a refused body is read and forgotten, so that its sender sees the answer."""
+_PACE_BYTES_S: Final = 16 * 1024
+_GRACE_S: Final = 2.0
+_LOOK_S: Final = 0.5
+"""What a body that is not there at once comes with at least, after a while. Who sends a part of one
+and no more has one of the replica's few places, and would keep others from it for half a minute."""
 _RETRY_AFTER: Final = (b"retry-after", b"1")
 
 
@@ -173,8 +178,8 @@ async def read_body(
     """The request's body, refused as soon as it is known to be too large or too slow.
 
     Raises:
-        HttpError: 413 over the limit, 408 for one that did not come in time, 415 for an encoded
-            body, 400 if the client went away.
+        HttpError: 413 over the limit, 408 for one that did not come in time or comes too slowly,
+            415 for an encoded body, 400 if the client went away.
     """
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding.lower() != b"identity":
@@ -188,20 +193,23 @@ async def read_body(
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes, shown=f"{int(declared)} bytes are announced")
-    arriving = _arrived(receive, max_bytes=max_bytes).__await__()
+    rest = _Arriving(receive, max_bytes=max_bytes)
+    arriving = rest.whole().__await__()
     try:
         waits_for = next(arriving)
     except StopIteration as done:  # it was all there: no timer is set, which saves 8 us
         body: bytes = done.value
         return body
     try:
-        async with asyncio.timeout(timeout_s):
-            return await Resumed(arriving, waits_for)
+        async with asyncio.timeout(timeout_s) as end:
+            with rest.watched(end):
+                return await Resumed(arriving, waits_for)
     except TimeoutError as error:
         raise HttpError(
             408,
             "body-time",
-            f"a body arrives whole within {timeout_s:g} s; send less at a time",
+            f"a body arrives whole within {timeout_s:g} s, {_PACE_BYTES_S // 1024} kB a second at "
+            "least; send less at a time",
             headers=_CLOSE,
         ) from error
 
@@ -233,23 +241,65 @@ class Resumed(Generic[Result]):
             return result
 
 
-async def _arrived(receive: Receive, *, max_bytes: int) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and message["type"] == "http.request":
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes, shown=f"{len(body)} bytes came")
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > max_bytes:
-            raise _too_large(max_bytes, shown="more came")
-    if message["type"] != "http.request":
-        raise HttpError(400, "body", "the client went away before the body was whole")
-    return b"".join(parts)
+class _Arriving:
+    """A body on its way.
+
+    Args:
+        receive: where it comes from.
+        max_bytes: that it may have.
+    """
+
+    def __init__(self, receive: Receive, *, max_bytes: int) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def whole(self) -> bytes:
+        """All of it.
+
+        Raises:
+            HttpError: 413, 400.
+        """
+        message = await self._receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body") and message["type"] == "http.request":
+            if len(body) > self._max_bytes:
+                raise _too_large(self._max_bytes, shown=f"{len(body)} bytes came")
+            return body
+        parts = [body]
+        self._size = len(body)
+        while message.get("more_body"):
+            message = await self._receive()
+            parts.append(message.get("body", b""))
+            self._size += len(parts[-1])
+            if self._size > self._max_bytes:
+                raise _too_large(self._max_bytes, shown="more came")
+        if message["type"] != "http.request":
+            raise HttpError(400, "body", "the client went away before the body was whole")
+        return b"".join(parts)
+
+    @contextlib.contextmanager
+    def watched(self, end: asyncio.Timeout) -> Iterator[None]:
+        """Bring the end forward if too little comes."""
+        self._look_later(end, 1)
+        try:
+            yield
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _look_later(self, end: asyncio.Timeout, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_LOOK_S, self._look, end, number)
+
+    def _look(self, end: asyncio.Timeout, number: int) -> None:
+        """Looks are counted and no seconds: while the loop is busy with an answer bytes lie unread,
+        and that is one look."""
+        if self._size < _PACE_BYTES_S * (number * _LOOK_S - _GRACE_S):
+            end.reschedule(0.0)  # which is over
+        else:
+            self._look_later(end, number + 1)
 
 
 # After a refusal the rest of the body is not read, so the connection cannot be used again.

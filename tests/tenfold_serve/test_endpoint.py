@@ -74,7 +74,7 @@ def test_an_answer_is_the_predictors_own_and_is_recorded(rig: Rig) -> None:
         (b"{", "json", "must be JSON"),
         (b'{"rows": [{"age": NaN}]}', "json", "must be JSON"),
         (b"\xff\xfe", "json", "must be JSON"),
-        (b"[" * 50_000, "json", "must be JSON"),
+        (b"[" * 500, "json", "must be JSON"),
         (b"[]", "form", 'must be {"rows"'),
         (b'{"rows": []}', "form", "at least one"),
         (b'{"rows": {}}', "form", "at least one"),

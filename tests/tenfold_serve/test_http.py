@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tenfold.errors import (
     StoreError,
     UserError,
 )
+from tenfold_serve import http
 from tenfold_serve.http import (
     JSON,
     Answer,
@@ -115,6 +117,50 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         asyncio.run(read_body({}, receive, max_bytes=10, timeout_s=0.01))
     assert (caught.value.status, caught.value.law) == (408, "body-time")
     assert (b"connection", b"close") in caught.value.headers
+
+
+@pytest.mark.parametrize(("piece", "comes"), [(20_000, True), (2_000, False)])
+def test_a_body_comes_at_some_pace(
+    monkeypatch: pytest.MonkeyPatch, piece: int, comes: bool
+) -> None:
+    """Else who sends a part of it has a place that others wait for."""
+    monkeypatch.setattr(http, "_LOOK_S", 0.02)  # the same number of looks, and the same bytes
+    monkeypatch.setattr(http, "_PACE_BYTES_S", 25 * 16 * 1024)
+    monkeypatch.setattr(http, "_GRACE_S", 0.08)
+    n_sent = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal n_sent
+        n_sent += 1
+        await asyncio.sleep(0.02)
+        body, more = b"x" * piece, n_sent < 20
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    work = read_body({}, receive, max_bytes=10**6, timeout_s=60)
+    if comes:
+        assert len(asyncio.run(work)) == 20 * piece
+        return
+    with pytest.raises(HttpError, match="400 kB a second at least") as caught:
+        asyncio.run(work)
+    assert (caught.value.status, caught.value.law) == (408, "body-time")
+    assert 4 < n_sent < 20
+
+
+def test_a_loop_that_was_busy_holds_it_against_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_LOOK_S", 0.01)
+    monkeypatch.setattr(http, "_GRACE_S", 0.05)
+    n_sent = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal n_sent
+        n_sent += 1
+        await asyncio.sleep(0)
+        if n_sent == 2:
+            time.sleep(0.2)  # an answer to many rows
+            await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"x", "more_body": n_sent < 3}
+
+    assert asyncio.run(read_body({}, receive, max_bytes=10, timeout_s=60)) == b"xxx"
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"deflate, gzip", b""])
