@@ -20,7 +20,17 @@ from tenfold.schema import Kind, Schema
 if TYPE_CHECKING:
     from tenfold_serve.arms import Arm
 
-__all__ = ["ANOTHERS_CALL", "IN_CODES", "Answers", "Block", "Call", "Entry", "Floats", "LoggedArm"]
+__all__ = [
+    "ANOTHERS_CALL",
+    "IN_CODES",
+    "Answers",
+    "Block",
+    "Call",
+    "Entry",
+    "Floats",
+    "LoggedArm",
+    "keeps_rows",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,6 +92,7 @@ class Entry(NamedTuple):
             part.
         beside: the champion, where a canary answered.
         call: that it shared; None if it had one of its own.
+        n_bytes: of the body that the rows came in: what keeping them may take, a few times as much.
     """
 
     ids: Sequence[str]
@@ -94,6 +105,12 @@ class Entry(NamedTuple):
     seconds: float = 0.0
     beside: Arm | None = None
     call: Call | None = None
+    n_bytes: int = 0
+
+
+def keeps_rows(arm: LoggedArm) -> bool:
+    """Whether rows are kept until they are logged: codes do not tell all of them."""
+    return any(column.kind not in IN_CODES for column in arm.schema.features)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,11 +172,12 @@ class Block:
         "_scores",
         "_seconds",
         "_sizes",
-        "_told_by_codes",
         "_values",
         "arm",
         "capacity",
         "first",
+        "keeps_rows",
+        "n_bytes",
         "n_rows",
     )
 
@@ -168,7 +186,8 @@ class Block:
         self.capacity = capacity
         self.first = first
         self.n_rows = 0
-        self._told_by_codes = all(c.kind in IN_CODES for c in entry.arm.schema.features)
+        self.n_bytes = 0
+        self.keeps_rows = keeps_rows(entry.arm)
         self._codes = np.empty((capacity, entry.codes.shape[1]))
         self._scores = np.empty((capacity, entry.scores.shape[1]))
         self._sizes: list[int] = []
@@ -199,7 +218,7 @@ class Block:
             self._calls.append((len(self._sizes), entry.call))
         if entry.beside is not None:
             self._compared.append(entry)
-        if not self._told_by_codes:
+        if self.keeps_rows:
             self._rows.append(entry.rows)
         self._ids += entry.ids
         self._values += entry.values

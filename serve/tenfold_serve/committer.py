@@ -40,7 +40,8 @@ __all__ = ["LABEL_SCHEMA", "Committed", "Committer", "labels_table"]
 log = logging.getLogger("tenfold.serve")
 
 _MAX_SEGMENTS: Final = 500
-"""Segments of one commit: bounds its memory; the rest follows in the next."""
+_MAX_BYTES: Final = 64 * 2**20
+"""Of one commit, or one segment: bounds its memory; the rest follows in the next."""
 _ROWS_AT_ONCE: Final = 512
 """Made texts before others may have the core: 1.4 ms of 20 numbers."""
 _DAMAGED: Final = "damaged-"
@@ -125,7 +126,7 @@ class Committer:
         return sum(1 for _ in self._spool.glob(f"{_DAMAGED}*"))
 
     def _commit(self, kind: str) -> pa.Table | None:
-        found = segments(self._spool, kind)[:_MAX_SEGMENTS]
+        found = _some(segments(self._spool, kind))
         if not found:
             return None
         table = self._tables[kind]
@@ -140,6 +141,18 @@ class Committer:
         for segment in found:
             segment.path.unlink(missing_ok=True)
         return rows if rows is not None and rows.num_rows else None
+
+
+def _some(found: Sequence[Segment]) -> list[Segment]:
+    """The first of them, as many as one commit takes."""
+    some: list[Segment] = []
+    left = _MAX_BYTES
+    for segment in found[:_MAX_SEGMENTS]:
+        left -= segment.path.stat().st_size
+        if some and left < 0:
+            break
+        some.append(segment)
+    return some
 
 
 def labels_table(records: Iterable[dict[str, Any]]) -> pa.Table:

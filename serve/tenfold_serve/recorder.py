@@ -34,7 +34,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from tenfold_serve.answers import Answers, Block, Entry, LoggedArm
+from tenfold_serve.answers import Answers, Block, Entry, LoggedArm, keeps_rows
 from tenfold_serve.arm_counts import ArmBook
 from tenfold_serve.flight import Flight
 from tenfold_serve.prediction_log import table_steps
@@ -48,6 +48,8 @@ _MAX_REQUESTS: Final = 20_000
 _MAX_ROWS: Final = 200_000
 """That wait to be taken. Some 60 MB of a 30-column table: what a second of the highest measured
 load needs, ten times."""
+_MAX_BYTES: Final = 64 * 2**20
+"""Of the bodies whose rows wait, where these are kept (`keeps_rows`): one may have megabytes."""
 _TICK_S: Final = 1.0
 _BLOCK_ROWS: Final = 1024
 """A block has room for at least so many rows. Of one model it is taken in some six steps."""
@@ -104,11 +106,13 @@ class Recorder:
         self._full: deque[Block] = deque()
         self._rows_in = 0
         self._rows_taken = 0
+        self._bytes_waiting = 0
         self._requests_waiting = 0
         self._lost_rows = 0
         self._part: Iterator[None] | None = None  # the block that is being taken
         self._tables: list[pa.Table] = []  # this and the next five: since the last `_taken`
         self._held_rows = 0
+        self._held_bytes = 0
         self._whole_rows = 0
         self._counted: dict[int, Counted] = {}  # by model version
         self._compared: list[Sequence[Entry]] = []
@@ -132,10 +136,16 @@ class Recorder:
         """Keep an answered request for the background; never blocks, never raises."""
         n_rows = len(entry.ids)
         waiting = self._rows_in - self._rows_taken + n_rows
-        if self._requests_waiting >= _MAX_REQUESTS or waiting > _MAX_ROWS:
+        block = self._filling.get(id(entry.arm))
+        keeps = keeps_rows(entry.arm) if block is None else block.keeps_rows
+        n_bytes = entry.n_bytes if keeps or entry.beside is not None else 0
+        if (
+            self._requests_waiting >= _MAX_REQUESTS
+            or waiting > _MAX_ROWS
+            or (self._bytes_waiting and self._bytes_waiting + n_bytes > _MAX_BYTES)
+        ):
             self._lost_rows += n_rows
             return
-        block = self._filling.get(id(entry.arm))
         try:
             if block is None or block.n_rows + n_rows > block.capacity:
                 block = self._next_block(entry, block, waiting)
@@ -144,7 +154,9 @@ class Recorder:
             log.exception("a request is in no count and no log")
             self._lost_rows += n_rows
             return
+        block.n_bytes += n_bytes
         self._rows_in += n_rows
+        self._bytes_waiting += n_bytes
         self._requests_waiting += 1
 
     def failed(
@@ -263,7 +275,8 @@ class Recorder:
                 if self._asked and not self._left:
                     self._handed.put(self._taken())
                     self._asked = False
-                if not self._full or (self._held_rows > _MAX_ROWS and not self._asked):
+                much = self._held_rows > _MAX_ROWS or self._held_bytes > _MAX_BYTES
+                if not self._full or (much and not self._asked):
                     return False  # the thread is slow: what waits fills up, and is dropped then
                 self._left = max(0, self._left - 1)
                 self._part = self._take(self._full.popleft())
@@ -303,7 +316,7 @@ class Recorder:
             self._lost_rows,
         )
         self._tables, self._counted, self._compared = [], {}, []
-        self._held_rows = self._whole_rows = 0
+        self._held_rows = self._held_bytes = self._whole_rows = 0
         return taken
 
     def _take(self, block: Block) -> Iterator[None]:
@@ -311,6 +324,8 @@ class Recorder:
         more."""
         self._rows_taken += block.n_rows
         self._held_rows += block.n_rows
+        self._bytes_waiting -= block.n_bytes
+        self._held_bytes += block.n_bytes
         self._requests_waiting -= block.n_requests
         whole = False
         try:

@@ -15,6 +15,7 @@ from tenfold.data import clean_table
 from tenfold.errors import StoreError
 from tenfold.live import log_tables
 from tenfold.schema import Column, Kind, Schema
+from tenfold_serve import committer as module
 from tenfold_serve.committer import Committer, labels_table
 from tenfold_serve.prediction_log import write_segment
 from tenfold_serve.spool import frame, segment_name, segments, spool_folder
@@ -63,6 +64,20 @@ def test_segments_become_rows_and_are_removed(tmp_path: Path, publish: Publish) 
     nothing = Committer(tmp_path, "mixed").commit()
     assert nothing.predictions is None
     assert nothing.labels is None
+
+
+def test_a_commit_takes_no_more_than_memory_should_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = spool_labels(tmp_path, 1).stat().st_size
+    for number in (2, 3, 4, 5):
+        spool_labels(tmp_path, number)
+    monkeypatch.setattr(module, "_MAX_BYTES", 2 * size)
+    found = []
+    while (labels := Committer(tmp_path, "mixed").commit().labels) is not None:
+        found.append(labels.column("id").to_pylist())
+        monkeypatch.setattr(module, "_MAX_BYTES", size // 2)  # one at least, however large
+    assert found == [["id1", "id2"], ["id3"], ["id4"], ["id5"]]
 
 
 def test_a_crash_before_the_files_are_removed_doubles_nothing(tmp_path: Path) -> None:

@@ -142,6 +142,26 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path, publish: Publi
     assert ear.heard[-1].dropped_rows == 0
 
 
+def test_what_waits_is_bounded_by_its_bytes_where_rows_are_kept(
+    tmp_path: Path, publish: Publish
+) -> None:
+    ear = Ear()
+    recorder = make(tmp_path, ear)
+    one = entry(publish, 1)._replace(n_bytes=module._MAX_BYTES // 4)
+    for _ in range(7):
+        recorder.offer(one)
+    assert recorder.dropped_rows == 3
+    recorder.flush()
+    assert (ear.heard[-1].counts[0].n_rows, ear.heard[-1].dropped_rows) == (4, 3)
+    recorder.offer(one._replace(n_bytes=2 * module._MAX_BYTES))  # alone it may be as large
+    recorder.offer(one._replace(n_bytes=0))
+    assert recorder.dropped_rows == 4
+    recorder.flush()
+    assert ear.heard[-1].counts[0].n_rows == 1
+    recorder.offer(one)
+    assert recorder.dropped_rows == 4
+
+
 def test_a_full_disk_costs_the_log_and_says_so(tmp_path: Path, publish: Publish) -> None:
     ear = Ear()
     (tmp_path / "file").touch()

@@ -253,7 +253,7 @@ def test_cells_and_scores_that_are_none_are_refused_and_counted(scene: Scene) ->
     shadow = scene.shadow()
     scene.answer(4, spoil=spoil)
     rows = json_rows(mixed_schema(), mixed_table(4))
-    rows[2]["age"] = 2**62  # a file's reader takes no whole number that a float cannot count to
+    rows[2]["age"] = 2**63 - 1  # the float next to it has more than 64 bits
     scene.answer(rows=rows)
     assert shadow.round() == 3
     assert scene.counts() == (3, 0, 5)

@@ -59,6 +59,7 @@ def read_message(message: Any, *, max_rows: int, columns: Collection[str]) -> In
         _outputs(message),
         binary=True,
         id=message.id or None,
+        n_bytes=message.ByteSize(),
         level=None if level is None else read_level(level),
     )
 

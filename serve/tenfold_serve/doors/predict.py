@@ -54,7 +54,7 @@ class PredictDoor:
                 max_columns=scoring.max_columns(),
                 max_bytes=request.max_body_bytes,
             )
-        answered = await scoring.answer(payload, request, wants=wants)
+        answered = await scoring.answer(payload, request, n_bytes=len(body), wants=wants)
         if form == ARROW:
             return Answer(200, render_stream(answered), ARROW)
         if isinstance(payload, Columns):

@@ -116,6 +116,7 @@ class Scoring:
         payload: Payload,
         request: Request,
         *,
+        n_bytes: int,
         wants: Wants = NOTHING,
         version: int | None = None,
     ) -> Answered:
@@ -127,6 +128,7 @@ class Scoring:
         Args:
             payload: the rows.
             request: where they came from; its headers decide the arm.
+            n_bytes: of its body.
             wants: what else is asked for.
             version: of the arm that must answer; by default the split decides.
 
@@ -168,6 +170,7 @@ class Scoring:
                 seconds,
                 None if arm is champion else champion,
                 called,
+                n_bytes,
             )
         )
         return Answered(self.project, arm, prediction, ids, codes, told, extras)

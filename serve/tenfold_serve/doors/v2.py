@@ -71,7 +71,9 @@ async def answer_infer(
         wants = replace(wants, level=asked.level)
     if "explanation_base" in named:
         wants = wants.and_also(["explanation"])
-    return await scoring.answer(asked.columns, request, wants=wants, version=version)
+    return await scoring.answer(
+        asked.columns, request, n_bytes=asked.n_bytes, wants=wants, version=version
+    )
 
 
 class V2Door:

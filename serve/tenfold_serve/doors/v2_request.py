@@ -56,6 +56,7 @@ class InferRequest:
         outputs: the tensors that are wanted, in order; None for the usual ones.
         binary: whether tensors of the answer come as bytes unless they say otherwise.
         id: given back with the answer; None if there was none.
+        n_bytes: that it came in.
         level: of interval or set; None if the request's parameters have none.
     """
 
@@ -63,6 +64,7 @@ class InferRequest:
     outputs: tuple[WantedOutput, ...] | None
     binary: bool
     id: str | None
+    n_bytes: int
     level: float | None = None
 
 
@@ -107,6 +109,7 @@ def read_infer(
         _wanted(value, binary),
         binary,
         _id(value),
+        len(body),
         None if level is None else read_level(level),
     )
 
