@@ -31,6 +31,7 @@ from tenfold_serve.doors.v2_answer import (
 )
 from tenfold_serve.doors.v2_request import InferRequest
 from tenfold_serve.doors.wants import wants_of
+from tenfold_serve.doors.wire import INFER, has_more_fields
 from tenfold_serve.http import HttpError, Request, error_answer
 from tenfold_serve.logs import RequestLog
 from tenfold_serve.recorder import Recorder
@@ -49,6 +50,8 @@ CODES: Final = {
 """By HTTP status; any other is INTERNAL."""
 
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_FIELDS_OF_TENSOR: Final = 32
+"""Beside its values, with room for others' parameters."""
 _MAX_TOLD: Final = 1000
 """Characters of a message: it travels in a header."""
 
@@ -113,6 +116,8 @@ class GrpcDoor:
             try:
                 if role is not None:
                     self._access.check(headers, role)
+                if name == "ModelInfer":
+                    self._check_size(data)
                 answer = await handle(_read(kind, data), request)
             except asyncio.CancelledError:
                 raise
@@ -181,6 +186,13 @@ class GrpcDoor:
         )
         answered = await answer_infer(scoring, read, request, wants=wants, version=version)
         return _answer(answered, read)
+
+    def _check_size(self, data: bytes) -> None:
+        """So many fields as rows can have, or the message is not made."""
+        scoring = self._scoring
+        most = scoring.max_columns() * (scoring.max_rows + _FIELDS_OF_TENSOR)
+        if has_more_fields(data, most, within=INFER):
+            raise RequestError(f"a message has at most {most} fields; send fewer rows at a time")
 
     def _check_name(self, name: str) -> None:
         if name != self._project:

@@ -12,7 +12,7 @@ from typing import Any
 from tenfold.errors import RequestError
 from tenfold.features.columnpath import Columns
 from tenfold_serve.doors.grpc_messages import CONTENTS, parameters_of
-from tenfold_serve.doors.tensors import NUMBERS, n_elements, parse_json, unpack
+from tenfold_serve.doors.tensors import NUMBERS, check_length, n_elements, parse_json, unpack
 from tenfold_serve.doors.v2_request import OUTPUTS, InferRequest, WantedOutput, without_masks
 from tenfold_serve.doors.wants import read_level
 
@@ -69,7 +69,7 @@ def _values(tensor: Any, raw: bytes | None, *, max_rows: int) -> Any:
     if datatype not in NUMBERS and datatype != "BYTES":
         known = ", ".join((*NUMBERS, "BYTES"))
         raise RequestError(f"tensor {shown!r} has one of the datatypes {known}")
-    n_rows = n_elements(shown, list(tensor.shape), most=max_rows)
+    n_rows = n_elements(shown, list(tensor.shape[:3]), most=max_rows)
     given = [field.name for field, _values in tensor.contents.ListFields()]
     if raw is not None:
         if given:
@@ -80,7 +80,9 @@ def _values(tensor: Any, raw: bytes | None, *, max_rows: int) -> Any:
         raise RequestError(
             f"the values of tensor {shown!r}, {datatype}, stand in {own or 'raw_input_contents'}"
         )
-    values = list(getattr(tensor.contents, own))
+    held = getattr(tensor.contents, own)
+    check_length(shown, len(held), n_rows=n_rows)
+    values = list(held)
     if datatype == "BYTES":
         values = [_text(shown, place, value) for place, value in enumerate(values)]
     return parse_json(shown, datatype, values, n_rows=n_rows)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tenfold.errors import RequestError
 
-__all__ = ["NUMBERS", "n_elements", "pack", "parse_json", "unpack"]
+__all__ = ["NUMBERS", "check_length", "n_elements", "pack", "parse_json", "unpack"]
 
 NUMBERS: Final[dict[str, Any]] = {
     "BOOL": np.dtype("?"),
@@ -64,6 +64,18 @@ def n_elements(name: str, shape: object, *, most: int) -> int:
     return n_rows
 
 
+def check_length(name: str, n_values: int, *, n_rows: int) -> None:
+    """Refuse a tensor with another number of values than its shape says.
+
+    Raises:
+        RequestError: it has.
+    """
+    if n_values != n_rows:
+        raise RequestError(
+            f"tensor {name!r} has {n_values} values and its shape says {n_rows}; send as many"
+        )
+
+
 def parse_json(name: str, datatype: str, data: object, *, n_rows: int) -> list[Any]:
     """A tensor's ``data`` as JSON values, for the strict readers.
 
@@ -79,10 +91,7 @@ def parse_json(name: str, datatype: str, data: object, *, n_rows: int) -> list[A
         if any(row.__class__ is not list for row in data):
             raise RequestError(f"tensor {name!r} must have flat data, or one list per row")
         data = list(itertools.chain.from_iterable(data))
-    if len(data) != n_rows:
-        raise RequestError(
-            f"tensor {name!r} has {len(data)} values and its shape says {n_rows}; send as many"
-        )
+    check_length(name, len(data), n_rows=n_rows)
     allowed = _JSON_TYPES[datatype[:2]]
     for row, value in enumerate(data):
         if value.__class__ not in allowed and value is not None:

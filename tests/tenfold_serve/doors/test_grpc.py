@@ -16,6 +16,8 @@ import grpc
 import pyarrow as pa
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenfold.errors import ClusterError, UserError
 from tenfold.project import load_project
@@ -24,6 +26,7 @@ from tenfold.state import Keys, open_state
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.access import Access, KeyReader
 from tenfold_serve.doors.grpc_messages import SERVICE, message, parameter
+from tenfold_serve.doors.wire import INFER, has_more_fields
 from tenfold_serve.endpoint import Endpoint
 from tenfold_serve.grpc_server import GrpcPort, grpc_ports
 from tenfold_serve.spool import segments
@@ -253,6 +256,52 @@ def test_a_large_message_is_refused_also_when_it_is_sent_small(address: str) -> 
         with pytest.raises(grpc.RpcError) as caught:
             call(bomb.SerializeToString(), timeout=20, compression=grpc.Compression.Gzip)
     assert caught.value.code().name == "RESOURCE_EXHAUSTED"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("repeated", [b"\x2a\x00", b"\x22\x00", b"\x32\x00", b"\x3a\x00"])
+def test_a_message_of_small_parts_is_refused_before_it_is_made(
+    address: str, repeated: bytes
+) -> None:
+    """Each two bytes would be an object of a hundred."""
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(repeated * 10_000, timeout=20)
+    assert caught.value.code().name == "INVALID_ARGUMENT"  # type: ignore[attr-defined]
+    assert "a message has at most" in caught.value.details()  # type: ignore[attr-defined]
+
+
+Counts = st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=5)
+
+
+@given(Counts, st.integers(0, 3), st.integers(0, 3), st.binary(max_size=8))
+def test_fields_are_counted_as_the_parser_would_make_them(
+    inputs: list[tuple[int, int, int]], n_outputs: int, n_raw: int, text: bytes
+) -> None:
+    request = message("ModelInferRequest")(raw_input_contents=[text] * n_raw)
+    n_fields = n_raw
+    for n_parameters, n_texts, n_shape in inputs:
+        tensor = request.inputs.add(name="x", shape=[3] * n_shape)
+        tensor.contents.bytes_contents.extend([text] * n_texts)
+        tensor.contents.fp64_contents.extend([1.5, 2.5])
+        for k in range(n_parameters):
+            tensor.parameters[str(k)].double_param = 1.0
+        n_fields += 4 + (n_shape > 0) + n_texts  # itself, name, contents, its numbers
+        n_fields += 3 * n_parameters  # key and value are two more
+    for _ in range(n_outputs):
+        request.outputs.add(name="value").parameters["a"].bool_param = True
+        n_fields += 2 + 3
+    data = request.SerializeToString()
+    padded = data + b"\x1a\x7f" + b"i" * 127  # one more, so that a look is worth it
+    assert not has_more_fields(padded, n_fields + 1, within=INFER)
+    if n_fields:
+        assert has_more_fields(padded, n_fields, within=INFER)
+
+
+@given(st.binary(max_size=200), st.integers(0, 20))
+def test_bytes_of_any_kind_are_counted(data: bytes, most: int) -> None:
+    if has_more_fields(data, most, within=INFER):
+        assert len(data) > 2 * most
 
 
 def test_keys_hold_at_this_door_too(door_rig: Rig, settings: Settings, tmp_path: Path) -> None:
