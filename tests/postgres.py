@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from tenfold.cluster.ports import free_port
 
 
 def find_program(name: str) -> str | None:
@@ -68,9 +69,7 @@ def _running(folder: Path, hba: Sequence[str]) -> Iterator[str]:
     )
     rules = data / "pg_hba.conf"
     rules.write_text("\n".join([*hba, rules.read_text()]))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
     options += ["-c", "log_min_messages=log"]  # nobody reads the pipe later: errors would fill it
     process = subprocess.Popen(

@@ -30,6 +30,7 @@ from typing import Any
 
 from tenfold.cluster.connect import CLOSED_EXPORTERS, LOOPBACK
 from tenfold.cluster.keeper import PRIVATE_PARENT, PRIVATE_PREFIX
+from tenfold.cluster.ports import free_port
 from tenfold.errors import ClusterError, UserError
 from tenfold_serve.haproxy import ANSWER_S, KEPT_S, haproxy_binary, write_wrapper
 from tenfold_serve.process import NICE, NICEST, let_give_way
@@ -110,7 +111,7 @@ def serve_environment(folder: Path) -> dict[str, str]:
     """
     flags = {
         **SERVE_FLAGS,
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_any_free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(LOOPBACK)),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         # What works beside the replicas while nothing happens makes answers late: the agent looks
@@ -162,13 +163,6 @@ def require_free_port(port: int, *, host: str = LOOPBACK) -> None:
                 f"port {port} on {host} must be free and is taken ({error.strerror}); "
                 "run `tenfold down`, or choose another with --port"
             ) from error
-
-
-def _any_free_port() -> int:
-    """A port that nobody has; a fixed one would clash with a second installation."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _http_options(host: str, port: int) -> dict[str, Any]:

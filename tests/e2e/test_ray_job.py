@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from tenfold.cluster.ports import free_port
 from tenfold.cluster.sessions import MARKER, end_session, session_led_by
 from tenfold.data import prepare
 from tenfold.project import load_project
@@ -41,21 +41,11 @@ class Head:
     environ: dict[str, str]
 
 
-def free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     folder = tmp_path_factory.mktemp("head")
     home = folder / "home"
-    port, dashboard, client, agent = free_ports(4)
+    port, dashboard, client, agent = (free_port() for _ in range(4))
     marker = secrets.token_hex(8)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TENFOLD_"))}
     environ = {

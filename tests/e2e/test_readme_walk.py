@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tenfold.cluster.ports import free_port
 from tenfold.cluster.sessions import SessionRecord, members
 from tests.command import tenfold, tenfold_json
 
@@ -48,12 +49,6 @@ def walk(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Iterato
     }
     yield Walk(home, files["adult"], files["bike"], trained)
     tenfold("down", home=home)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from tenfold.cluster.ports import free_port
 from tests.command import tenfold, tenfold_json
-from tests.e2e.test_readme_walk import free_port
 from tests.httpserver import JsonHandler, serving
 from tests.postgres import running_postgres
 

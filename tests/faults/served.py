@@ -24,6 +24,7 @@ import httpx
 import yaml
 
 from tenfold.cluster.keeper import read_keeper
+from tenfold.cluster.ports import free_port
 from tenfold.cluster.sessions import SessionRecord, members
 from tenfold.live import log_tables, read_log
 from tenfold.registry import Registry
@@ -31,7 +32,7 @@ from tenfold.settings import Settings
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tests.command import tenfold
 from tests.tenfold_serve.support import PROJECT, make_artifact
-from tests.tenfold_serve.test_keeper_e2e import command_line, eventually, free_port
+from tests.tenfold_serve.test_keeper_e2e import command_line, eventually
 
 ROWS = json_rows(mixed_schema(), mixed_table(100))
 MOST_WAITING = 800

@@ -9,17 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tenfold.cluster.ports import free_port
 from tenfold.project import load_project
 from tenfold_jobs.demo import write_demo_data
 from tests.command import tenfold
 
 HOLDOUT_MIN = 0.9
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_listening(port: int) -> bool:

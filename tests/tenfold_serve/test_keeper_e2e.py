@@ -31,6 +31,7 @@ import pytest
 import yaml
 
 from tenfold.cluster.keeper import read_keeper
+from tenfold.cluster.ports import free_port
 from tenfold.cluster.sessions import SessionRecord, alive, end_session, members
 from tenfold.inference import Predictor
 from tenfold.registry import Registry
@@ -130,12 +131,6 @@ def eventually(condition: Callable[[], object], *, within_s: float) -> float:
         assert time.monotonic() - start < within_s, "it did not come true in time"
         time.sleep(0.05)
     return time.monotonic() - start
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start_keeper(

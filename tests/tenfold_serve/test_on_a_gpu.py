@@ -19,11 +19,12 @@ import yaml
 
 from tenfold.cluster.connect import auth_environment
 from tenfold.cluster.keeper import read_keeper
+from tenfold.cluster.ports import free_port
 from tenfold.cluster.sessions import SessionRecord, end_session, members
 from tenfold.registry import Registry
 from tenfold.settings import Settings
 from tests.tenfold_serve.support import PROJECT, make_artifact
-from tests.tenfold_serve.test_keeper_e2e import ROWS, command_line, eventually, free_port
+from tests.tenfold_serve.test_keeper_e2e import ROWS, command_line, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

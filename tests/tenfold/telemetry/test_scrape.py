@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import threading
 import urllib.parse
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tenfold.cluster.ports import free_port
 from tenfold.telemetry import CONTENT_TYPE, render
 from tenfold.telemetry.dashboards import PANELS
 
@@ -50,15 +50,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _running(program: str, folder: Path, *, target: int, rules: Path) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(rules)],

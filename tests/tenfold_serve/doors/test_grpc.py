@@ -19,6 +19,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenfold.cluster.ports import free_port
 from tenfold.errors import ClusterError, UserError
 from tenfold.project import load_project
 from tenfold.settings import Settings
@@ -392,9 +393,7 @@ def test_replicas_share_a_port_and_hand_over(door_rig: Rig) -> None:
 
 
 def test_it_listens_from_startup_to_shutdown_of_the_application(door_rig: Rig) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     app = Endpoint(
         "mixed",
         board=door_rig.board,
