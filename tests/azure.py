@@ -13,6 +13,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from tests.cloud import Cloud
+from tests.command import forget
 
 ACCOUNT, ACCOUNT_KEY = "tenfold", b64encode(b"s3cr3t of tests").decode()
 _PROGRAM = Path(__file__).parents[1] / ".npm" / "node_modules" / "azurite"
@@ -46,7 +47,7 @@ def running_azure() -> Iterator[Cloud]:
             yield Cloud("az", endpoint, client, options_of, ACCOUNT_KEY)
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
 
 
 def _endpoint(process: subprocess.Popen[str]) -> str:
@@ -54,5 +55,6 @@ def _endpoint(process: subprocess.Popen[str]) -> str:
     for line in process.stdout:
         _, found, url = line.partition("successfully listens on http://")
         if found:
+            forget(process.stdout)
             return url.strip()
     raise AssertionError("Azurite ended before it was ready")

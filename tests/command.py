@@ -1,4 +1,4 @@
-"""The ``tenfold`` command as a user types it, for tests."""
+"""The ``tenfold`` command as a user types it, and other programs, for tests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def tenfold(
@@ -33,6 +35,17 @@ def start_tenfold(*words: str, home: Path, **environ: str) -> subprocess.Popen[b
         stderr=subprocess.DEVNULL,
         env={**_environment(home), **environ},
     )
+
+
+def forget(output: IO[str]) -> None:
+    """Read what a server prints to its end, in a thread: into a full pipe it could not go on."""
+
+    def read() -> None:
+        with suppress(ValueError):  # closed, once the server has ended
+            for _ in output:
+                pass
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.command import forget
+
 ACCESS_KEY, SECRET_KEY = "tenfold", "s3cr3t/of+tests"
 
 
@@ -46,7 +48,7 @@ def running_s3() -> Iterator[S3]:
             yield from _serve(process, boto3)
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
 
 
 def _serve(process: subprocess.Popen[str], boto3: Any) -> Iterator[S3]:
@@ -58,6 +60,7 @@ def _serve(process: subprocess.Popen[str], boto3: Any) -> Iterator[S3]:
     else:
         raise AssertionError("the S3 server ended before it was ready")
     endpoint = url.strip()
+    forget(process.stdout)
     client = boto3.client(
         "s3",
         endpoint_url=f"http://{endpoint}",

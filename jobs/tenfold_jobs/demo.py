@@ -40,8 +40,9 @@ __all__ = ["Timeline", "run_demo", "write_demo_data"]
 HEALTHY_ROWS = 800
 """Rows before the change: enough to show a quiet monitor and a steady quality."""
 
-DRIFT_ROWS = 12_000
-"""Rows after the change at most; the replay stops once the promoted model answers."""
+DRIFT_ROWS = 30_000
+"""Rows after the change at most; the replay stops once the promoted model answers, after some five
+thousand. A retrain gives way to all others, so where others take the cores it takes minutes."""
 
 AFTER_ROWS = 800
 """Rows that show the quality of the promoted model."""

@@ -92,7 +92,8 @@ class Retraining:
             self._command, stdin=subprocess.DEVNULL, stdout=self._files[0], stderr=self._files[1]
         )
         with suppress(ProcessLookupError):  # it has ended already; `poll` says how
-            os.setpriority(os.PRIO_PROCESS, self._child.pid, _NICENESS)
+            own = os.getpriority(os.PRIO_PROCESS, self._child.pid)
+            os.setpriority(os.PRIO_PROCESS, self._child.pid, max(own, _NICENESS))
 
     def poll(self) -> RetrainResult | None:
         """The result once, when the child has ended; it is journaled."""

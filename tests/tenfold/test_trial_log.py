@@ -95,7 +95,8 @@ def test_a_slow_database_holds_up_neither_trials_nor_the_end(
 ) -> None:
     gate = Gate(settings)
     log = TrialLog(gate, "churn", memory=tmp_path / "run")
-    for number in range(500):
+    for number in range(20):
         log.add(facts(number))
-    assert log.close(within_s=0.05) == "500 of 500 trials were not written in 0.05 s"
+    assert log.close(within_s=0.05) == "20 of 20 trials were not written in 0.05 s"
     gate.opened.set()
+    log._thread.join(60)  # it writes what it had begun: in no other test's time

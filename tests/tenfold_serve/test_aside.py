@@ -136,7 +136,7 @@ def test_waiting_for_the_lock_is_not_the_models_and_longer_waiting_is() -> None:
     async def seconds() -> float:
         return (await aside.call(ROW)).seconds
 
-    model.waits_s = 0.01
+    model.waits_s = 0.006
     assert asyncio.run(seconds()) < 0.005
     model.waits_s = 0.1
     assert asyncio.run(seconds()) >= 0.1

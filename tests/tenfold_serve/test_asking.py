@@ -120,6 +120,7 @@ def test_rows_that_came_through_after_all_are_not_fed_again() -> None:
         asking.feed("p", NONE, labels)
     behind.go.set()
     answers(asking)
+    asking._wait_s = 60.0
     assert asking.feed("p", NONE, labels) == {"accepted": 2}
     assert behind.asked.count("feed p 2") == 1
     assert asking.feed("p", NONE, labels) == {"accepted": 2}  # asked for anew
@@ -134,5 +135,6 @@ def test_other_rows_are_fed_whatever_came_late() -> None:
         asking.feed("p", NONE, [])
     behind.go.set()
     answers(asking)
+    asking._wait_s = 60.0
     more: list[Any] = ["c"]
     assert asking.feed("p", NONE, more) == {"accepted": 1}

@@ -48,6 +48,13 @@ def length(text: bytes) -> int:
     return int(text.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milliseconds are too few where the one that answers has to wait for a core."""
+    monkeypatch.setattr(module, "_EACH_S", 2.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_requests_are_open_until_all_are_answered_and_whole_then() -> None:
     with counting(5) as (url, heard):
         assert open_connections(url, 5) == 5
@@ -58,6 +65,7 @@ def test_requests_are_open_until_all_are_answered_and_whole_then() -> None:
         assert len(body) == length(text) > 16384
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_other_answers_are_not_counted() -> None:
     with counting(2, status="503 Service Unavailable") as (url, _heard):
         assert open_connections(url, 2) == 0

@@ -43,7 +43,8 @@ def test_many_appends_share_syncs_and_keep_their_order(tmp_path: Path) -> None:
 def test_cancelled_appends_do_not_end_the_writer(tmp_path: Path) -> None:
     log = LabelLog(tmp_path, app="a.1")
     asked = [log.append([{"id": number}]) for number in range(200)]
-    cancelled = {number for number, future in enumerate(asked) if future.cancel()}
+    newest_first = reversed([*enumerate(asked)])  # which the writer has hardly begun
+    cancelled = {number for number, future in newest_first if future.cancel()}
     log.append([{"id": 200}]).result(timeout=10)
     log.close()
     assert cancelled

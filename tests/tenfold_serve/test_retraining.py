@@ -47,7 +47,7 @@ def scene(settings: Settings) -> Scene:
 
 def wait(retraining: Retraining) -> RetrainResult:
     """Polls as the supervisor does."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # it gives way to all others
     while time.monotonic() < deadline:
         result = retraining.poll()
         if result is not None:
@@ -71,14 +71,14 @@ import json, os, time
 def niceness():
     return os.getpriority(os.PRIO_PROCESS, 0)
 end = time.monotonic() + 20
-while niceness() != 10 and time.monotonic() < end:
+while niceness() < 10 and time.monotonic() < end:
     time.sleep(0.01)
 print(json.dumps({{**json.loads('''{RECORD}'''), "niceness": niceness()}}))
 """
     retraining = scene.make(look)
     retraining.start("harm is proven")
     record = wait(retraining).record
-    assert record is not None and record["niceness"] == 10
+    assert record is not None and record["niceness"] >= 10
 
 
 def test_a_result_comes_once_and_its_kept_parts_are_journaled(scene: Scene) -> None:

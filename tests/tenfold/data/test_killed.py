@@ -53,13 +53,13 @@ def test_killed_at_a_random_moment_the_next_run_is_bit_identical(
     project: Project, tmp_path: Path, n_kills: int
 ) -> None:
     for turn in ("cold", "whole"):  # the first run pays for imports too
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         whole = prepare(
             project,
             settings=_settings(tmp_path / turn),
             drivers=lambda _size_bytes: InProcess(n_threads=1),
         )
-        takes_s = time.monotonic() - began
+        takes_s = min(time.monotonic() - began, time.process_time() - worked)
     assert len(whole.manifest["blocks"]) >= 4
     assert whole.manifest["n_replaced"] > 1000
     wanted = _files(whole)

@@ -28,7 +28,7 @@ def test_each_fault_is_recorded_and_none_stops_the_search(
     make_material: MakeMaterial, tmp_path: Path
 ) -> None:
     material = faulty(make_material(n_rows=300), "faulty")
-    patience = Patience(floor_s=8.0, factor=1.0)
+    patience = Patience(floor_s=20.0, factor=1.0)  # a first fit imports for seconds
     limits = Limits(trials=len(FAULTS), seconds=None, sessions=2, patience=patience)
     found = search(material, limits, storage=tmp_path)
     fates = {t.config.params.get("fault", "baseline"): t.outcome for t in found.tried}

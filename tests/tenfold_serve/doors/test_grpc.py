@@ -342,6 +342,16 @@ def test_requests_are_counted_and_recorded_like_others(door_rig: Rig, tmp_path: 
     rig.labels.close()
 
 
+def answers_again(address: str) -> bool:
+    """The place of a call that was answered is free a moment later."""
+    for _ in range(100):
+        try:
+            return bool(ask(address, "ServerLive", message("ServerLiveRequest")()).live)
+        except grpc.RpcError as error:
+            assert error.code().name == "RESOURCE_EXHAUSTED"  # type: ignore[attr-defined]
+    return False
+
+
 def test_more_calls_than_allowed_are_refused_at_once(tmp_path: Path, publish: Publish) -> None:
     """One call is explained for the first time, which takes a child process; none fits beside."""
     rig = Rig(tmp_path / "live", board_with(publish(0)))
@@ -363,7 +373,7 @@ def test_more_calls_than_allowed_are_refused_at_once(tmp_path: Path, publish: Pu
                 codes.add(error.code().name)  # type: ignore[attr-defined]
         assert "RESOURCE_EXHAUSTED" in codes
         assert "explanation" in found(slow.result())
-        assert ask(address, "ServerLive", message("ServerLiveRequest")()).live
+        assert answers_again(address)
     rig.labels.close()
 
 
