@@ -318,6 +318,30 @@ def test_five_hundred_that_trickle_slow_nobody(up: Served) -> None:
     hurts_nobody(beside.all, alone.all)
 
 
+def test_bodies_of_which_a_part_comes_give_their_places_back(up: Served) -> None:
+    """As many as a replica has places, each with more than HAProxy holds, and no more of it. They
+    are told after three seconds; others wait for so long at most, and none is refused."""
+    calm(up)
+    beside = Clients(up.port, ROWS[:2])
+    with beside.asking():
+        for _ in range(3):
+            with ExitStack() as stack:
+                began = time.monotonic()
+                half = [stack.enter_context(connect(up)) for _ in range(MAX_ONGOING)]
+                for client in half:
+                    client.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + b" " * 17_500)
+                answers = [read_all(client) for client in half]
+                print(f"told after {time.monotonic() - began:.1f} s")
+                assert {answer[:12] for answer in answers} == {b"HTTP/1.1 408"}
+        so_far = len(beside.all)
+        beside.wait_for(lambda: len(beside.all) > so_far + 200, within_s=60)
+    assert beside.failures() == []
+    slowest = max(one.seconds for one in beside.all)
+    print(f"slowest of {len(beside.all)} beside: {slowest:.1f} s")
+    assert slowest < 5
+    calm(up)
+
+
 INNER = b"GET /mixed/healthz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
 CHUNKED = b"0\r\n\r\n" + INNER
 SMUGGLED = {
