@@ -9,4 +9,5 @@ def forget(recorder: Recorder) -> None:
     """Drop what waits, uncounted: counting it is not the request's work."""
     recorder._filling.clear()
     recorder._full.clear()
-    recorder._requests_waiting, recorder._rows_taken = 0, recorder._rows_in
+    recorder._requests_waiting = recorder._bytes_waiting = 0
+    recorder._rows_taken = recorder._rows_in
