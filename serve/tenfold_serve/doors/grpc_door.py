@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -44,6 +44,7 @@ CODES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
@@ -52,6 +53,8 @@ CODES: Final = {
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _FIELDS_OF_TENSOR: Final = 32
 """Beside its values, with room for others' parameters."""
+_ARRIVES_S: Final = 10.0
+"""For a message: ten megabytes come with one a second. Meanwhile its call has a place."""
 _MAX_TOLD: Final = 1000
 """Characters of a message: it travels in a header."""
 
@@ -95,9 +98,11 @@ class GrpcDoor:
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                name: grpc.unary_unary_rpc_method_handler(
+                # A stream of one message, which is a unary call: the server hands it over before
+                # its message is there, so that who has no key or sends nothing has no place.
+                name: grpc.stream_unary_rpc_method_handler(
                     self._guarded(name, role, handle),
-                    request_deserializer=None,  # read behind the key, and refused in our words
+                    request_deserializer=None,  # refused in our words
                     response_serializer=message(f"{name}Response").SerializeToString,
                 )
                 for name, (role, handle) in work.items()
@@ -108,7 +113,7 @@ class GrpcDoor:
         """A method behind keys, totals and the log; errors become codes."""
         route, kind = f"grpc/{name}", f"{name}Request"
 
-        async def call(data: bytes, context: Any) -> Any:
+        async def call(messages: AsyncIterator[bytes], context: Any) -> Any:
             start = time.perf_counter()
             headers = _headers(context)
             request = Request(headers, _no_body, id=self._request_ids.of(headers))
@@ -116,6 +121,7 @@ class GrpcDoor:
             try:
                 if role is not None:
                     self._access.check(headers, role)
+                data = await _arrived(messages)
                 if name == "ModelInfer":
                     self._check_size(data)
                 answer = await handle(_read(kind, data), request)
@@ -204,6 +210,24 @@ class GrpcDoor:
         except HttpError:
             return False
         return True
+
+
+async def _arrived(messages: AsyncIterator[bytes]) -> bytes:
+    """The message of a call.
+
+    Raises:
+        HttpError: 408, it did not come in time; 400, none came.
+    """
+    try:
+        return await asyncio.wait_for(anext(messages), _ARRIVES_S)
+    except TimeoutError as error:
+        raise HttpError(
+            408,
+            "body-time",
+            f"a message arrives whole within {_ARRIVES_S:g} s; send less at a time",
+        ) from error
+    except StopAsyncIteration as error:
+        raise HttpError(400, "body", "a call has one message, and none came") from error
 
 
 def _read(kind: str, data: bytes) -> Any:

@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.access import Access, KeyReader
+from tenfold_serve.doors import grpc_door
 from tenfold_serve.doors.grpc_messages import SERVICE, message, parameter
 from tenfold_serve.doors.wire import INFER, has_more_fields
 from tenfold_serve.endpoint import Endpoint
@@ -339,6 +341,27 @@ def test_requests_are_counted_and_recorded_like_others(door_rig: Rig, tmp_path: 
     (segment,) = segments(rig.folder, "predictions")
     with pa.OSFile(str(segment.path)) as file:
         assert pa.ipc.open_file(file).read_all().num_rows == len(ROWS)
+    rig.labels.close()
+
+
+def test_a_call_without_its_message_gives_its_place_back(
+    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_door, "_ARRIVES_S", 0.5)
+    rig = Rig(tmp_path / "live", board_with(publish(0)))
+    name = f"/{SERVICE}/ModelInfer"
+    with grpc_serving(rig.app, max_calls=1) as address, grpc.insecure_channel(address) as channel:
+        never = threading.Event()
+        silent = channel.stream_unary(name).future(iter(never.wait, object()), timeout=60)
+        with pytest.raises(grpc.RpcError) as late:
+            silent.result()
+        assert late.value.code().name == "DEADLINE_EXCEEDED"  # type: ignore[attr-defined]
+        assert "arrives whole within 0.5 s" in late.value.details()  # type: ignore[attr-defined]
+        with pytest.raises(grpc.RpcError) as empty:
+            channel.stream_unary(name)(iter(()), timeout=60)
+        assert "none came" in empty.value.details()  # type: ignore[attr-defined]
+        assert answers_again(address)
+        never.set()
     rig.labels.close()
 
 
