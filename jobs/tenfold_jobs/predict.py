@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictRecord", "run_predict"]
 
+_FORM = 2
+"""Of the pieces in a work folder; 1 had answers of bad ones, also where they stop the batch."""
 MAX_PROBLEMS = 20
 """Kinds of bad cells named in a record; all are counted."""
 MAX_SHIFTS = 10
@@ -234,6 +236,7 @@ class _Batch:
     def plan(self) -> str:
         """Digest of everything that a piece's answers depend on."""
         asked = {
+            "form": _FORM,
             "artifact": self.version.artifact_digest,
             "input": self.source.fingerprint(),
             "keys": list(self.keys),

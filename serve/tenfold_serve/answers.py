@@ -29,7 +29,7 @@ __all__ = [
     "Entry",
     "Floats",
     "LoggedArm",
-    "keeps_rows",
+    "kept_columns",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -92,7 +92,7 @@ class Entry(NamedTuple):
             part.
         beside: the champion, where a canary answered.
         call: that it shared; None if it had one of its own.
-        n_bytes: of the body that the rows came in: what keeping them may take, a few times as much.
+        n_bytes: of the body that the rows came in; as values they take up to ten times as much.
     """
 
     ids: Sequence[str]
@@ -108,9 +108,13 @@ class Entry(NamedTuple):
     n_bytes: int = 0
 
 
-def keeps_rows(arm: LoggedArm) -> bool:
-    """Whether rows are kept until they are logged: codes do not tell all of them."""
-    return any(column.kind not in IN_CODES for column in arm.schema.features)
+_LARGE_BYTES: Final = 4096
+"""Of a row: it is kept without the columns that the log does not take from it."""
+
+
+def kept_columns(arm: LoggedArm) -> tuple[str, ...]:
+    """Columns of which codes do not tell all: the rows are kept for them until they are logged."""
+    return tuple(column.name for column in arm.schema.features if column.kind not in IN_CODES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +180,7 @@ class Block:
         "arm",
         "capacity",
         "first",
-        "keeps_rows",
+        "keeps",
         "n_bytes",
         "n_rows",
     )
@@ -187,7 +191,7 @@ class Block:
         self.first = first
         self.n_rows = 0
         self.n_bytes = 0
-        self.keeps_rows = keeps_rows(entry.arm)
+        self.keeps = kept_columns(entry.arm)
         self._codes = np.empty((capacity, entry.codes.shape[1]))
         self._scores = np.empty((capacity, entry.scores.shape[1]))
         self._sizes: list[int] = []
@@ -218,8 +222,9 @@ class Block:
             self._calls.append((len(self._sizes), entry.call))
         if entry.beside is not None:
             self._compared.append(entry)
-        if self.keeps_rows:
-            self._rows.append(entry.rows)
+        if self.keeps:
+            large = entry.n_bytes > _LARGE_BYTES * n_rows
+            self._rows.append(_only(self.keeps, entry.rows) if large else entry.rows)
         self._ids += entry.ids
         self._values += entry.values
         self._at_ms.append(entry.at_ms)
@@ -242,3 +247,12 @@ class Block:
             self._codes[: self.n_rows],
             self._scores[: self.n_rows],
         )
+
+
+def _only(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]] | Columns
+) -> Sequence[Mapping[str, Any]] | Columns:
+    if isinstance(rows, Columns):
+        kept = {name: cells for name, cells in rows.cells.items() if name in names}
+        return Columns(kept, rows.n_rows)
+    return [{name: row.get(name) for name in names} for row in rows]

@@ -41,7 +41,8 @@ log = logging.getLogger("tenfold.serve")
 
 _MAX_SEGMENTS: Final = 500
 _MAX_BYTES: Final = 64 * 2**20
-"""Of one commit, or one segment: bounds its memory; the rest follows in the next."""
+"""Of one commit, or one segment if it is larger: bounds its memory; the rest follows in the
+next."""
 _ROWS_AT_ONCE: Final = 512
 """Made texts before others may have the core: 1.4 ms of 20 numbers."""
 _DAMAGED: Final = "damaged-"
@@ -148,7 +149,10 @@ def _some(found: Sequence[Segment]) -> list[Segment]:
     some: list[Segment] = []
     left = _MAX_BYTES
     for segment in found[:_MAX_SEGMENTS]:
-        left -= segment.path.stat().st_size
+        try:
+            left -= segment.path.stat().st_size
+        except OSError as error:
+            raise StoreError(f"{segment.path} cannot be read: {error}") from error
         if some and left < 0:
             break
         some.append(segment)

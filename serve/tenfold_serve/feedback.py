@@ -97,19 +97,19 @@ def _judge(
 ) -> LabelVerdict:
     if not isinstance(item, Mapping):
         return LabelVerdict("", "malformed", "a label is an object with id and label")
-    shown = item.get("id")
-    name = shown[:64] if isinstance(shown, str) else ""
+    sent = item.get("id")
+    name = sent[:64] if isinstance(sent, str) else ""
     try:
         extra = sorted(str(field)[:40] for field in set(item) - _FIELDS)
         if extra:
             raise ValueError(f"unknown fields {extra[:5]}; a label has {sorted(_FIELDS)}")
-        if not isinstance(shown, str):
+        if not isinstance(sent, str):
             raise ValueError("id is missing or is no string; it is in the answer of /predict")
-        if not ids.check(shown):
+        if not ids.check(sent):
             return LabelVerdict(name, "unknown", "this endpoint gave out no such prediction id")
         label = label_text(item.get("label"), target=target)
         record = {
-            "id": shown,
+            "id": sent,
             "label": label,
             "observed_at": _observed_at(item.get("observed_at"), now=now),
             "received_at": now.isoformat(),
@@ -117,7 +117,7 @@ def _judge(
         }
     except ValueError as error:
         return LabelVerdict(name, "malformed", str(error))
-    said = (shown, label, record["observed_at"], record["source"])
+    said = (sent, label, record["observed_at"], record["source"])
     if said in seen:
         return LabelVerdict(name, "duplicate", "the same label for this id is in this request")
     seen.add(said)

@@ -71,11 +71,8 @@ MAX_ONGOING: Final = 64
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
-_HELD_BYTES: Final = 15_000
-"""Of a body that HAProxy holds: what is left of its buffer of 16 kB, and of its reserve, beside a
-head."""
 _LATER_MS: Final = 1000
-"""By which requests with larger bodies stand further back in the queue before a replica."""
+"""By which requests whose bodies HAProxy does not hold whole stand further back in the queue."""
 _MAX_WAITING: Final = 256
 """Requests that wait in one HAProxy for the replicas of a project; with more it answers 429 by
 itself, in C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four
@@ -124,7 +121,10 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
     http-request set-var(txn.id) req.hdr(x-request-id)\\
     http-after-response set-header x-request-id %[var(txn.id)] \
 if {{ var(txn.id) -m found }} !{{ res.hdr(x-request-id) -m found }}\\
-    http-request set-priority-offset int({_LATER_MS}) if {{ req.body_size gt {_HELD_BYTES} }}
+    http-request set-var(txn.held) req.body_len\\
+    acl partly req.body_size,sub(txn.held) gt 0\\
+    acl chunked req.hdr(transfer-encoding) -m found\\
+    http-request set-priority-offset int({_LATER_MS}) if partly or chunked
 # Denied, for a returned 404 would be a 503 by the rule below.
 s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
 string '{_NOTHING}' if routes|

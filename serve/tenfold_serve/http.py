@@ -48,11 +48,12 @@ JSON: Final = b"application/json"
 _DRAIN_BYTES: Final = 256 * 1024 * 1024
 _DRAIN_S: Final = 2.0
 """How much of a refused body is read and forgotten, so that its sender sees the answer."""
-_PACE_BYTES_S: Final = 16 * 1024
-_GRACE_S: Final = 2.0
+_PACE_BYTES: Final = 4096
 _LOOK_S: Final = 0.5
-"""What a body that is not there at once comes with at least, after a while. Who sends a part of one
-and no more has one of the replica's few places, and would keep others from it for half a minute."""
+_LOOKS: Final = 4
+"""A body that is not there at once comes with so many bytes in so many looks, so two kilobytes a
+second. Who sends a part of one and no more has one of the replica's few places, and would keep
+others from it for half a minute."""
 _RETRY_AFTER: Final = (b"retry-after", b"1")
 
 
@@ -208,8 +209,8 @@ async def read_body(
         raise HttpError(
             408,
             "body-time",
-            f"a body arrives whole within {timeout_s:g} s, {_PACE_BYTES_S // 1024} kB a second at "
-            "least; send less at a time",
+            f"a body arrives whole within {timeout_s:g} s, and {_PACE_BYTES // 1024} kB of it in "
+            f"each {_LOOKS * _LOOK_S:g} s; send less at a time",
             headers=_CLOSE,
         ) from error
 
@@ -282,24 +283,26 @@ class _Arriving:
     @contextlib.contextmanager
     def watched(self, end: asyncio.Timeout) -> Iterator[None]:
         """Bring the end forward if too little comes."""
-        self._look_later(end, 1)
+        self._look_later(end, _LOOKS, self._size)
         try:
             yield
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def _look_later(self, end: asyncio.Timeout, number: int) -> None:
+    def _look_later(self, end: asyncio.Timeout, n_left: int, known: int) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_LOOK_S, self._look, end, number)
+        self._timer = loop.call_later(_LOOK_S, self._look, end, n_left - 1, known)
 
-    def _look(self, end: asyncio.Timeout, number: int) -> None:
+    def _look(self, end: asyncio.Timeout, n_left: int, known: int) -> None:
         """Looks are counted and no seconds: while the loop is busy with an answer bytes lie unread,
         and that is one look."""
-        if self._size < _PACE_BYTES_S * (number * _LOOK_S - _GRACE_S):
+        if self._size - known >= _PACE_BYTES:
+            self._look_later(end, _LOOKS, self._size)
+        elif n_left:
+            self._look_later(end, n_left, known)
+        elif not end.expired():
             end.reschedule(0.0)  # which is over
-        else:
-            self._look_later(end, number + 1)
 
 
 # After a refusal the rest of the body is not read, so the connection cannot be used again.

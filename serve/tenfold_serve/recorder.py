@@ -34,7 +34,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from tenfold_serve.answers import Answers, Block, Entry, LoggedArm, keeps_rows
+from tenfold_serve.answers import Answers, Block, Entry, LoggedArm, kept_columns
 from tenfold_serve.arm_counts import ArmBook
 from tenfold_serve.flight import Flight
 from tenfold_serve.prediction_log import table_steps
@@ -49,7 +49,7 @@ _MAX_ROWS: Final = 200_000
 """That wait to be taken. Some 60 MB of a 30-column table: what a second of the highest measured
 load needs, ten times."""
 _MAX_BYTES: Final = 64 * 2**20
-"""Of the bodies whose rows wait, where these are kept (`keeps_rows`): one may have megabytes."""
+"""Of the bodies whose rows wait, where these are kept (`kept_columns`): one may have megabytes."""
 _TICK_S: Final = 1.0
 _BLOCK_ROWS: Final = 1024
 """A block has room for at least so many rows. Of one model it is taken in some six steps."""
@@ -107,6 +107,7 @@ class Recorder:
         self._rows_in = 0
         self._rows_taken = 0
         self._bytes_waiting = 0
+        self._dropped_bytes = 0  # of the newest request, where it was dropped
         self._requests_waiting = 0
         self._lost_rows = 0
         self._part: Iterator[None] | None = None  # the block that is being taken
@@ -137,14 +138,11 @@ class Recorder:
         n_rows = len(entry.ids)
         waiting = self._rows_in - self._rows_taken + n_rows
         block = self._filling.get(id(entry.arm))
-        keeps = keeps_rows(entry.arm) if block is None else block.keeps_rows
+        keeps = kept_columns(entry.arm) if block is None else block.keeps
         n_bytes = entry.n_bytes if keeps or entry.beside is not None else 0
-        if (
-            self._requests_waiting >= _MAX_REQUESTS
-            or waiting > _MAX_ROWS
-            or (self._bytes_waiting and self._bytes_waiting + n_bytes > _MAX_BYTES)
-        ):
+        if not self._has_room(n_rows, n_bytes):
             self._lost_rows += n_rows
+            self._dropped_bytes = n_bytes
             return
         try:
             if block is None or block.n_rows + n_rows > block.capacity:
@@ -157,6 +155,7 @@ class Recorder:
         block.n_bytes += n_bytes
         self._rows_in += n_rows
         self._bytes_waiting += n_bytes
+        self._dropped_bytes = 0
         self._requests_waiting += 1
 
     def failed(
@@ -166,8 +165,15 @@ class Recorder:
 
         While answers are dropped, failures are, too: else overload would raise their share.
         """
-        if self._requests_waiting < _MAX_REQUESTS and self._rows_in - self._rows_taken < _MAX_ROWS:
+        if self._has_room(1, self._dropped_bytes):
             self.arms.failed(arm, error, seconds, refused=refused, at=self._rows_in)
+
+    def _has_room(self, n_rows: int, n_bytes: int) -> bool:
+        return (
+            self._requests_waiting < _MAX_REQUESTS
+            and self._rows_in - self._rows_taken + n_rows <= _MAX_ROWS
+            and (not self._bytes_waiting or self._bytes_waiting + n_bytes <= _MAX_BYTES)
+        )
 
     @property
     def dropped_rows(self) -> int:

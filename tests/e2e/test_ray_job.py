@@ -32,6 +32,13 @@ train: {trials: 1, folds: 2, families: [linear]}
 """
 
 
+def free_ports(n: int) -> list[int]:
+    found: set[int] = set()
+    while len(found) < n:
+        found.add(free_port())
+    return [*found]
+
+
 @dataclass
 class Head:
     """A running head: where jobs go, and the environment that holds its token."""
@@ -45,7 +52,7 @@ class Head:
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     folder = tmp_path_factory.mktemp("head")
     home = folder / "home"
-    port, dashboard, client, agent = (free_port() for _ in range(4))
+    port, dashboard, client, agent = free_ports(4)
     marker = secrets.token_hex(8)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "TENFOLD_"))}
     environ = {

@@ -149,10 +149,10 @@ def test_small_requests_go_ahead_of_large_ones_that_wait(proxied: Proxied) -> No
     assert begun == {f"held {n}" for n in range(MAX_ONGOING)}
     large = proxied.post("large", size=LARGE, sent=LARGE)
     with pytest.raises(queue.Empty):
-        proxied.replica.begun.get(timeout=0.3)
+        proxied.replica.begun.get(timeout=0.1)
     small = proxied.post("small", size=100, sent=100)
     with pytest.raises(queue.Empty):
-        proxied.replica.begun.get(timeout=0.3)
+        proxied.replica.begun.get(timeout=0.1)
     for line, expected in zip(held, ("small", "large"), strict=False):
         line.close()
         assert proxied.replica.begun.get(timeout=4) == expected

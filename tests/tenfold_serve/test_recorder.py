@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,8 @@ import pytest
 
 from tenfold.data import clean_table
 from tenfold.errors import ArtifactError, DataError
+from tenfold.features.columnpath import Columns
+from tenfold.monitor.arms import ArmTotals
 from tenfold.schema import Kind, Schema
 from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve import recorder as module
@@ -151,8 +153,13 @@ def test_what_waits_is_bounded_by_its_bytes_where_rows_are_kept(
     for _ in range(7):
         recorder.offer(one)
     assert recorder.dropped_rows == 3
+    recorder.failed(one.arm, RuntimeError(), 0.001)  # of as large a request, as likely as not
     recorder.flush()
     assert (ear.heard[-1].counts[0].n_rows, ear.heard[-1].dropped_rows) == (4, 3)
+    assert [ArmTotals.from_dict(told).failed for told in ear.heard[-1].arms] == [0]
+    recorder.failed(one.arm, RuntimeError(), 0.001)
+    recorder.flush()
+    assert [ArmTotals.from_dict(told).failed for told in ear.heard[-1].arms] == [1]
     recorder.offer(one._replace(n_bytes=2 * module._MAX_BYTES))  # alone it may be as large
     recorder.offer(one._replace(n_bytes=0))
     assert recorder.dropped_rows == 4
@@ -160,6 +167,24 @@ def test_what_waits_is_bounded_by_its_bytes_where_rows_are_kept(
     assert ear.heard[-1].counts[0].n_rows == 1
     recorder.offer(one)
     assert recorder.dropped_rows == 4
+
+
+def test_of_a_large_row_only_what_the_log_takes_is_kept(tmp_path: Path, publish: Publish) -> None:
+    recorder = make(tmp_path, Ear())
+    one = entry(publish, 2)
+    rows = [{**row, "more": ["x"] * 1000} for row in cast("list[dict[str, Any]]", one.rows)]
+    columns = Columns({name: [row[name] for row in rows] for name in rows[0]}, 2)
+    for sent in (rows, columns):
+        recorder.offer(one._replace(rows=sent, n_bytes=10_000))
+    (block,) = recorder._filling.values()
+    for kept in block.answers().rows:
+        names = set(kept.cells) if isinstance(kept, Columns) else set(kept[0])
+        assert names == set(block.keeps) == {"color", "city"}
+    recorder.flush()
+    (segment,) = segments(tmp_path, "predictions")
+    with pa.OSFile(str(segment.path), "rb") as file:
+        table = pa.ipc.open_file(file).read_all()
+    assert table.column("color").to_pylist() == [row["color"] for row in rows] * 2
 
 
 def test_a_full_disk_costs_the_log_and_says_so(tmp_path: Path, publish: Publish) -> None:

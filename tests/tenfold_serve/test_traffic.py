@@ -45,6 +45,7 @@ def test_the_header_wins_then_the_key_column_then_the_request_id() -> None:
     rows = [{"user": "u1", "shop": 3}, {"user": "u2", "shop": 4}]
     assert request_key(b"h", rows, ["user"], b"r") == b"h"
     assert request_key(None, rows, ["user", "shop"], b"r") == b"u1\x1f3"
+    assert request_key(None, [], ["user"], b"r") == b"r"
     assert request_key(None, rows, ["absent"], b"r") == b"r"
     for other in ({"a": 1}, [[1]], float("nan")):
         assert request_key(None, [{"user": other}], ["user"], b"r") == b"r"
@@ -63,4 +64,3 @@ def test_a_number_is_one_key_however_a_door_sends_it() -> None:
     assert request_key(None, first, ["float"], b"r") == b"7"
     assert request_key(None, first, ["late"], b"r") == b"r"  # in no calendar
     assert request_key(None, first, ["early"], b"r") == b"r"
-    assert request_key(None, [], ["user"], b"r") == b"r"

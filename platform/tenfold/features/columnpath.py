@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -191,17 +192,14 @@ class ColumnEncoder:
         return refusal(items)
 
     def _misnamed(self, cells: Mapping[str, Cells]) -> RequestError:
-        items: list[dict[str, object]] = [
-            {"row": None, "column": name, "reason": LEFT_OUT}
-            for name in self.readers
-            if name not in cells
-        ]
-        items += [
-            {"row": None, "column": name[:100], "reason": self.unknown(name)}
-            for name in cells
-            if name not in self.known
-        ]
-        return refusal(items[:MAX_FAULTS])
+        missing = ((name, LEFT_OUT) for name in self.readers if name not in cells)
+        unknown = ((name, self.unknown(name)) for name in cells if name not in self.known)
+        return refusal(
+            [
+                {"row": None, "column": name[:100], "reason": reason}
+                for name, reason in islice(chain(missing, unknown), MAX_FAULTS)
+            ]
+        )
 
 
 LEFT_OUT = "the column is missing; send it, or null for a missing value"

@@ -31,7 +31,7 @@ from tenfold_serve.doors.v2_answer import (
 )
 from tenfold_serve.doors.v2_request import InferRequest
 from tenfold_serve.doors.wants import wants_of
-from tenfold_serve.doors.wire import INFER, has_more_fields
+from tenfold_serve.doors.wire import TENSORS, check_parts
 from tenfold_serve.http import HttpError, Request, error_answer
 from tenfold_serve.logs import RequestLog
 from tenfold_serve.recorder import Recorder
@@ -52,7 +52,7 @@ CODES: Final = {
 
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _FIELDS_OF_TENSOR: Final = 32
-"""Beside its values, with room for others' parameters."""
+"""With room for others' parameters."""
 _ARRIVES_S: Final = 10.0
 """For a message: ten megabytes come with one a second. Meanwhile its call has a place."""
 _MAX_TOLD: Final = 1000
@@ -123,7 +123,8 @@ class GrpcDoor:
                     self._access.check(headers, role)
                 data = await _arrived(messages)
                 if name == "ModelInfer":
-                    self._check_size(data)
+                    most = _FIELDS_OF_TENSOR * self._scoring.max_columns()
+                    check_parts(data, most=most, within=TENSORS)
                 answer = await handle(_read(kind, data), request)
             except asyncio.CancelledError:
                 raise
@@ -192,13 +193,6 @@ class GrpcDoor:
         )
         answered = await answer_infer(scoring, read, request, wants=wants, version=version)
         return _answer(answered, read)
-
-    def _check_size(self, data: bytes) -> None:
-        """So many fields as rows can have, or the message is not made."""
-        scoring = self._scoring
-        most = scoring.max_columns() * (scoring.max_rows + _FIELDS_OF_TENSOR)
-        if has_more_fields(data, most, within=INFER):
-            raise RequestError(f"a message has at most {most} fields; send fewer rows at a time")
 
     def _check_name(self, name: str) -> None:
         if name != self._project:

@@ -1,7 +1,8 @@
-"""How much a protobuf message holds, before anything is made of it.
+"""How many parts a protobuf message has, before anything is made of them.
 
 Two bytes can stand for an object of a hundred: ten megabytes of empty tensors are five million, and
-half a gigabyte. So fields are counted first, in the message and in those within it.
+half a gigabyte. So the fields of a message and of its tensors are counted first. Values of tensors
+are not: each takes eight times its bytes at most.
 
 Source: protobuf's wire format (protobuf.dev, "Encoding"): a field is a varint of number and type,
 then a varint, four or eight bytes, or a length and so many bytes.
@@ -9,16 +10,15 @@ then a varint, four or eight bytes, or a length and so many bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
-__all__ = ["INFER", "has_more_fields"]
+from tenfold.errors import RequestError
 
-Within = Mapping[int, Any]
-"""Messages within a message that are looked into, by the numbers of their fields."""
+__all__ = ["TENSORS", "check_parts"]
 
-INFER: Final[Within] = {4: {}, 5: {4: {}, 5: {}}, 6: {2: {}}}
-"""``ModelInferRequest``: parameters, inputs with their parameters and contents, outputs."""
+TENSORS: Final = (5, 6)
+"""Fields of a ``ModelInferRequest`` that are messages with parts: its inputs and outputs."""
 
 _VARINT: Final = 0
 _BYTES: Final = 2
@@ -30,40 +30,50 @@ _LONGEST: Final = 63
 """Bits of a varint before its last byte."""
 
 
-def has_more_fields(data: bytes, most: int, *, within: Within) -> bool:
-    """Whether a message has more fields than so many, with those of the messages within it.
+def check_parts(data: bytes, *, most: int, within: Collection[int]) -> None:
+    """Refuse a message with more fields than so many, those of some messages within it included.
 
-    A message of which so many would not fit is not looked at. What is broken is left to the parser.
+    One that is too short for so many is not looked at.
 
-    >>> tensors = bytes([0x2A, 0]) * 3  # three inputs without anything
-    >>> has_more_fields(tensors, 2, within=INFER), has_more_fields(tensors, 3, within=INFER)
-    (True, False)
+    Args:
+        data: the message.
+        most: fields.
+        within: numbers of the fields that are looked into.
+
+    Raises:
+        RequestError: it has more, or is broken, or has a group, which nobody sends.
+
+    >>> check_parts(bytes([0x2A, 0]) * 3, most=2, within=TENSORS)
+    Traceback (most recent call last):
+        ...
+    tenfold.errors.RequestError: a message has at most 2 fields, those of its tensors included
     """
     if len(data) <= _SMALLEST * most:
-        return False
-    n_fields = 0
-    left = [(0, len(data), within)]
+        return
     try:
-        while left:
-            place, end, inside = left.pop()
-            while place < end:
-                tag, place = _varint(data, place)
-                n_fields += 1
-                if n_fields > most:
-                    return True
-                kind, number = tag & 7, tag >> 3
-                if kind == _BYTES:
-                    size, place = _varint(data, place)
-                    if number in inside:
-                        left.append((place, min(place + size, end), inside[number]))
-                    place += size
-                elif kind == _VARINT:
-                    _, place = _varint(data, place)
-                else:
-                    place += _FIXED[kind]
-    except (IndexError, KeyError):  # it ends in a number, or has a group
-        pass
-    return False
+        left = _count(data, 0, len(data), most, within)
+    except (IndexError, KeyError) as error:
+        raise RequestError("the message is broken") from error
+    if left < 0:
+        raise RequestError(f"a message has at most {most} fields, those of its tensors included")
+
+
+def _count(data: bytes, place: int, end: int, left: int, within: Collection[int]) -> int:
+    """How many fields may still come; none is looked at after one too many."""
+    while place < end and left >= 0:
+        tag, place = _varint(data, place)
+        left -= 1
+        kind = tag & 7
+        if kind == _BYTES:
+            size, place = _varint(data, place)
+            if tag >> 3 in within:
+                left = _count(data, place, min(place + size, end), left, ())
+            place += size
+        elif kind == _VARINT:
+            _, place = _varint(data, place)
+        else:
+            place += _FIXED[kind]
+    return left
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.cluster.ports import free_port
-from tenfold.errors import ClusterError, UserError
+from tenfold.errors import ClusterError, RequestError, UserError
 from tenfold.project import load_project
 from tenfold.settings import Settings
 from tenfold.state import Keys, open_state
@@ -29,7 +29,7 @@ from tenfold.testing.mixed import json_rows, mixed_schema, mixed_table
 from tenfold_serve.access import Access, KeyReader
 from tenfold_serve.doors import grpc_door
 from tenfold_serve.doors.grpc_messages import SERVICE, message, parameter
-from tenfold_serve.doors.wire import INFER, has_more_fields
+from tenfold_serve.doors.wire import TENSORS, check_parts
 from tenfold_serve.endpoint import Endpoint
 from tenfold_serve.grpc_server import GrpcPort, grpc_ports
 from tenfold_serve.spool import segments
@@ -281,30 +281,44 @@ Counts = st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=5)
 def test_fields_are_counted_as_the_parser_would_make_them(
     inputs: list[tuple[int, int, int]], n_outputs: int, n_raw: int, text: bytes
 ) -> None:
-    request = message("ModelInferRequest")(raw_input_contents=[text] * n_raw)
-    n_fields = n_raw
+    request = message("ModelInferRequest")(raw_input_contents=[text] * n_raw, id="i" * 200)
+    n_fields = n_raw + 1
     for n_parameters, n_texts, n_shape in inputs:
         tensor = request.inputs.add(name="x", shape=[3] * n_shape)
-        tensor.contents.bytes_contents.extend([text] * n_texts)
-        tensor.contents.fp64_contents.extend([1.5, 2.5])
+        if n_texts:
+            tensor.contents.bytes_contents.extend([text] * n_texts)
         for k in range(n_parameters):
             tensor.parameters[str(k)].double_param = 1.0
-        n_fields += 4 + (n_shape > 0) + n_texts  # itself, name, contents, its numbers
-        n_fields += 3 * n_parameters  # key and value are two more
+        n_fields += 2 + (n_shape > 0) + (n_texts > 0) + n_parameters  # itself, its name
     for _ in range(n_outputs):
         request.outputs.add(name="value").parameters["a"].bool_param = True
-        n_fields += 2 + 3
+        n_fields += 3
     data = request.SerializeToString()
-    padded = data + b"\x1a\x7f" + b"i" * 127  # one more, so that a look is worth it
-    assert not has_more_fields(padded, n_fields + 1, within=INFER)
-    if n_fields:
-        assert has_more_fields(padded, n_fields, within=INFER)
+    check_parts(data, most=n_fields, within=TENSORS)
+    with pytest.raises(RequestError, match=f"at most {n_fields - 1} fields"):
+        check_parts(data, most=n_fields - 1, within=TENSORS)
 
 
 @given(st.binary(max_size=200), st.integers(0, 20))
-def test_bytes_of_any_kind_are_counted(data: bytes, most: int) -> None:
-    if has_more_fields(data, most, within=INFER):
-        assert len(data) > 2 * most
+def test_bytes_of_any_kind_are_counted_or_refused(data: bytes, most: int) -> None:
+    try:
+        check_parts(data, most=most, within=TENSORS)
+    except RequestError as error:
+        assert str(error) == "the message is broken" or f"at most {most} fields" in str(error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x7b\x7c" + b"\x2a\x00" * 10_000,  # a group ahead of them
+        b"\x2a\xc0\x9a\x0c" + b"\x22\x00" * 100_000 + b"\x08",  # and an end in the middle
+        b"\x2a\x00" * 10_000 + b"\x08",
+        b"\xff" * 30_000,
+    ],
+)
+def test_what_is_broken_is_refused_before_it_is_parsed(data: bytes) -> None:
+    with pytest.raises(RequestError):
+        check_parts(data, most=1000, within=TENSORS)
 
 
 def test_keys_hold_at_this_door_too(door_rig: Rig, settings: Settings, tmp_path: Path) -> None:
