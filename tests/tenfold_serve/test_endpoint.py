@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tenfold_serve.arms import ArmBoard
+from tenfold.schema import Schema
+from tenfold_serve.arms import ArmBoard, Lineup
 from tenfold_serve.spool import read_frames, segments
 from tests.tenfold_serve.support import IDS, LIMITS, Publish, Rig, board_with, call, config_of, rows
 
@@ -154,6 +155,28 @@ def test_labels_are_durable_when_they_are_acknowledged(rig: Rig) -> None:
         json.loads(body)["id"] for path in files for body in read_frames(path.read_bytes()).bodies
     ]
     assert kept == [ids[0]]
+
+
+def test_labels_may_be_classes_of_a_canary_while_it_answers(
+    tmp_path: Path, publish: Publish
+) -> None:
+    board = board_with(publish(0), publish(1), weights=(0.9, 0.1))
+    rig = Rig(tmp_path / "live", board)
+    canary = board.lineup.arms[1]
+    target = canary.schema.target
+    assert target is not None and target.domain is not None
+    wider = replace(target, domain=(*target.domain, "maybe"))
+    columns = [wider if column is target else column for column in canary.schema.columns]
+    vars(canary)["schema"] = Schema(tuple(columns))  # as if it had been trained later
+    ids = IDS.make(3)
+    said = [{"id": i, "label": k} for i, k in zip(ids, ("maybe", "yes", "never"), strict=True)]
+    items = rig.ask("POST", "/feedback", {"labels": said}).json()["items"]
+    assert [item["status"] for item in items] == ["accepted", "accepted", "malformed"]
+    assert "none of the classes no, yes, maybe" in items[2]["reason"]
+    board.lineup = Lineup(board.lineup.arms[:1], 2, "", (1.0,))
+    (item,) = rig.ask("POST", "/feedback", {"labels": said[:1]}).json()["items"]
+    assert item["status"] == "malformed"
+    rig.labels.close()
 
 
 def test_labels_whose_sender_does_not_wait_are_kept_and_the_next_ones_too(

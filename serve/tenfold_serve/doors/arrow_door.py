@@ -4,9 +4,10 @@ A stream is looked at before it is decoded, and validated in full before it is u
 trusts what it reads: offsets that were tampered with crash the process on first use. In this
 order: no extension types (some run code when they are read), no compression, not more rows than
 allowed (a batch counts for one at least), no large dictionary for each of many batches (every one
-is validated with it), not many more columns than the model has, all flat and each once; then
-decode, then ``validate(full=True)``, then no dictionary whose texts, each as often as rows have
-it, are more than a body may be. What is left is unfolded.
+is validated with it), not many more columns than the model has, all flat and each once, and not
+many of them for each of many batches; then decode, then ``validate(full=True)``, then no
+dictionary whose texts, each as often as rows have it, are more than a body may be. What is left is
+unfolded.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ __all__ = ["read_stream", "render_stream"]
 _EXTENSION: Final = b"ARROW:extension:name"
 _MAX_SHARED: Final = 10_000_000
 """Texts of dictionaries, each as often as there are batches: 40 ms of validation."""
+_MAX_PIECES: Final = 10_000
+"""Columns of all batches: each is looked at, a fifth of a second for so many dictionaries."""
 _WARNING = pa.struct([("column", pa.string()), ("reason", pa.string())])
 
 
@@ -47,9 +50,10 @@ def read_stream(body: bytes, *, max_rows: int, max_columns: int, max_bytes: int)
             be, or is not valid.
     """
     try:
-        _look(body, max_rows=max_rows)
+        n_batches = _look(body, max_rows=max_rows)
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             _check_columns(stream.schema, max_columns)
+            _check_pieces(n_batches, len(stream.schema))
             table = stream.read_all()
         table.validate(full=True)
     except (pa.ArrowException, Broken, OSError, ValueError, KeyError, OverflowError) as error:
@@ -57,17 +61,13 @@ def read_stream(body: bytes, *, max_rows: int, max_columns: int, max_bytes: int)
             "the body must be one valid Arrow IPC stream, whole and nothing behind it "
             f"({type(error).__name__})"
         ) from error
-    if any(
-        column.num_chunks > 1 for column in table.columns
-    ):  # a look at each batch of each column takes longer
-        table = table.unify_dictionaries().combine_chunks()
     _check_texts(table, max_bytes)
     cells = dict(zip(table.column_names, map(_unfolded, table.columns), strict=True))
     return Columns(cells, table.num_rows)
 
 
-def _look(body: bytes, *, max_rows: int) -> None:
-    """Everything that must hold before Arrow decodes."""
+def _look(body: bytes, *, max_rows: int) -> int:
+    """Everything that must hold before Arrow decodes; the number of batches."""
     n_rows = n_batches = n_shared = 0
     for place, (header, metadata) in enumerate(_messages(body)):
         if place == 0:
@@ -99,6 +99,14 @@ def _look(body: bytes, *, max_rows: int) -> None:
                 f"a request holds at most {max_rows} rows; "
                 "send several requests, or use `tenfold predict` for whole tables"
             )
+    return n_batches
+
+
+def _check_pieces(n_batches: int, n_columns: int) -> None:
+    if n_batches * n_columns > _MAX_PIECES:
+        raise RequestError(
+            f"{n_batches} batches of {n_columns} columns are too many; send their rows as one batch"
+        )
 
 
 def _messages(body: bytes) -> Iterator[tuple[Header, bytes]]:

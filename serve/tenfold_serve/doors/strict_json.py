@@ -10,6 +10,7 @@ colons, as times do, every string is looked at (3 us).
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -47,12 +48,11 @@ def read_json(body: bytes, *, max_keys: int, max_nested: int | None = None) -> A
     most = _BESIDE * max_keys if max_nested is None else max_nested
     most_texts = 2 * max(max_keys, most)
     texts = partial(_texts, body, most=most_texts)
-    if body.count(b'"') > 2 * most_texts:  # if no more, they are no more
-        for _ in texts():
-            pass
     n_colons = body.count(b":")
     if n_colons > max_keys and _count_keys(texts(), most=max_keys) > max_keys:
         raise _too_much(f"{max_keys} keys")
+    if body.count(b'"') > 2 * most_texts:  # else there are not so many
+        deque(texts(), maxlen=0)
     if body.count(b"[") + body.count(b"{") > most and _nested(body, texts(), most=most) > most:
         raise _too_much(f"{most} objects and lists")
     try:

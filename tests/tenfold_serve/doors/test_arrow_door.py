@@ -242,6 +242,15 @@ def test_columns_are_counted_before_they_are_looked_at(door_rig: Rig) -> None:
     assert "column 'amount'" in ask(door_rig, stream(more)).json()["error"]["message"]
 
 
+def test_many_small_batches_of_many_columns_are_refused() -> None:
+    one = pa.array(["a"]).dictionary_encode()
+    batches = [pa.table({str(k): one for k in range(40)})] * 300
+    limits = {**LIMITS, "max_rows": 1000}
+    with pytest.raises(RequestError, match="300 batches of 40 columns are too many"):
+        read_stream(stream(*batches), **limits)
+    assert read_stream(stream(*batches[:250]), **limits).n_rows == 250
+
+
 def test_names_come_once() -> None:
     table = pa.table([pa.array([1]), pa.array([2])], names=["age", "age"])
     with pytest.raises(RequestError, match="'age' comes twice"):
