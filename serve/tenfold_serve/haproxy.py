@@ -7,8 +7,9 @@ What was looked at in the pinned version, and what a contract test holds:
   interface; `write_wrapper` makes a program that turns those two into sockets beside the
   configuration, closed to other users, and executes the real one. Two installations then have no
   port in common: fixed ones clashed where both looked for a free port in the same second.
-- The template gives clients an hour between two bytes: flags and wrapper make it a minute, 20 s for
-  a request's headers and body, 75 s for a kept connection without a request.
+- The template gives clients an hour between two bytes: flags make it a minute, the wrapper four
+  seconds, 20 s for a request's head and the first of its body, 75 s for a kept connection without a
+  request. What a replica has refused keeps its place until its sender has ended, or that time has.
 - Ray reads a whole request body ahead of the application unless the request says
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
   in memory too, and a request costs one task less (five of six paired runs were faster, by less
@@ -29,8 +30,8 @@ What was looked at in the pinned version, and what a contract test holds:
   is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
   none. The wrapper bounds how long requests are held.
 - Requests whose bodies HAProxy does not hold whole take a replica's place while they are sent, so
-  sixty-four that stop half-way are in everybody's way until the replica tells them (after some
-  seconds, `tenfold_serve.http`); meanwhile small ones go ahead of them in the queue.
+  sixty-four that stop half-way are in everybody's way for these four seconds; meanwhile small ones
+  go ahead of large ones in the queue.
 - Answers of HAProxy's own had no request id.
 - A connection to a replica on another node that something between them forgot looks alive, and a
   request on it waits in vain: the kernel asks each once a minute.
@@ -71,6 +72,8 @@ MAX_ONGOING: Final = 64
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
+_IDLE_S: Final = 4
+"""Between two bytes of a body, or of an answer that does not fit between here and its reader."""
 _LATER_MS: Final = 1000
 """By which requests whose bodies HAProxy does not hold whole stand further back in the queue."""
 _MAX_WAITING: Final = 256
@@ -107,6 +110,7 @@ _QUIET: Final = """# No line a request: to a port where nobody listens, and to a
 _CHANGES: Final = f"""# Made by tenfold_serve.haproxy, read by the program beside it.
 /^frontend http_frontend$/,/^backend /{{
 /^ *bind /a\\
+    timeout client {_IDLE_S}s\\
     timeout http-request 20s\\
     timeout http-keep-alive 75s\\
     # Replicas are for requests that are there: one that trickles in waits here.\\

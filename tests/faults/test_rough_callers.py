@@ -320,7 +320,7 @@ def test_five_hundred_that_trickle_slow_nobody(up: Served) -> None:
 
 def test_bodies_of_which_a_part_comes_give_their_places_back(up: Served) -> None:
     """As many as a replica has places, each with more than HAProxy holds, and no more of it. They
-    are told after three seconds; others wait for so long at most, and none is refused."""
+    are told after some seconds; others wait for so long at most, and none is refused."""
     calm(up)
     beside = Clients(up.port, ROWS[:2])
     with beside.asking():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold_serve.haproxy import MAX_ONGOING, haproxy_binary
+from tenfold_serve.haproxy import _IDLE_S, MAX_ONGOING, haproxy_binary
 from tests.tenfold_serve.test_haproxy import as_ray_makes_it, changed
 
 LARGE = 100_000
@@ -43,8 +43,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.begun.put(self.headers["x-name"])
         n_bytes = int(self.headers["content-length"])
+        if self.headers["x-name"].startswith("refused"):
+            self.close_connection = True
+            self._answer()
+            return
         with suppress(ConnectionError):
             if len(self.rfile.read(n_bytes)) == n_bytes:
+                if self.headers["x-name"] == "slow":
+                    time.sleep(_IDLE_S + 2)  # what is looked at
                 self._answer()
 
     def _answer(self) -> None:
@@ -139,6 +145,29 @@ def test_every_answer_has_the_id_of_its_request(proxied: Proxied) -> None:
         assert len(made) == 36
     answer = proxied.ask("GET", "/one/healthz", x_request_id="mine", x_own="its")
     assert answer.headers.get_all("x-request-id") == ["its"]
+
+
+@pytest.mark.parametrize("name", ["held", "refused"])
+def test_a_body_that_stops_gives_its_place_back(proxied: Proxied, name: str) -> None:
+    """Also one that the replica has refused meanwhile, which alone does not free its place."""
+    held = [proxied.post(f"{name} {n}", size=LARGE, sent=20_000) for n in range(MAX_ONGOING)]
+    for _ in held:
+        proxied.replica.begun.get(timeout=20)
+    small = proxied.post("small", size=100, sent=100)
+    with pytest.raises(queue.Empty):
+        proxied.replica.begun.get(timeout=0.5)
+    assert proxied.replica.begun.get(timeout=15) == "small"
+    assert small.getresponse().status == 200
+
+
+def test_an_answer_and_the_next_request_may_take_longer_than_a_byte(proxied: Proxied) -> None:
+    waiting = [proxied.post("slow", size=size, sent=size) for size in (100, LARGE)]
+    idle = proxied.line()
+    idle.request("GET", "/one/healthz")
+    assert idle.getresponse().read() == b"ok"
+    assert [line.getresponse().status for line in waiting] == [200, 200]
+    idle.request("GET", "/one/healthz")
+    assert idle.getresponse().read() == b"ok"
 
 
 def test_small_requests_go_ahead_of_large_ones_that_wait(proxied: Proxied) -> None:
