@@ -142,6 +142,7 @@ def test_it_is_taken_back_within_a_minute_and_hurts_its_share_at_most(
     n_hurt = sum(map(hurt, during))
     before_s = slowest([one for one in without if own(one)])
     own_s = slowest([one for one in during if own(one) and one.sent_s >= probed])
+    print(f"own {1000 * own_s:.0f} ms, before {1000 * before_s:.0f} ms")
     assert own_s <= max(OWN_FACTOR * before_s, OWN_SLOW_S), (own_s, before_s)
     assert up.replicas() == replicas
     assert n_hurt <= expected + 3 * math.sqrt(expected) + 1, (n_hurt, expected, len(during))
