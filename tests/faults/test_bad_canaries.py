@@ -33,11 +33,11 @@ SHARE = 20
 N_BEFORE = 150
 """Requests without a canary, to compare with."""
 SLOW_S = 0.02
-OWN_FACTOR, OWN_SLOW_S = 3.0, 0.05
+OWN_FACTOR, OWN_SLOW_S = 3.0, 0.1
 """The 99th percentile of the champion's own requests beside a canary: at most three times that
-before it, or 50 ms; who waited for the one that hangs would take a second. It is about the slowest
-of a hundred, for a canary that is found out in three seconds: 18 to 41 ms in twenty runs on two
-cores, whichever canary it is, after 4 to 28 before."""
+before it, or 100 ms; who waited for the one that hangs would take a second. It is about the slowest
+of a hundred, for a canary that is found out in three seconds: 12 to 68 ms in an open loop on two
+cores, whichever canary it is, after 2 to 18 before."""
 
 
 def callers(up: Served, *, trapped: bool) -> Clients:
