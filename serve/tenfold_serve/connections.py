@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from tenfold_serve.haproxy import OPENING
+
 __all__ = ["Connections", "open_connections"]
 
 log = logging.getLogger("tenfold.serve")
@@ -69,7 +71,8 @@ class Connections:
             return
         for name, n_replicas in wanting.items():
             try:
-                open_connections(self._urls[name], self._each * n_replicas)
+                word = str(next(self._folder.glob("*/a.sock")).parent)
+                open_connections(self._urls[name], self._each * n_replicas, word=word)
             except OSError as error:
                 log.debug("connections to replicas of %s were not opened: %s", name, error)
                 self._due = time.monotonic() + _AFTER_FAILURE_S
@@ -116,12 +119,13 @@ def _ask(path: Path, command: str) -> str:
     return b"".join(parts).decode()
 
 
-def open_connections(url: str, n_connections: int) -> int:
+def open_connections(url: str, n_connections: int, *, word: str) -> int:
     """Have so many requests open at once at an endpoint, for 5 ms each at most.
 
     Args:
         url: of the endpoint; ``/healthz`` below it is asked.
         n_connections: so many.
+        word: by which HAProxy knows who opens them, see `tenfold_serve.haproxy.OPENING`.
 
     Returns:
         How many were answered while all were open.
@@ -133,7 +137,7 @@ def open_connections(url: str, n_connections: int) -> int:
     address = str(place.hostname), int(place.port or 80)
     request = (
         f"GET {place.path}/healthz HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n"
-        f"Content-Length: {_BODY_BYTES + 1}\r\n\r\n"
+        f"{OPENING}: {word}\r\nContent-Length: {_BODY_BYTES + 1}\r\n\r\n"
     ).encode() + b" " * _BODY_BYTES
     until = time.monotonic() + _EACH_S * n_connections
 

@@ -59,6 +59,7 @@ __all__ = [
     "KEPT_S",
     "MAX_ONGOING",
     "MAX_PARTLY",
+    "OPENING",
     "haproxy_binary",
     "main",
     "write_wrapper",
@@ -81,6 +82,10 @@ MAX_ONGOING: Final = 64
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""
+OPENING: Final = "x-tenfold-open"
+"""Header of the keeper's requests, which hold a replica's places to have them opened: it says the
+folder of HAProxy's configuration, of which nobody else knows the name."""
+_HERE: Final = "TENFOLD_HERE"
 _PARTLY: Final = ".large"
 """Behind a backend's name, in which no project has a point: that of requests that come in parts."""
 MAX_PARTLY: Final = 24
@@ -91,7 +96,7 @@ itself, in C, while the replica goes on answering. At 15 ms a request (1,000 row
 seconds."""
 
 _WRAPPER: Final = """#!/bin/sh
-# Made by tenfold_serve.haproxy: HAProxy with what is changed here and by the file beside this one.
+# Made by tenfold_serve.haproxy: HAProxy with what is changed here and by the files beside this one.
 # Everything else is Ray's own configuration.
 config= previous=
 for argument in "$@"; do
@@ -100,7 +105,8 @@ for argument in "$@"; do
 done
 if [ -n "$config" ]; then
   here=unix@$(dirname "$config")
-  sed -i -E {closed}-f "$0.sed" "$config" && sed -i -E -f "$0.large.sed" "$config" || exit 1
+  sed -i -E {closed}-f "$0.sed" "$config" && \\
+    sed -i -E -e "s|{here}|$(dirname "$config")|" -f "$0.large.sed" "$config" || exit 1
 fi
 exec {orphan_dies}{binary} "$@"
 """
@@ -136,7 +142,8 @@ string '{{"error":{{"law":"body-time","message":"{_SLOW}"}}}}'\\
 if {{ var(txn.id) -m found }} !{{ res.hdr(x-request-id) -m found }}\\
     http-request set-var(txn.held) req.body_len\\
     acl partly req.body_size,sub(txn.held) gt 0\\
-    acl partly req.hdr(transfer-encoding) -m found
+    acl partly req.hdr(transfer-encoding) -m found\\
+    acl opening req.hdr({OPENING}) -m str {_HERE}
 # Denied, for a returned 404 would be a 503 by the rule below.
 s|^( *http-request )return .* if routes$|\\1deny deny_status 404 content-type application/json \
 string '{_NOTHING}' if routes|
@@ -196,7 +203,7 @@ string '{{"error":{{"law":"unavailable","message":"{_SILENT}"}}}}'\\
 
 _LARGE: Final = f"""# Made by tenfold_serve.haproxy. Requests of whose bodies HAProxy holds a part
 # have places of their own: each backend is there twice, the second with the states of the first.
-s/^( *use_backend http-[^ ]+) if (.*)$/\\1{_PARTLY} if \\2 partly\\n&/
+s/^( *use_backend http-[^ ]+) if (.*)$/\\1{_PARTLY} if \\2 partly !opening\\n&/
 /^(backend|listen|frontend) /{{
 x
 /./{{
@@ -249,6 +256,7 @@ def write_wrapper(path: Path, *, binary: str, in_image: bool = False) -> None:
     text = _WRAPPER.format(
         binary=shlex.quote(binary),
         closed="" if in_image else _CLOSED,
+        here=_HERE,
         orphan_dies=f"{shlex.quote(setpriv)} --pdeathsig KILL " if setpriv else "",
     )
     changes = {

@@ -57,27 +57,28 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("unhurried")
 def test_requests_are_open_until_all_are_answered_and_whole_then() -> None:
     with counting(5) as (url, heard):
-        assert open_connections(url, 5) == 5
+        assert open_connections(url, 5, word="here") == 5
     assert len(heard) == 5
     for text in heard:
         head, body = text.split(b"\r\n\r\n", 1)
         assert head.startswith(b"GET /mixed/healthz HTTP/1.1\r\n")
+        assert b"\r\nx-tenfold-open: here\r\n" in head
         assert len(body) == length(text) > 16384
 
 
 @pytest.mark.usefixtures("unhurried")
 def test_other_answers_are_not_counted() -> None:
     with counting(2, status="503 Service Unavailable") as (url, _heard):
-        assert open_connections(url, 2) == 0
+        assert open_connections(url, 2, word="here") == 0
 
 
 def test_nobody_listens_or_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/mixed"
         with pytest.raises(OSError, match=r"timed out|in time"):
-            open_connections(url, 2)
+            open_connections(url, 2, word="here")
     with pytest.raises(OSError, match="refused"):
-        open_connections(url, 2)
+        open_connections(url, 2, word="here")
 
 
 @contextmanager
@@ -122,14 +123,16 @@ def test_who_wants_connections(tmp_path: Path, lines: list[str], wanting: dict[s
 def test_a_step_opens_what_is_missing_and_not_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[tuple[str, int]] = []
-    monkeypatch.setattr(module, "open_connections", lambda url, n: opened.append((url, n)))
+    opened: list[tuple[str, int, str]] = []
+    monkeypatch.setattr(
+        module, "open_connections", lambda url, n, word: opened.append((url, n, word))
+    )
     Connections(tmp_path, URLS, each=64).step()  # no HAProxy
     servers = [f"http-a,r{k},0,0,UP,1,0,0,{k},0,0," for k in (1, 2)]
     with haproxy(tmp_path, *servers) as connections:
         connections.step()
         connections.step()
-    assert opened == [(URLS["a"], 128)]
+    assert opened == [(URLS["a"], 128, str(tmp_path / "node"))]
 
 
 def test_a_step_never_raises_and_waits_longer_where_replicas_do_not_answer(tmp_path: Path) -> None:

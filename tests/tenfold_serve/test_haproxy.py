@@ -17,6 +17,7 @@ from tenfold_serve.haproxy import (
     KEPT_S,
     MAX_ONGOING,
     MAX_PARTLY,
+    OPENING,
     haproxy_binary,
     main,
     write_wrapper,
@@ -119,6 +120,7 @@ def test_what_waits_before_a_replica_is_bounded(
         bound = f" maxconn {MAX_ONGOING} pool-purge-delay {KEPT_S}s"
         assert [bound in line for line in servers] == [True] * len(addresses) + [False]
         assert sum("return status 429" in line for line in lines) == 2
+        assert f"acl opening req.hdr({OPENING}) -m str {config.parent}" in front
         assert {"option srvtcpka", "srvtcpka-idle 60s", "timeout queue 5s"} <= set(lines)
         others = [line.split() for line in blocks(text)[f"backend http-{name}.large"]]
         assert [one[1] for one in others if one[0] == "server"] == [s.split()[1] for s in servers]
@@ -128,7 +130,7 @@ def test_what_waits_before_a_replica_is_bounded(
                 assert not {"check", "observe"} & set(one)
     uses = [line for line in front if line.startswith("use_backend ")]
     assert uses[::2] == [
-        f"use_backend http-{n}.large if is_http-{n} partly" for n in sorted(replicas)
+        f"use_backend http-{n}.large if is_http-{n} partly !opening" for n in sorted(replicas)
     ]
     assert uses[1::2] == [f"use_backend http-{n} if is_http-{n}" for n in sorted(replicas)]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tenfold_serve.haproxy import MAX_ONGOING, MAX_PARTLY, haproxy_binary
+from tenfold_serve.haproxy import MAX_ONGOING, MAX_PARTLY, OPENING, haproxy_binary
 from tests.tenfold_serve.test_haproxy import as_ray_makes_it, changed
 
 LARGE = 100_000
@@ -94,12 +94,14 @@ class Proxied:
         answer.read()
         return answer
 
-    def post(self, name: str, *, size: int, sent: int) -> Line:
+    def post(self, name: str, *, size: int, sent: int, word: str = "") -> Line:
         """A request with a body of so many bytes, of which so many are sent."""
         line = self.line()
         line.putrequest("POST", "/one/predict")
         line.putheader("x-name", name)
         line.putheader("content-length", str(size))
+        if word:
+            line.putheader(OPENING, word)
         line.endheaders()
         line.send(b" " * sent)
         return line
@@ -161,6 +163,19 @@ def test_bodies_that_stop_half_way_are_in_nobodys_way(proxied: Proxied, name: st
         line.close()
     assert large.getresponse().status == 200
     assert all(one.startswith(name) for one in begun)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_who_opens_connections_has_all_places(proxied: Proxied, knows: bool) -> None:
+    """As `tenfold_serve.connections` does, by a word that nobody else knows."""
+    word = str(proxied.place.parent) if knows else "guessed"
+    for n in range(MAX_ONGOING):
+        proxied.post(f"{n}", size=LARGE, sent=20_000, word=word)
+    for _ in range(MAX_ONGOING if knows else MAX_PARTLY):
+        proxied.replica.begun.get(timeout=20)
+    if not knows:
+        with pytest.raises(queue.Empty):
+            proxied.replica.begun.get(timeout=0.2)
 
 
 def test_a_body_in_chunks_is_one_that_comes_in_parts(proxied: Proxied) -> None:
