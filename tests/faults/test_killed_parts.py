@@ -216,7 +216,7 @@ def test_the_only_replica_killed_keeps_nobody_hanging_and_is_soon_back(
     lone: Served, seed: int
 ) -> None:
     """F2, and nobody gets a wrong answer. Killed for twelve seconds as often as it comes: who asks
-    is held for ten and then told to come back. At a pace at which no more are held than may wait."""
+    is held for ten and then told to come back. At a pace at which all that are held may wait."""
     right, clients = right_scores(lone), Clients(lone.port, ASKED, rate=PACE / 8, timeout_s=60)
     with clients.asking():
         clients.wait_for(lambda: len(clients.all) > 30 + 10 * seed, within_s=30)
