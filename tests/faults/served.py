@@ -107,7 +107,7 @@ class Served:
         return sum(  # those that wait are in it
             int(line["scur"])
             for line in stat
-            if line["pxname"] == "http-mixed" and line["svname"] == "BACKEND"
+            if line["pxname"] in ("http-mixed", "http-mixed.large") and line["svname"] == "BACKEND"
         )
 
     def logged_rows(self) -> int:
