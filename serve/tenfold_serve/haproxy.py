@@ -78,7 +78,7 @@ _HOLD_S: Final = 10
 _SILENT: Final = "no answer came in time; ask again in a second, or send fewer rows at a time"
 
 MAX_ONGOING: Final = 64
-"""Requests of one HAProxy in one replica at a time: it scores one, the others send their bodies."""
+"""Requests of one HAProxy in one replica at a time, beside those of `MAX_PARTLY`: it scores one."""
 KEPT_S: Final = 3600
 """How long HAProxy keeps connections to a replica without a request, then closes half an hour by
 hour; 5 s by default. New ones are dear in a burst, see `tenfold_serve.connections`."""

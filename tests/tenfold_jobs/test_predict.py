@@ -491,22 +491,15 @@ def test_bad_rows_set_aside_are_named_with_their_cells(
     assert not (tmp_path / "out.quarantine.csv").exists()  # it spoke of other rows
 
 
-class Interrupted:
+class Interrupted(Lines):
     """A progress at whose first piece somebody presses Ctrl-C, when a later one was found bad."""
 
     def __init__(self, store: Path) -> None:
+        super().__init__([])
         self._store = store
 
-    def say(self, text: str) -> None:
-        """Nothing is shown."""
-
-    def show(self, text: str, *, worth_a_line: bool) -> None:
-        """Nothing is shown."""
-
     @contextmanager
-    def step(
-        self, name: str, *, total: int | None = None, seconds: float | None = None
-    ) -> Iterator[Advance]:
+    def step(self, name: str, *, total: int | None = None) -> Iterator[Advance]:
         def advance(n_done: int) -> None:
             if n_done:
                 ends = time.monotonic() + 60
