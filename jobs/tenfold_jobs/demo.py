@@ -41,7 +41,7 @@ HEALTHY_ROWS = 800
 """Rows before the change: enough to show a quiet monitor and a steady quality."""
 
 DRIFT_ROWS = 30_000
-"""Rows after the change at most; the replay stops once the promoted model answers, after some five
+"""Rows after the change at most; the replay stops once the promoted model answers, after some two
 thousand. A retrain gives way to all others, so where others take the cores it takes minutes."""
 
 AFTER_ROWS = 800
